@@ -1,0 +1,62 @@
+"""An asyncio client for the Calls API: no contact is lost and nobody is called twice."""
+
+from calls_async.client import CallsClient, Campaign
+from calls_async.errors import (
+    AccessError,
+    CallsError,
+    ConfigurationError,
+    ContactError,
+    JournalError,
+    MissingExtraError,
+    NoAnswerError,
+    RefusedError,
+    RequestError,
+    SourceError,
+    UnreachableError,
+)
+from calls_async.protocol.contact import Contact
+from calls_async.protocol.reports import (
+    AttemptReport,
+    CampaignInfo,
+    CampaignStatus,
+    JobReport,
+    JobStatus,
+    ShortReport,
+)
+from calls_async.protocol.schedule import Interval
+from calls_async.transport.http import Timeouts
+from calls_async.transport.retry import Retry, RetryPolicy
+from calls_async.upload.outcomes import Outcome, OutcomeStatus, Receipt, Summary
+from calls_async.upload.uploader import Upload
+
+__all__ = [
+    "AccessError",
+    "AttemptReport",
+    "CallsClient",
+    "CallsError",
+    "Campaign",
+    "CampaignInfo",
+    "CampaignStatus",
+    "ConfigurationError",
+    "Contact",
+    "ContactError",
+    "Interval",
+    "JobReport",
+    "JobStatus",
+    "JournalError",
+    "MissingExtraError",
+    "NoAnswerError",
+    "Outcome",
+    "OutcomeStatus",
+    "Receipt",
+    "RefusedError",
+    "RequestError",
+    "Retry",
+    "RetryPolicy",
+    "ShortReport",
+    "SourceError",
+    "Summary",
+    "Timeouts",
+    "UnreachableError",
+    "Upload",
+]

@@ -1,0 +1,141 @@
+"""The arguments of every command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib.metadata import version
+
+HOSTS_HELP = "jaicp, aimylogic, tovie, dialogstudio, or a URL; default: $CALLS_HOST"
+EPILOG = """\
+exit codes: 0 every row accepted or duplicate; 1 failed (unreachable, wrong token, disk full ...); 2 wrong usage or
+unreadable source; 3 finished, but some rows rejected or unknown; 130 interrupted, resumable
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; the parsed arguments have the command's name in `command`."""
+    parser = argparse.ArgumentParser(
+        prog="calls-async", description="Outbound call campaigns through the Calls API.", epilog=EPILOG
+    )
+    parser.add_argument("--version", action="version", version=version("calls_async"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, does: str, *parts: Callable[[argparse.ArgumentParser], None]) -> None:
+        one = commands.add_parser(name, help=does, description=does[0].upper() + does[1:] + ".", epilog=EPILOG)
+        for part in parts:
+            part(one)
+
+    command("upload", "send a contact list", _source, _server, _upload, _report)
+    command("check", "read and check a contact list like upload, and send nothing", _source, _report)
+    command("sample", "print made-up contacts: all numbers different, and nobody's", _sample)
+    command("add", "add one number", _server, _phone)
+    command("test", "add one number for a test call", _server, _phone)
+    command("info", "show the campaign", _server)
+    command("status", "show the campaign's status", _server)
+    command("pause", "pause the campaign", _server)
+    command("resume", "resume the campaign", _server)
+    command("stop", "stop the campaign", _server)
+    command("cancel", "cancel call jobs; prints the IDs of the canceled ones", _server, _jobs)
+    command("report", "print what became of call jobs, as JSON Lines", _server, _jobs)
+    command("attempts", "print every call attempt of call jobs, as JSON Lines", _server, _jobs)
+    command("sandbox", "run a Calls API server that calls nobody", _sandbox)
+    return parser
+
+
+def _server(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("campaign")
+    group.add_argument("--host", help=HOSTS_HELP)
+    group.add_argument("--token", help="the campaign's token; other users of this machine can see it here")
+    group.add_argument("--token-file", metavar="FILE", help="a file that holds the token; default: $CALLS_TOKEN")
+    group.add_argument("--plain-http", action="store_true", help="send the token over unencrypted http")
+
+
+def _source(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("source")
+    group.add_argument("source", metavar="SOURCE", help="a file, or - for standard input with --format")
+    group.add_argument("--format", choices=["csv", "jsonl", "parquet", "xlsx"], help="default: by the file's name")
+    group.add_argument("--region", metavar="XX", help="where national numbers are from, such as US")
+    group.add_argument(
+        "--column",
+        metavar="NAME=FIELD",
+        action="append",
+        default=[],
+        type=_pair,
+        help="a column of another name; repeatable",
+    )
+    group.add_argument("--delimiter", help="of a CSV file; default: found by its header")
+    group.add_argument("--encoding", help="of a CSV file; default: by its byte order mark, else UTF-8")
+    group.add_argument("--chunk-rows", metavar="N", type=int, help="contacts in one request at most")
+    group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request at most")
+
+
+def _upload(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("sending")
+    group.add_argument("--concurrency", metavar="N", type=int, help="requests in flight at most")
+    group.add_argument("--rate", metavar="N", type=float, help="contacts a second at most")
+    group.add_argument("--sandbox", action="store_true", help="send to an embedded sandbox instead of a host")
+    _faults(group)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is shown")
+    group.add_argument("--results", metavar="FILE", help="write what became of each row to FILE (.jsonl or .csv)")
+    group.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
+    group.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _sample(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("count", metavar="N", type=_count)
+    parser.add_argument("--format", choices=["csv", "jsonl"], default="csv")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other contacts")
+
+
+def _phone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("phone", metavar="PHONE")
+    parser.add_argument("--gmt-zone", metavar="ZONE", help="the customer's time zone, such as -05:00")
+    parser.add_argument(
+        "--payload", metavar="NAME=VALUE", action="append", default=[], type=_pair, help="script data; repeatable"
+    )
+
+
+def _jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--id", metavar="ID", action="append", default=[], help="a call job; repeatable")
+    parser.add_argument("--phone", metavar="PHONE", action="append", default=[], help="a number; repeatable")
+    parser.add_argument("--from-results", metavar="FILE", help="all call jobs of a results file")
+
+
+def _sandbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bind", metavar="ADDRESS", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one; default: %(default)s")
+    parser.add_argument("--token", action="append", help="a campaign that exists; repeatable")
+    parser.add_argument("--duplicates", choices=["ignore", "error", "off"], default="ignore", help="which rule holds")
+    parser.add_argument("--quoted", action="store_true", help="answer strings as JSON")
+    parser.add_argument("--numeric-ids", action="store_true", help="answer IDs as numbers")
+    _faults(parser)
+
+
+def _faults(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--fault",
+        metavar="KIND=SHARE",
+        action="append",
+        default=[],
+        type=_pair,
+        help="let this share of the sandbox's requests go wrong, such as reset-after=0.3; repeatable",
+    )
+    parser.add_argument("--fault-seed", metavar="N", type=int, default=0)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def _count(text: str) -> int:
+    count = int(text.replace("_", ""))
+    if count < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return count

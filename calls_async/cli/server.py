@@ -1,0 +1,63 @@
+"""Which host and which campaign the arguments and the environment mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from calls_async.client import CallsClient
+from calls_async.errors import ConfigurationError
+from calls_async.sandbox import FaultKind, Faults
+
+HOST_VARIABLE = "CALLS_HOST"
+TOKEN_VARIABLE = "CALLS_TOKEN"  # noqa: S105  # the name of a variable
+
+
+def client_of(arguments: Namespace) -> CallsClient:
+    """Raises `ConfigurationError`."""
+    host = arguments.host or os.environ.get(HOST_VARIABLE)
+    if not host:
+        raise ConfigurationError(f"name the host: --host or ${HOST_VARIABLE}")
+    return CallsClient(host, allow_plain_http=arguments.plain_http)
+
+
+def token_of(arguments: Namespace) -> str:
+    """Raises `ConfigurationError`."""
+    if arguments.token and arguments.token_file:
+        raise ConfigurationError("give one of --token and --token-file")
+    if arguments.token:
+        warn("other users of this machine can see --token; use --token-file or $CALLS_TOKEN")
+        return str(arguments.token)
+    if arguments.token_file:
+        return _read_token(Path(arguments.token_file))
+    if token := os.environ.get(TOKEN_VARIABLE):
+        return token
+    raise ConfigurationError(f"name the campaign: --token-file FILE or ${TOKEN_VARIABLE}")
+
+
+def faults_of(arguments: Namespace) -> Faults:
+    """Raises `ConfigurationError`."""
+    kinds = ", ".join(FaultKind)
+    try:
+        shares = {FaultKind(kind): float(share) for kind, share in arguments.fault}
+        return Faults(shares=shares, seed=arguments.fault_seed)
+    except ValueError as error:
+        raise ConfigurationError(f"--fault KIND=SHARE: {error}; the kinds are {kinds}") from None
+
+
+def warn(text: str) -> None:
+    """A message for the person; standard output is for results."""
+    print(f"calls-async: {text}", file=sys.stderr, flush=True)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigurationError(f"--token-file {path} cannot be read: {reason}") from None
+    if not token or len(token.split()) > 1:
+        raise ConfigurationError(f"--token-file {path} must hold one token and nothing else")
+    return token

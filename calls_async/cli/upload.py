@@ -1,0 +1,218 @@
+"""`upload` and `check`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from typing import Any, BinaryIO
+
+import attrs
+
+from calls_async.cli.exits import Exit, exit_of_summary
+from calls_async.cli.progress import Snapshot, choose_display, shown, spell_seconds
+from calls_async.cli.results import ResultsFile
+from calls_async.cli.server import client_of, faults_of, token_of, warn
+from calls_async.client import CallsClient, Campaign
+from calls_async.errors import ConfigurationError
+from calls_async.sandbox import Sandbox
+from calls_async.upload.check import Check
+from calls_async.upload.files import Reading
+from calls_async.upload.outcomes import OutcomeStatus, Receipt, Summary
+from calls_async.upload.sources import open_source
+from calls_async.upload.uploader import Upload, UploadSettings
+
+SHOWN_REASONS = 10
+"""How many reasons of rejection are listed at the end."""
+
+
+async def upload(arguments: Namespace) -> Exit:
+    results = ResultsFile(arguments.results) if arguments.results else None
+    async with _campaign_of(arguments) as campaign:
+        one = campaign.upload(_source_of(arguments), **_reading(arguments), **_settings(arguments))
+        troubles = Troubles()
+        with _interruptions(one) as interruptions:
+            async with _reported(arguments, results, lambda: _look(one)), one:
+                async for receipt in one:
+                    troubles.note(receipt)
+                    if results is not None:
+                        await results.add(receipt)
+    _print_summary(arguments, one.summary, troubles)
+    if interruptions.count:
+        warn("interrupted: what was not read has not been sent")
+        return Exit.INTERRUPTED
+    return exit_of_summary(one.summary)
+
+
+async def check(arguments: Namespace) -> Exit:
+    results = ResultsFile(arguments.results) if arguments.results else None
+    source = open_source(_source_of(arguments), Reading(**_reading(arguments)))
+    one = Check(source, UploadSettings(**_settings(arguments)))
+    troubles = Troubles()
+    started = time.monotonic()
+
+    def look() -> Snapshot:
+        rows, seconds = one.summary.rows, time.monotonic() - started
+        return Snapshot(rows=rows, seconds=seconds, fraction=one.fraction_read())
+
+    async with _reported(arguments, results, look), aclosing(one.receipts()) as receipts:
+        async for receipt in receipts:
+            troubles.note(receipt)
+            if not arguments.json and not arguments.quiet:
+                _print_bad_rows(receipt)
+            if results is not None:
+                await results.add(receipt)
+    one.summary.seconds = time.monotonic() - started
+    _print_summary(arguments, one.summary, troubles)
+    return exit_of_summary(one.summary)
+
+
+# --- from the arguments ---
+
+
+@asynccontextmanager
+async def _campaign_of(arguments: Namespace) -> AsyncIterator[Campaign]:
+    if arguments.fault and not arguments.sandbox:
+        raise ConfigurationError("--fault goes with --sandbox")
+    if not arguments.sandbox:
+        token = token_of(arguments)
+        async with client_of(arguments) as client:
+            yield client.campaign(token)
+        return
+    async with Sandbox(faults=faults_of(arguments)) as sandbox, CallsClient(sandbox.url) as client:
+        yield client.campaign(sandbox.token)
+
+
+def _source_of(arguments: Namespace) -> str | BinaryIO:
+    if arguments.source != "-":
+        return str(arguments.source)
+    if arguments.format is None:
+        raise ConfigurationError("standard input has no name to tell the format by; give --format")
+    return sys.stdin.buffer
+
+
+def _reading(arguments: Namespace) -> dict[str, Any]:
+    names = ("format", "region", "delimiter", "encoding")
+    return {name: getattr(arguments, name) for name in names} | {"columns": dict(arguments.column), "on_hint": warn}
+
+
+def _settings(arguments: Namespace) -> dict[str, Any]:
+    names = [field.name for field in attrs.fields(UploadSettings)]
+    given = {name: getattr(arguments, name, None) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+# --- while it runs ---
+
+
+@asynccontextmanager
+async def _reported(
+    arguments: Namespace, results: ResultsFile | None, look: Callable[[], Snapshot]
+) -> AsyncIterator[None]:
+    """The results file is open and the progress is shown."""
+    async with AsyncExitStack() as stack:
+        if results is not None:
+            await results.open()
+            stack.push_async_callback(results.close)
+        await stack.enter_async_context(shown(choose_display(quiet=arguments.quiet), look))
+        yield
+
+
+def _look(one: Upload) -> Snapshot:
+    return Snapshot(
+        rows=one.summary.rows,
+        seconds=one.summary.seconds,
+        fraction=one.fraction_read(),
+        in_flight=one.in_flight,
+        retries=one.summary.retries,
+        trouble=one.last_retry.reason if one.last_retry is not None else None,
+    )
+
+
+@attrs.define
+class _Interruptions:
+    count: int = 0
+
+
+@contextmanager
+def _interruptions(one: Upload) -> Iterator[_Interruptions]:
+    """Ctrl-C once: stop reading, let what is in flight finish. Twice: stop at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    seen = _Interruptions()
+
+    def interrupt() -> None:
+        seen.count += 1
+        if seen.count == 1:
+            warn("stopping: what is in flight finishes; Ctrl-C again stops at once")
+            one.stop()
+        elif task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGTERM, interrupt)
+    try:
+        yield seen
+    except asyncio.CancelledError:
+        if seen.count < 2:
+            raise
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+# --- in the end ---
+
+
+class Troubles:
+    """Why rows did not get through, grouped by reason, with the first rows of each."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._examples: dict[str, list[int]] = {}
+
+    def note(self, receipt: Receipt) -> None:
+        if receipt.counts()[OutcomeStatus.ACCEPTED] == len(receipt.rows) and not receipt.rejected:
+            return
+        for outcome in receipt.outcomes():
+            if outcome.error is not None:
+                reason = f"{outcome.status}: {outcome.error}"
+                self.counts[reason] += 1
+                examples = self._examples.setdefault(reason, [])
+                if len(examples) < 3:
+                    examples.append(outcome.row)
+
+    def lines(self) -> Iterator[str]:
+        for reason, count in self.counts.most_common(SHOWN_REASONS):
+            rows = ", ".join(map(str, self._examples[reason])) + (" …" if count > 3 else "")
+            yield f"  {count:,} times {reason} (row {rows})"
+        if len(self.counts) > SHOWN_REASONS:
+            yield f"  … and {len(self.counts) - SHOWN_REASONS} more reasons; --results FILE has every row"
+
+
+def _print_bad_rows(receipt: Receipt) -> None:
+    for outcome in receipt.outcomes():
+        if outcome.status is OutcomeStatus.REJECTED:
+            print(f"row {outcome.row}: {outcome.error}")
+        elif outcome.status is OutcomeStatus.DUPLICATE:
+            print(f"row {outcome.row}: says the same as an earlier row")
+
+
+def _print_summary(arguments: Namespace, summary: Summary, troubles: Troubles) -> None:
+    if arguments.json:
+        print(json.dumps(attrs.asdict(summary) | {"seconds": round(summary.seconds, 3)}))
+        return
+    fit = "fit to be sent" if arguments.command == "check" else "accepted"
+    print(
+        f"{summary.rows:,} rows: {summary.accepted:,} {fit}, {summary.duplicates:,} duplicates, "
+        f"{summary.rejected:,} rejected, {summary.unknown:,} unknown; {summary.requests:,} requests, "
+        f"{summary.retries:,} retries, {spell_seconds(summary.seconds)}"
+    )
+    if arguments.command == "upload":
+        for line in troubles.lines():
+            print(line, file=sys.stderr)

@@ -1,0 +1,265 @@
+"""The client: one method for each documented method of the API, and the upload."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from uuid import UUID
+
+from calls_async.errors import ConfigurationError, ContactError
+from calls_async.protocol import endpoints
+from calls_async.protocol.contact import Contact, to_contact
+from calls_async.protocol.endpoints import Request, Response, to_key
+from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignStatus, JobReport
+from calls_async.transport.clock import Clock
+from calls_async.transport.http import HttpTransport, Timeouts, resolve_host
+from calls_async.transport.retry import Caller, RetryPolicy
+from calls_async.upload.files import Reading
+from calls_async.upload.sources import ContactLike, SourceLike, open_source
+from calls_async.upload.uploader import Upload, UploadSettings
+
+Answer = TypeVar("Answer")
+Key = str | UUID | None
+
+MAX_ANSWER_BYTES = 64 * 2**20
+"""Answers larger than this are refused, unless the client is told otherwise."""
+
+
+class CallsClient:
+    """Connections to one system; `async with` opens and closes them. Campaigns of all tokens share them.
+
+    `host` is `jaicp`, `aimylogic`, `tovie`, `dialogstudio`, or the URL of an installation (C-HOST-1 … C-HOST-5).
+    Plain http is refused but for this machine, unless `allow_plain_http` says that the network may see the token.
+    `retry` rules single calls, `upload_retry` the chunks of uploads. `clock` and `rng` are for tests.
+
+    Raises `ConfigurationError` for a host that cannot work.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        retry: RetryPolicy | None = None,
+        upload_retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        allow_plain_http: bool = False,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.base_url = resolve_host(host, allow_plain_http=allow_plain_http)
+        self._transport = HttpTransport(
+            self.base_url, timeouts=timeouts or Timeouts(), max_answer_bytes=max_answer_bytes
+        )
+        self._retry = retry or RetryPolicy()
+        self._upload_retry = upload_retry or RetryPolicy.for_uploads()
+        self._clock = clock or Clock()
+        self._rng = rng or random.Random()
+        self._caller = self._new_caller(self._retry)
+
+    def campaign(self, token: str) -> Campaign:
+        """A handle on the campaign of `token`; it costs nothing and holds nothing open."""
+        return Campaign(self, token)
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._transport.__aexit__()
+
+    def __repr__(self) -> str:
+        return f"CallsClient({self.base_url!r})"
+
+    def _new_caller(self, policy: RetryPolicy) -> Caller:
+        return Caller(exchange=self._transport.exchange, policy=policy, clock=self._clock, rng=self._rng)
+
+    def _new_upload_caller(self) -> Caller:
+        return self._new_caller(self._upload_retry)
+
+    async def _call(self, request: Request, read: Callable[[Response], Answer]) -> Answer:
+        return await self._caller.call(request, read)
+
+
+class Campaign:
+    """One campaign. Every method that sends makes an idempotence key of its own unless it is given one, and repeats
+    failed attempts with the same key and the same bytes.
+
+    All methods raise `RefusedError` or `AccessError` where the server says no, and `NoAnswerError` or
+    `UnreachableError` where no certain answer could be had within the client's `RetryPolicy`.
+    """
+
+    def __init__(self, client: CallsClient, token: str) -> None:
+        if not token.strip():
+            raise ConfigurationError("the campaign's token is empty; copy it from the campaign's page")
+        self._client = client
+        self._token = token.strip()
+
+    def __repr__(self) -> str:
+        return f"Campaign({self._client.base_url!r}, token='***')"
+
+    # --- adding ---
+
+    async def add_phones(
+        self, contacts: Iterable[Contact | Mapping[str, Any]], *, idempotence_key: Key = None
+    ) -> list[str]:
+        """Adds contacts in one request and returns the IDs of all created call jobs (C-M-1).
+
+        Raises `ContactError`, with the row counted from 1, before anything is sent.
+        """
+        bodies = [_encode(row, contact) for row, contact in enumerate(contacts, start=1)]
+        request = endpoints.add_phones(self._token, b"[%b]" % b",".join(bodies), to_key(idempotence_key))
+        return await self._client._call(request, endpoints.read_ids)
+
+    async def add_phone(
+        self,
+        phone: str | int,
+        *,
+        gmt_zone: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        method: Literal["GET", "POST"] = "POST",
+        idempotence_key: Key = None,
+    ) -> str:
+        """Adds one number by the CRM method and returns the ID of its call job (C-M-2, C-M-3).
+
+        Every entry of `payload` travels as a URL parameter (C-CRM-1). Raises `ContactError`.
+        """
+        return await self._add_one(phone, gmt_zone, payload, idempotence_key, method=method)
+
+    async def add_test_phone(
+        self,
+        phone: str | int,
+        *,
+        gmt_zone: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        idempotence_key: Key = None,
+    ) -> str:
+        """Adds one number for a test call, exempt from the duplicate rule (C-M-4, C-DUP-3). Raises `ContactError`."""
+        return await self._add_one(phone, gmt_zone, payload, idempotence_key, method="GET", test=True)
+
+    async def _add_one(
+        self,
+        phone: object,
+        gmt_zone: str | None,
+        payload: Mapping[str, Any] | None,
+        idempotence_key: Key,
+        *,
+        method: str,
+        test: bool = False,
+    ) -> str:
+        request = endpoints.add_phone(
+            self._token,
+            phone,
+            gmt_zone=gmt_zone,
+            payload=payload,
+            key=to_key(idempotence_key),
+            method=method,
+            test=test,
+        )
+        return await self._client._call(request, endpoints.read_word)
+
+    # --- jobs ---
+
+    async def cancel(
+        self, *, ids: Iterable[str | int] = (), phones: Iterable[str | int] = (), idempotence_key: Key = None
+    ) -> list[str]:
+        """Cancels call jobs by ID, by phone or both, and returns the IDs of all canceled ones (C-M-5, C-CAN-1)."""
+        request = endpoints.cancel(self._token, ids, phones, to_key(idempotence_key))
+        return await self._client._call(request, endpoints.read_ids)
+
+    async def job_report(
+        self, *, ids: Iterable[str | int] = (), phones: Iterable[str | int] = (), idempotence_key: Key = None
+    ) -> list[JobReport]:
+        """What became of call jobs, by ID, by phone or both (C-M-6, C-REP-1)."""
+        request = endpoints.job_report(self._token, ids, phones, to_key(idempotence_key))
+        return await self._client._call(request, endpoints.read_job_reports)
+
+    async def attempt_report(
+        self, *, ids: Iterable[str | int] = (), phones: Iterable[str | int] = (), idempotence_key: Key = None
+    ) -> list[AttemptReport]:
+        """Every call attempt of call jobs, by ID, by phone or both (C-M-7, C-REP-1)."""
+        request = endpoints.attempt_report(self._token, ids, phones, to_key(idempotence_key))
+        return await self._client._call(request, endpoints.read_attempt_reports)
+
+    # --- the campaign ---
+
+    async def info(self) -> CampaignInfo:
+        """The campaign in words and numbers (C-M-8)."""
+        return await self._client._call(endpoints.info(self._token), endpoints.read_campaign_info)
+
+    async def status(self) -> CampaignStatus:
+        """The campaign's status (C-M-9)."""
+        return await self._client._call(endpoints.status(self._token), endpoints.read_campaign_status)
+
+    async def pause(self, *, idempotence_key: Key = None) -> None:
+        """Pauses the campaign (C-M-10)."""
+        await self._control("pause", idempotence_key)
+
+    async def resume(self, *, idempotence_key: Key = None) -> None:
+        """Resumes the campaign (C-M-11)."""
+        await self._control("resume", idempotence_key)
+
+    async def stop(self, *, idempotence_key: Key = None) -> None:
+        """Stops the campaign (C-M-12)."""
+        await self._control("stop", idempotence_key)
+
+    async def _control(self, verb: str, idempotence_key: Key) -> None:
+        request = endpoints.control(self._token, verb, to_key(idempotence_key))
+        await self._client._call(request, endpoints.read_nothing)
+
+    # --- in bulk ---
+
+    def upload(
+        self,
+        source: SourceLike,
+        *,
+        format: str | None = None,  # noqa: A002  # the word that the command line has, too
+        columns: Mapping[str, str] | None = None,
+        region: str | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        chunk_rows: int = UploadSettings().chunk_rows,
+        chunk_bytes: int = UploadSettings().chunk_bytes,
+        concurrency: int = UploadSettings().concurrency,
+        rate: float | None = None,
+        linger_seconds: float = UploadSettings().linger_seconds,
+        on_hint: Callable[[str], None] | None = None,
+    ) -> Upload:
+        """Streams contacts of any number through `addPhones`, chunk by chunk; see `Upload`.
+
+        `source` is a path (CSV, JSON Lines, Parquet, Excel), an open binary file (with `format`), or an iterable or
+        async iterable of `Contact` or of mappings with the API's field names. `columns` maps a column's name in a
+        file to the field that it means; `region` (`US`, `DE` …) completes national numbers; `on_hint` is told of
+        column names that look like mistakes. The other settings are those of `UploadSettings`.
+
+        Raises `ConfigurationError` at once; while it runs, `SourceError`, `AccessError`, `UnreachableError`, and
+        whatever an iterable of the caller's raises. A contact that cannot be sent is an outcome, not an error.
+        """
+        reading = Reading(
+            format=format,
+            columns=columns or {},
+            region=region,
+            delimiter=delimiter,
+            encoding=encoding,
+            on_hint=on_hint,
+        )
+        settings = UploadSettings(
+            chunk_rows=chunk_rows,
+            chunk_bytes=chunk_bytes,
+            concurrency=concurrency,
+            rate=rate,
+            linger_seconds=linger_seconds,
+        )
+        return Upload(open_source(source, reading), settings, self._client._new_upload_caller(), self._token)
+
+
+def _encode(row: int, item: ContactLike) -> bytes:
+    try:
+        return to_contact(item).to_bytes()
+    except ContactError as error:
+        wrong = ContactError(error.field, error.reason, row)
+    raise wrong

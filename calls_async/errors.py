@@ -1,0 +1,127 @@
+"""Everything this package raises, one tree with one root:
+
+    CallsError
+    ├── ConfigurationError         a setting, an address or an argument that cannot work
+    │   └── MissingExtraError      an optional library is needed and not installed
+    ├── ContactError               a contact that must not be sent: .row, .field, .reason
+    ├── SourceError                a contact list that cannot be read: .source, .place
+    ├── JournalError               a journal that cannot be used: .path
+    └── RequestError               one call of the API failed: .method, .path, .status, .body
+        ├── RefusedError           the server said no (4xx); nothing was created
+        │   └── AccessError        401, 403, 404 or a redirect: wrong token or wrong host
+        └── NoAnswerError          no certain answer within the limits: .attempts, .seconds, .idempotence_key
+            └── UnreachableError   no attempt ever reached the server, so nothing was created
+
+Every error can be pickled, says what to do, and holds no campaign token: `path` keeps `{token}` as a placeholder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CallsError(Exception):
+    """The root of the tree. Its text is for a person; its attributes are for code."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[CallsError], args: tuple[Any, ...], attributes: dict[str, Any]) -> CallsError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class ConfigurationError(CallsError):
+    """A setting, an address or an argument that cannot work. Correct it; nothing was sent."""
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional library is needed. `extra` names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional library: pip install 'calls_async[{extra}]'")
+        self.extra = extra
+
+
+class ContactError(CallsError):
+    """A contact that must not be sent as it is. `row` counts from 1 where the contact came from a list."""
+
+    def __init__(self, field: str, reason: str, row: int | None = None) -> None:
+        place = field if row is None else f"row {row}, {field}"
+        super().__init__(f"{place}: {reason}")
+        self.field = field
+        self.reason = reason
+        self.row = row
+
+
+class SourceError(CallsError):
+    """A contact list that cannot be read. `source` is its name, `place` where in it, as a person would say it."""
+
+    def __init__(self, source: str, reason: str, place: str | None = None) -> None:
+        super().__init__(f"{source}, {place}: {reason}" if place else f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+        self.place = place
+
+
+class JournalError(CallsError):
+    """A journal that cannot be used. Nothing is sent that cannot be written down first."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"journal {path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class RequestError(CallsError):
+    """One call of the API failed. `body` is the beginning of what the server said (C-ERR-1)."""
+
+    def __init__(self, message: str, *, method: str, path: str, status: int | None = None, body: str = "") -> None:
+        super().__init__(f"{method} {path}: {message}")
+        self.method = method
+        self.path = path
+        self.status = status
+        self.body = body
+
+
+class RefusedError(RequestError):
+    """The server said no (4xx). Nothing was created, so the request may be corrected and sent anew."""
+
+
+class AccessError(RefusedError):
+    """401, 403, 404 or a redirect: the token or the host is wrong, for every request alike."""
+
+
+class NoAnswerError(RequestError):
+    """No certain answer within the limits: the request may or may not have taken effect.
+
+    Repeating it with the same `idempotence_key` and the same content within 24 hours of its first use is safe
+    (C-IDEM-1, C-IDEM-7).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str,
+        path: str,
+        attempts: int,
+        seconds: float,
+        idempotence_key: str | None,
+        status: int | None = None,
+        body: str = "",
+    ) -> None:
+        super().__init__(message, method=method, path=path, status=status, body=body)
+        self.attempts = attempts
+        self.seconds = seconds
+        self.idempotence_key = idempotence_key
+
+
+class UnreachableError(NoAnswerError):
+    """No attempt ever reached the server, so nothing was created. Check the host and the network."""

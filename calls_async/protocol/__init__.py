@@ -1,0 +1,1 @@
+"""The Calls API itself, pure: no I/O, no clock, no asyncio."""

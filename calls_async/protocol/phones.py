@@ -1,0 +1,93 @@
+"""Phone numbers as people write them become the API's digits (C-F-1); what cannot be trusted gets a reason.
+
+A wrong digit is a stranger called, so nothing is guessed: whatever could be read in two ways is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from calls_async.errors import ContactError
+
+MIN_DIGITS = 7
+"""The shortest international numbers in use, country code included."""
+MAX_DIGITS = 15
+"""The longest number that ITU-T E.164 allows."""
+
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"
+_SEPARATORS = frozenset(" \t-.()\u00a0\u2007\u2009\u202f\u3000\u200e\u200f\u202a\u202c\u2060\ufeff" + _DASHES)
+_CLEAN = re.compile(rf"[1-9][0-9]{{{MIN_DIGITS - 1},{MAX_DIGITS - 1}}}")
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
+_DECIMAL = re.compile(r"\+?\d{4,}[.,]\d{1,2}")
+
+is_clean = _CLEAN.fullmatch
+"""Matches a string that is already as the API wants it; the fast way past `normalise_phone`."""
+
+
+def normalise_phone(value: object) -> str:
+    """The digits of an international number, from a string or a number.
+
+    Raises `ContactError` for the field `phone`; its text never repeats the number, which is personal data.
+    """
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        text = str(value)
+    elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        text = str(int(value))
+    else:
+        raise _wrong(f"is a {type(value).__name__}; give a string of digits")
+    return text if is_clean(text) else _normalise_text(text)
+
+
+def written_internationally(text: str) -> bool:
+    """Whether a number says itself that it starts with a country code (`+…` or `00…`)."""
+    return unicodedata.normalize("NFKC", text).lstrip("'( \t\u200e\u202a").startswith(("+", "00"))
+
+
+def _normalise_text(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text).strip().removeprefix("'")
+    if not text:
+        raise _wrong("is empty")
+    if _SCIENTIFIC.fullmatch(text):
+        raise _wrong("was spoilt by a spreadsheet (like 1.65E+10), digits are lost; export the column as text")
+    if _DECIMAL.fullmatch(text):
+        raise _wrong("is written as a decimal number (like 16500000000.0); export the column as text")
+    return _check_digits(_digits(text))
+
+
+def _digits(text: str) -> str:
+    digits: list[str] = []
+    for index, char in enumerate(text):
+        if char in _SEPARATORS:
+            if char == "-" and not digits:
+                raise _wrong("starts with a minus sign")
+        elif char == "+" and not digits and "+" not in text[:index]:
+            continue
+        elif (digit := unicodedata.decimal(char, None)) is not None:
+            digits.append(str(digit))
+        else:
+            raise _wrong(f"contains {_spell(char)}, which is no part of a phone number")
+    number = "".join(digits)
+    if number.startswith("00") and "+" not in text:
+        return number[2:]
+    return number
+
+
+def _check_digits(digits: str) -> str:
+    if not digits:
+        raise _wrong("has no digits")
+    if digits.startswith("0"):
+        raise _wrong("starts with 0, so it is a national number; add the country code, or name the region")
+    if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
+        raise _wrong(f"has {len(digits)} digits; an international number has {MIN_DIGITS} to {MAX_DIGITS}")
+    return digits
+
+
+def _spell(char: str) -> str:
+    return repr(char) if char.isprintable() else f"the character U+{ord(char):04X}"
+
+
+def _wrong(reason: str) -> ContactError:
+    return ContactError("phone", reason)

@@ -1,0 +1,26 @@
+"""A Calls API server of our own, to try things on without calling anybody.
+
+    async with Sandbox() as sandbox:
+        ...  # sandbox.url and sandbox.token are what a client needs
+
+It shares no code with the client: one misreading of a clause must not pass on both sides.
+"""
+
+from calls_async.sandbox.api import Api, Call, Reply
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.server import Sandbox
+from calls_async.sandbox.state import DEFAULT_TOKEN, Clock, DuplicateRule, Job, KeyConflict
+
+__all__ = [
+    "DEFAULT_TOKEN",
+    "Api",
+    "Call",
+    "Clock",
+    "DuplicateRule",
+    "FaultKind",
+    "Faults",
+    "Job",
+    "KeyConflict",
+    "Reply",
+    "Sandbox",
+]

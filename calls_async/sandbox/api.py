@@ -1,0 +1,214 @@
+"""The twelve methods of the API (C-M-1 … C-M-13) as a function from a call to a reply; no sockets here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from calls_async.sandbox.checks import check_contact
+from calls_async.sandbox.state import Account, Campaign, Clock, DuplicatePhone, DuplicateRule, Job
+
+KEY = "Idempotence-Key"
+_ROUTE = re.compile(r"/api/(?P<kind>calls|crmCalls)/campaign/(?P<token>[^/]+)(?:/(?P<verb>.+))?")
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Call:
+    """A request as it came. Names of `headers` are in lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+
+    @property
+    def key(self) -> str | None:
+        """C-IDEM-3 for POST, C-IDEM-4 for GET."""
+        return self.headers.get(KEY.lower()) if self.method == "POST" else self.query.get(KEY)
+
+    def content(self) -> bytes:
+        """What must be the same when a key comes again."""
+        query = sorted((name, value) for name, value in self.query.items() if name != KEY)
+        mixed = json.dumps([self.method, self.path, query]).encode() + b"\0" + self.body
+        return hashlib.sha256(mixed).digest()
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Reply:
+    """An answer before any fault spoils it."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200) -> Reply:
+        return cls(status=status, body=json.dumps(value).encode())
+
+    @classmethod
+    def error(cls, status: int, message: str) -> Reply:
+        return cls.json({"error": message}, status)
+
+
+class _Refuse(Exception):  # noqa: N818  # becomes a reply
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.reply = Reply.error(status, message)
+
+
+class Api:
+    """Handles one call after another. `quoted` answers strings as JSON (C-M-15); `numeric_ids` IDs as numbers
+    (C-M-17)."""
+
+    def __init__(
+        self,
+        tokens: Iterable[str],
+        *,
+        clock: Clock,
+        duplicates: DuplicateRule = DuplicateRule.IGNORE,
+        quoted: bool = False,
+        numeric_ids: bool = False,
+    ) -> None:
+        self.account = Account(tokens, clock, duplicates)
+        self.calls: list[Call] = []
+        """Every call that was handled."""
+        self._quoted = quoted
+        self._numeric_ids = numeric_ids
+        self._verbs: dict[tuple[str, str, str], Callable[[Campaign, Call], Reply]] = {
+            ("POST", "calls", "addPhones"): self._add_phones,
+            ("GET", "crmCalls", "addPhone"): self._add_phone,
+            ("POST", "crmCalls", "addPhone"): self._add_phone,
+            ("GET", "crmCalls", "test/addPhone"): self._add_test_phone,
+            ("GET", "calls", "addPhone"): self._add_phone,  # C-M-13
+            ("POST", "calls", "callJob/cancel"): self._cancel,
+            ("POST", "calls", "callJob/getReport"): self._job_report,
+            ("POST", "calls", "callAttempt/getReport"): self._attempt_report,
+            ("GET", "calls", ""): self._info,
+            ("GET", "calls", "status"): self._status,
+            ("POST", "calls", "control/pause"): self._control("paused"),
+            ("POST", "calls", "control/resume"): self._control("inProcess"),
+            ("POST", "calls", "control/stop"): self._control("finished"),
+        }
+
+    def handle(self, call: Call) -> Reply:
+        self.calls.append(call)
+        try:
+            return self._handle(call)
+        except _Refuse as refusal:
+            return refusal.reply
+
+    def _handle(self, call: Call) -> Reply:
+        route = _ROUTE.fullmatch(call.path)
+        handler = route and self._verbs.get((call.method, route["kind"], route["verb"] or ""))
+        if route is None or handler is None:
+            raise _Refuse(404, "no such method")
+        campaign = self.account.campaigns.get(route["token"])
+        if campaign is None:
+            raise _Refuse(404, f"no campaign has the token {route['token']}")
+        key = call.key
+        if not key:
+            return handler(campaign, call)  # C-IDEM-2
+        content = call.content()
+        conflict, known = self.account.answer_to(key, content)
+        if conflict:
+            raise _Refuse(422, "the idempotence key was used with other content")
+        if known is not None:
+            return known  # type: ignore[no-any-return]  # C-IDEM-1
+        reply = handler(campaign, call)
+        self.account.remember(key, content, reply)
+        return reply
+
+    # --- the methods ---
+
+    def _add_phones(self, campaign: Campaign, call: Call) -> Reply:
+        contacts = _body(call)
+        if not isinstance(contacts, list):
+            raise _Refuse(400, "the body must be an array")
+        for index, contact in enumerate(contacts):
+            if (wrong := check_contact(contact)) is not None:
+                raise _Refuse(400, f"[{index}]: {wrong}")
+        jobs = self._created(campaign, contacts)
+        return Reply.json([self._id(job.id) for job in jobs if job is not None])
+
+    def _created(self, campaign: Campaign, contacts: list[dict[str, Any]], *, test: bool = False) -> list[Job | None]:
+        try:
+            return self.account.add(campaign, contacts, test=test)
+        except DuplicatePhone as duplicate:
+            raise _Refuse(400, str(duplicate)) from None
+
+    def _add_phone(self, campaign: Campaign, call: Call, *, test: bool = False) -> Reply:
+        contact: dict[str, Any] = {name: value for name, value in call.query.items() if name in ("phone", "gmtZone")}
+        payload = {name: value for name, value in call.query.items() if name not in ("phone", "gmtZone", KEY)}
+        if payload:
+            contact["payload"] = payload  # C-CRM-1
+        if (wrong := check_contact(contact)) is not None:
+            raise _Refuse(400, wrong)
+        (job,) = self._created(campaign, [contact], test=test)
+        known = job or self.account.previous(campaign, contact)
+        if known is None:
+            raise _Refuse(409, "a duplicate of a job that is no longer known")
+        return self._string(known.id)
+
+    def _add_test_phone(self, campaign: Campaign, call: Call) -> Reply:
+        return self._add_phone(campaign, call, test=True)
+
+    def _cancel(self, campaign: Campaign, call: Call) -> Reply:
+        canceled = []
+        for job in campaign.pick(*_selection(call)):
+            if job.status in ("planned", "onRetry", "inProcess"):
+                job.status = "canceled"
+                canceled.append(self._id(job.id))
+        return Reply.json(canceled)
+
+    def _job_report(self, campaign: Campaign, call: Call) -> Reply:
+        reports = [job.report() for job in campaign.pick(*_selection(call))]
+        return Reply.json([{**report, "callJobId": self._id(report["callJobId"])} for report in reports])
+
+    def _attempt_report(self, campaign: Campaign, call: Call) -> Reply:
+        campaign.pick(*_selection(call))
+        return Reply.json([])  # nothing is dialled here, so there are no attempts
+
+    def _info(self, campaign: Campaign, call: Call) -> Reply:
+        return Reply.json(campaign.info())
+
+    def _status(self, campaign: Campaign, call: Call) -> Reply:
+        return self._string(campaign.status)
+
+    def _control(self, status: str) -> Callable[[Campaign, Call], Reply]:
+        def change(campaign: Campaign, call: Call) -> Reply:
+            campaign.status = status
+            return Reply()
+
+        return change
+
+    # --- how answers are written ---
+
+    def _id(self, job_id: str) -> str | int:
+        return int(job_id) if self._numeric_ids else job_id
+
+    def _string(self, text: str) -> Reply:
+        return Reply.json(text) if self._quoted else Reply(body=text.encode(), content_type="text/plain")
+
+
+def _body(call: Call) -> Any:
+    try:
+        return json.loads(call.body)
+    except (ValueError, RecursionError):
+        raise _Refuse(400, "the body is not JSON") from None
+
+
+def _selection(call: Call) -> tuple[list[str], list[str]]:
+    body = _body(call)
+    if not isinstance(body, dict):
+        raise _Refuse(400, "the body must be an object with phones, ids or both")
+    lists = [body.get(name) or [] for name in ("phones", "ids")]
+    if not all(isinstance(one, list) for one in lists):
+        raise _Refuse(400, "phones and ids must be arrays")
+    phones, ids = ([str(item) for item in one] for one in lists)
+    return phones, ids

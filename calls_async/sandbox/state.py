@@ -1,0 +1,225 @@
+"""What the sandbox remembers: campaigns, their jobs, and the answers to idempotence keys. Pure but for the clock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+DAY_SECONDS = 86_400
+"""Keys expire after it (C-IDEM-7), and so does the duplicate rule (C-DUP-1)."""
+DEFAULT_TOKEN = "8231.7056.sandbox"  # noqa: S105  # of a campaign that calls nobody
+_FIRST_JOB_ID = 5_665_330_001
+
+
+class DuplicateRule(StrEnum):
+    """What happens to a number that was added already."""
+
+    IGNORE = "ignore"
+    """The same number, settings and payload: ignored, no ID (C-DUP-1)."""
+    ERROR = "error"
+    """The same number and payload without the same key: the request gets an error (C-DUP-2)."""
+    OFF = "off"
+
+
+class DuplicatePhone(Exception):  # noqa: N818  # told to the client as an answer
+    """C-DUP-2."""
+
+
+class Clock:
+    """Unix time in seconds that can be moved forward."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        return self._now() + self._ahead
+
+    def advance(self, *, hours: float = 0.0, seconds: float = 0.0) -> None:
+        self._ahead += hours * 3600 + seconds
+
+
+@attrs.define(slots=True, kw_only=True)
+class Job:
+    """A call job."""
+
+    id: str
+    phone: str
+    payload: Any
+    settings: Mapping[str, Any]
+    created_at_ms: int
+    status: str = "planned"
+    test: bool = False
+
+    def report(self) -> dict[str, Any]:
+        """As the API reports it (C-REP-3)."""
+        return {
+            "attemptsCount": 0,
+            "callDuration": 0,
+            "callJobId": self.id,
+            "createdAt": self.created_at_ms,
+            "finishedAt": None,
+            "jobStatus": self.status,
+            "phone": self.phone,
+            "redialNumber": None,
+            "reportData": None,
+            "tagName": None,
+            "tagPayload": None,
+        }
+
+
+@attrs.define(slots=True, kw_only=True)
+class Campaign:
+    """A campaign and its jobs."""
+
+    token: str
+    number: int
+    created_at_ms: int
+    status: str = "planned"
+    jobs: dict[str, Job] = attrs.field(factory=dict)
+    by_phone: dict[str, list[Job]] = attrs.field(factory=dict)
+    last_added: dict[bytes, tuple[float, Job]] = attrs.field(factory=dict)
+    """What the duplicate rule knows: a contact's digest, when it was added, its job."""
+
+    def pick(self, phones: Iterable[str], ids: Iterable[str]) -> list[Job]:
+        """The jobs of these phones and IDs, each once (C-REP-1)."""
+        picked: dict[str, Job] = {}
+        for phone in phones:
+            picked.update((job.id, job) for job in self.by_phone.get(phone, ()))
+        for job_id in ids:
+            if (job := self.jobs.get(job_id)) is not None:
+                picked[job.id] = job
+        return list(picked.values())
+
+    def info(self) -> dict[str, Any]:
+        """C-CAM-1, C-CAM-2."""
+        statuses = [job.status for job in self.jobs.values()]
+        return {
+            "id": self.number,
+            "name": f"Sandbox campaign {self.number}",
+            "projectName": "sandbox",
+            "creationDate": self.created_at_ms,
+            "botId": "sandbox-channel",
+            "status": self.status,
+            "shortReport": {
+                "totalNumbers": len(statuses),
+                "processedNumbers": len(statuses) - statuses.count("planned"),
+                "usedTalkingTime": 0,
+                "usedAsrSeconds": 0,
+                "inProcessCalls": 0,
+                "retryCalls": 0,
+            },
+            "startTime": self.created_at_ms,
+            "endTime": None,
+            "maxSimultaneousCalls": 10,
+        }
+
+
+@attrs.frozen(slots=True)
+class KeyConflict:
+    """A key that came with two contents, which no page defines (C-IDEM-8)."""
+
+    key: str
+    at: float
+
+
+@attrs.define(slots=True)
+class _KnownKey:
+    first_used_at: float
+    content: bytes
+    answer: Any
+
+
+class Account:
+    """All campaigns of one account; keys count for all of them (C-IDEM-6)."""
+
+    def __init__(self, tokens: Iterable[str], clock: Clock, duplicates: DuplicateRule) -> None:
+        self.clock = clock
+        self.duplicates = duplicates
+        self.campaigns = {
+            token: Campaign(token=token, number=number, created_at_ms=self._now_ms())
+            for number, token in enumerate(tokens, start=1)
+        }
+        self.key_conflicts: list[KeyConflict] = []
+        self._keys: dict[str, _KnownKey] = {}
+        self._next_id = _FIRST_JOB_ID
+
+    def _now_ms(self) -> int:
+        return int(self.clock() * 1000)
+
+    # --- idempotence ---
+
+    def answer_to(self, key: str, content: bytes) -> tuple[bool, Any]:
+        """(conflict, stored answer or None) for a key that comes again within its day."""
+        known = self._keys.get(key)
+        if known is None or self.clock() - known.first_used_at >= DAY_SECONDS:
+            return False, None
+        if known.content != content:
+            self.key_conflicts.append(KeyConflict(key, self.clock()))
+            return True, None
+        return False, known.answer
+
+    def remember(self, key: str, content: bytes, answer: Any) -> None:
+        self._keys[key] = _KnownKey(self.clock(), content, answer)
+
+    # --- jobs ---
+
+    def add(
+        self, campaign: Campaign, contacts: Iterable[Mapping[str, Any]], *, test: bool = False
+    ) -> list[Job | None]:
+        """The created job of each contact; None for an ignored duplicate. All or nothing: `DuplicatePhone`."""
+        wanted = [(contact, self._fingerprint(contact)) for contact in contacts]
+        if self.duplicates is DuplicateRule.ERROR and not test:
+            self._refuse_duplicates(campaign, [fingerprint for _, fingerprint in wanted])
+        return [self._add(campaign, contact, fingerprint, test) for contact, fingerprint in wanted]
+
+    def previous(self, campaign: Campaign, contact: Mapping[str, Any]) -> Job | None:
+        """The job that makes `contact` a duplicate now."""
+        found = campaign.last_added.get(self._fingerprint(contact))
+        return found[1] if found is not None and self.clock() - found[0] < DAY_SECONDS else None
+
+    def _fingerprint(self, contact: Mapping[str, Any]) -> bytes:
+        # C-DUP-2 compares phone and payload, C-DUP-1 the settings, too.
+        counted = contact if self.duplicates is not DuplicateRule.ERROR else _phone_and_payload(contact)
+        text = json.dumps({**counted, "phone": str(contact["phone"])}, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+    def _refuse_duplicates(self, campaign: Campaign, fingerprints: list[bytes]) -> None:
+        seen: set[bytes] = set()
+        for index, fingerprint in enumerate(fingerprints):
+            found = campaign.last_added.get(fingerprint)
+            if fingerprint in seen or (found is not None and self.clock() - found[0] < DAY_SECONDS):
+                raise DuplicatePhone(f"duplicate phone at index {index}")
+            seen.add(fingerprint)
+
+    def _add(self, campaign: Campaign, contact: Mapping[str, Any], fingerprint: bytes, test: bool) -> Job | None:
+        if self.duplicates is DuplicateRule.IGNORE and not test:
+            found = campaign.last_added.get(fingerprint)
+            if found is not None and self.clock() - found[0] < DAY_SECONDS:
+                return None
+        job = Job(
+            id=str(self._next_id),
+            phone=str(contact["phone"]),
+            payload=contact.get("payload"),
+            settings={name: value for name, value in contact.items() if name not in ("phone", "payload")},
+            created_at_ms=self._now_ms(),
+            test=test,
+        )
+        self._next_id += 1
+        campaign.jobs[job.id] = job
+        campaign.by_phone.setdefault(job.phone, []).append(job)
+        if not test:
+            campaign.last_added[fingerprint] = (self.clock(), job)
+        if campaign.status == "planned":
+            campaign.status = "inProcess"
+        return job
+
+
+def _phone_and_payload(contact: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: contact[name] for name in ("phone", "payload") if contact.get(name) is not None}

@@ -1,0 +1,177 @@
+"""The aiohttp adapter: addresses, sessions, timeouts, size caps. The only room of the client that knows aiohttp.
+
+aiohttp's exceptions carry the full URL, hence the token: they end here, and what is raised instead is raised after
+their handler, so that it does not even refer to them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from importlib.metadata import version
+from io import BytesIO
+from typing import Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from calls_async.errors import ConfigurationError
+from calls_async.protocol.endpoints import HOSTS, KEY_NAME, Method, Request, Response
+from calls_async.transport.exchange import TOKEN_PLACEHOLDER, ExchangeFailed, scrub
+
+MAX_CONNECTIONS = 256
+"""More than any sensible number of chunks in flight; what is in flight is bounded elsewhere."""
+_MAX_PLAIN_BODY_BYTES = 2**20  # aiohttp warns about larger bodies that are given as bytes
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Timeouts:
+    """For one attempt; how long a whole call may take is the `RetryPolicy`'s matter."""
+
+    connect_seconds: float = 10.0
+    read_seconds: float = 60.0
+    """The longest silence while waiting for the answer."""
+    total_seconds: float = 120.0
+
+
+def resolve_host(host: str, *, allow_plain_http: bool) -> str:
+    """The base URL that `host` means: one of the four systems by name (C-HOST-1 … 4), or a URL (C-HOST-5).
+
+    Raises `ConfigurationError`.
+    """
+    if host in HOSTS:
+        return HOSTS[host]
+    url = _parse(host)
+    if url is None or url.scheme not in ("http", "https") or not url.host:
+        names = ", ".join(sorted(HOSTS))
+        raise ConfigurationError(f"the host must be one of {names}, or a URL such as https://calls.example.com")
+    if url.user is not None or url.password is not None or url.query_string or url.fragment:
+        raise ConfigurationError("the host's URL may have a port and a path, but no user, query or fragment")
+    if url.scheme == "http" and not allow_plain_http and not _is_loopback(url.host):
+        raise ConfigurationError(
+            f"plain http to {url.host} would show the token and every phone number to the network; use https, "
+            "or say allow_plain_http=True (--plain-http)"
+        )
+    return str(url).rstrip("/")
+
+
+def _parse(text: str) -> URL | None:
+    try:
+        return URL(text)
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class HttpTransport:
+    """Sends requests to one base URL over one pool of connections. `async with` opens and closes it."""
+
+    def __init__(self, base_url: str, *, timeouts: Timeouts, max_answer_bytes: int) -> None:
+        self._base_url = base_url
+        self._max_answer_bytes = max_answer_bytes
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeouts.total_seconds, connect=timeouts.connect_seconds, sock_read=timeouts.read_seconds
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            headers={"User-Agent": f"calls_async/{version('calls_async')}", "Accept": "application/json"},
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def exchange(self, request: Request) -> Response:
+        """Sends `request` once; see `Exchange`."""
+        session = self._session
+        if session is None:
+            raise ConfigurationError("the client is not open; use it inside `async with CallsClient(...) as client:`")
+        try:
+            # The URL is no variable here: tools that show a traceback with its variables must not show the token.
+            async with session.request(
+                request.method.value,
+                URL(self._base_url + _path_and_query(request), encoded=True),
+                data=_body(request),
+                headers=_headers(request),
+                allow_redirects=False,
+            ) as response:
+                return Response(
+                    status=response.status,
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    body=await self._read(response),
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            failure = _failure(error, request.token)
+        raise failure
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        limit = self._max_answer_bytes
+        parts, size = [], 0
+        async for part in response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                # Not read to its end, so that a server cannot fill the memory.
+                reason = f"an answer of more than {limit} bytes; raise max_answer_bytes if that is right"
+                raise ExchangeFailed(reason, reached=True, lasting=True)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _path_and_query(request: Request) -> str:
+    path = request.path.replace(TOKEN_PLACEHOLDER, quote(request.token, safe=""))
+    query = list(request.query)
+    if request.method is Method.GET and request.idempotence_key is not None:
+        query.append((KEY_NAME, request.idempotence_key))  # C-IDEM-4
+    return f"{path}?{urlencode(query, quote_via=quote)}" if query else path
+
+
+def _headers(request: Request) -> dict[str, str]:
+    headers = {}
+    if request.body is not None:
+        headers["Content-Type"] = "application/json"
+    if request.method is Method.POST and request.idempotence_key is not None:
+        headers[KEY_NAME] = request.idempotence_key  # C-IDEM-3
+    return headers
+
+
+def _body(request: Request) -> bytes | BytesIO | None:
+    if request.body is None or len(request.body) < _MAX_PLAIN_BODY_BYTES:
+        return request.body
+    return BytesIO(request.body)  # a new one for each attempt: a used one is empty
+
+
+def _failure(error: Exception, token: str) -> ExchangeFailed:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
+        return ExchangeFailed("the server's certificate is not valid for this host", reached=False, lasting=True)
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ExchangeFailed("connecting took too long", reached=False)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ExchangeFailed(f"no connection: {_os_reason(error.os_error)}", reached=False)
+    if isinstance(error, TimeoutError):
+        return ExchangeFailed("no answer in time", reached=True)
+    if isinstance(error, aiohttp.InvalidURL):
+        return ExchangeFailed("the host's URL is not valid", reached=False, lasting=True)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ExchangeFailed("the answer broke off", reached=True)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ExchangeFailed("the answer is not HTTP", reached=True)
+    return ExchangeFailed(scrub(f"the connection broke: {_os_reason(error)}", token), reached=True)
+
+
+def _os_reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,0 +1,237 @@
+"""A row of a contact list becomes the bytes of a contact, or a rejection that costs no other row anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import attrs
+
+from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
+from calls_async.protocol.contact import FIELDS, Contact, did_you_mean, to_contact
+from calls_async.protocol.phones import normalise_phone, written_internationally
+
+
+class EncodedRow(NamedTuple):
+    """A contact, ready to be sent."""
+
+    row: int
+    phone: str
+    body: bytes
+
+
+class RejectedRow(NamedTuple):
+    """A row that cannot be a contact."""
+
+    row: int
+    phone: str | None
+    field: str
+    reason: str
+
+    @property
+    def error(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+Row = EncodedRow | RejectedRow
+Encode = Callable[[int, Any], Row]
+
+
+def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None = None) -> Row:
+    """The row of a contact or of a mapping with the API's field names."""
+    try:
+        if region is not None and isinstance(item, Mapping) and "phone" in item:
+            item = {**item, "phone": phone_in(region, item["phone"])}
+        contact = to_contact(item)
+        return EncodedRow(row, contact.phone, contact.to_bytes())
+    except ContactError as error:
+        given = item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
+        return rejected(row, given, error)
+
+
+def rejected(row: int, phone: Any, error: ContactError) -> RejectedRow:
+    """The rejection; `phone` as it was given, for the reader of the results to find the row by."""
+    return RejectedRow(row, None if phone is None else _printable(str(phone))[:100], error.field, error.reason)
+
+
+@attrs.frozen(slots=True)
+class Table:
+    """How the columns of a table become contacts: the API's field names are settings, all others payload."""
+
+    columns: Sequence[str]
+    region: str | None = None
+    hints: Sequence[str] = ()
+    """Columns that go into the payload though their name nearly is a setting's."""
+    _settings: Sequence[tuple[int, str]] = ()
+    _payload: Sequence[tuple[int, str]] = ()
+    _phone: int = 0
+
+    @classmethod
+    def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], region: str | None) -> Table:
+        """Raises `SourceError` where the header has no phones, a name twice, or lacks a mapped column."""
+        for name in mapped:
+            if name not in header:
+                raise SourceError(source, f"has no column {name!r}; its columns are {_listed(header)}", "header")
+        fields = [mapped.get(name, name) for name in header]
+        twice = sorted({name for name in fields if fields.count(name) > 1})
+        if twice:
+            raise SourceError(source, f"has more than one column {_listed(twice)}", "header")
+        if "phone" not in fields:
+            reason = f"has no column 'phone'; its columns are {_listed(header)}. Name one with --column NAME=phone"
+            raise SourceError(source, reason, "header")
+        settings = [(i, f) for i, f in enumerate(fields) if f in FIELDS and f != "phone"]
+        payload = [(i, f) for i, f in enumerate(fields) if f not in FIELDS]
+        hints = [f"column {name!r} goes into the payload" + did_you_mean(name) for _, name in payload]
+        hints = [hint for hint in hints if hint.endswith("?")]
+        return cls(tuple(header), region, tuple(hints), settings, payload, fields.index("phone"))
+
+    def encode(self, row: int, cells: Sequence[Any]) -> Row:
+        """The row that `cells` mean."""
+        phone = cells[self._phone] if len(cells) > self._phone else None
+        try:
+            if len(cells) != len(self.columns):
+                raise ContactError("row", f"has {len(cells)} cells, but the header has {len(self.columns)}")
+            arguments: dict[str, Any] = {
+                FIELDS[field]: read_setting(field, cells[index])
+                for index, field in self._settings
+                if cells[index] is not None and cells[index] != ""
+            }
+            if self._payload:
+                own = {name: cells[index] for index, name in self._payload}
+                arguments["payload"] = merge_payload(arguments.get("payload"), own)
+            number = phone if self.region is None else phone_in(self.region, phone)
+            contact = Contact(phone="" if number is None else number, **arguments)
+            return EncodedRow(row, contact.phone, contact.to_bytes())
+        except ContactError as error:
+            return rejected(row, phone, error)
+
+
+def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str], region: str | None) -> Row:
+    """The row of one JSON object: the API's field names are settings, all others payload."""
+    phone: Any = None
+    try:
+        renamed = {mapped.get(name, name): value for name, value in fields.items()}
+        phone = renamed.get("phone")
+        arguments: dict[str, Any] = {}
+        own = {}
+        for name, value in renamed.items():
+            if name not in FIELDS:
+                own[name] = value
+            elif name == "payload":
+                arguments["payload"] = value
+            elif name != "phone" and value is not None:
+                arguments[FIELDS[name]] = value
+        if own:
+            arguments["payload"] = merge_payload(arguments.get("payload"), own)
+        if isinstance(phone, float):
+            raise ContactError("phone", "is written as a decimal number, digits may be lost; write it as a string")
+        number = phone if region is None else phone_in(region, phone)
+        contact = Contact(phone="" if number is None else number, **arguments)
+        return EncodedRow(row, contact.phone, contact.to_bytes())
+    except ContactError as error:
+        return rejected(row, phone, error)
+
+
+def read_setting(field: str, cell: Any) -> Any:
+    """The value of a setting's cell: text is read as the API's type, anything else is left as it is."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        if field in ("retryIntervalInMinutes", "maxAttempts"):
+            return _whole_number(field, text)
+        if field == "dialerPriority":
+            return int(text) if _is_whole(text) else text
+        if field == "allowedDays" and not text.startswith("["):
+            return [day.strip().lower() for day in text.replace(";", ",").split(",")]
+        if field in ("allowedDays", "allowedTime", "payload"):
+            return _json(field, text)
+        return text
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)  # spreadsheets have no whole numbers
+    return cell
+
+
+def merge_payload(payload: Any, own: dict[str, Any]) -> Any:
+    """The payload column's object with the values of the other columns."""
+    own = {name: _carried(name, value) for name, value in own.items()}
+    if payload is None:
+        return own
+    if not isinstance(payload, Mapping):
+        raise ContactError("payload", "must be a JSON object, for other columns belong into it, too")
+    for name in own:
+        if name in payload:
+            raise ContactError("payload", f"has {name!r:.40} already, which is also a column")
+    return {**payload, **own}
+
+
+def phone_in(region: str, phone: Any) -> Any:
+    """A national number completed for `region` (`US`, `DE` …), by the phonenumbers library. Raises `ContactError`."""
+    if isinstance(phone, float) and phone.is_integer():
+        phone = int(phone)
+    text = str(phone) if isinstance(phone, int) and not isinstance(phone, bool) else phone
+    if not isinstance(text, str) or written_internationally(text):
+        return phone
+    import phonenumbers  # an extra; `check_region` has seen it
+
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return normalise_phone(text)  # which says better what is wrong with it
+    if not phonenumbers.is_possible_number(number) or number.extension:
+        raise ContactError("phone", f"is not a possible number in the region {region}")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def check_region(region: str | None) -> None:
+    """Raises `ConfigurationError` for a region that does not exist, `MissingExtraError` without the library."""
+    if region is None:
+        return
+    try:
+        import phonenumbers
+    except ImportError:
+        raise MissingExtraError("reading national numbers", "region") from None
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        raise ConfigurationError(f"region {region!r} is not one of two letters that has numbers, such as US or DE")
+
+
+def _carried(name: str, value: Any) -> Any:
+    """A cell as JSON carries it. Text stays text: no type is guessed."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        if _printable(value) != value:
+            raise ContactError(name, "holds bytes that are not of the file's encoding; name the right --encoding")
+        return value
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else str(value)
+    return value
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.removeprefix("-").isdigit() and len(text) < 10
+
+
+def _whole_number(field: str, text: str) -> int:
+    if not _is_whole(text):
+        raise ContactError(field, f"{text!r:.40} is not a whole number")
+    return int(text)
+
+
+def _json(field: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ContactError(field, "is not JSON") from None
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(repr(name) for name in shown[:20]) + (" …" if len(shown) > 20 else "") or "none"

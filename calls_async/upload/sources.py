@@ -1,0 +1,192 @@
+"""Where contacts come from: files, streams, iterables and async iterables, as numbered rows in batches.
+
+Files are read by a thread of their own, so that the event loop never waits for a disk or a parser. Iterables are
+drawn on the loop, in slices of a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sized
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, aclosing
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+from calls_async.errors import ConfigurationError, SourceError
+from calls_async.protocol.contact import Contact
+from calls_async.upload.files import BATCH_ROWS, Reading, format_of, read_batches
+from calls_async.upload.rows import Row, check_region, encode_item
+
+SLICE_SECONDS = 0.002
+"""The longest that drawing from an iterable keeps the event loop for itself."""
+_SLICE_CHECK_ROWS = 16
+
+ContactLike = Contact | Mapping[str, Any]
+SourceLike = str | Path | BinaryIO | Iterable[ContactLike] | AsyncIterable[ContactLike]
+
+
+class Source(Protocol):
+    """Numbered rows in batches, once."""
+
+    name: str
+    may_pause: bool
+    """Whether it may wait long between rows, so that a chunk should not wait until it is full."""
+
+    def batches(self) -> AsyncGenerator[list[Row], None]: ...
+
+    def fraction_read(self) -> float | None:
+        """How much of the source has been read, 0 to 1; None where that cannot be known."""
+
+
+def open_source(source: SourceLike, reading: Reading) -> Source:
+    """The source that `source` means. Raises `ConfigurationError`; a file is opened only when it is read."""
+    check_region(reading.region)
+    if isinstance(source, str | Path):
+        return FileSource(Path(source), reading)
+    if isinstance(source, AsyncIterable):
+        return AsyncIterableSource(source, reading.region)
+    if callable(getattr(source, "read", None)):
+        return StreamSource(source, reading)  # type: ignore[arg-type]  # by its method, it is a binary file
+    if not isinstance(source, bytes | Mapping) and isinstance(source, Iterable):
+        return IterableSource(cast("Iterable[ContactLike]", source), reading.region)
+    raise ConfigurationError(
+        f"a {type(source).__name__} is no source; give a path, a binary file, or an iterable of contacts"
+    )
+
+
+class FileSource:
+    """A contact list in a file."""
+
+    may_pause = False
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self.name = str(path)
+        self._path = path
+        self._reading = reading
+        self._size = 0
+        self._file: BinaryIO | None = None
+        format_of(self.name, reading)
+
+    async def batches(self) -> AsyncGenerator[list[Row], None]:
+        with ExitStack() as stack:
+            self._file = stack.enter_context(self._open())
+            async with aclosing(_read_in_thread(self.name, self._file, self._reading, may_block=False)) as batches:
+                async for batch in batches:
+                    yield batch
+
+    def fraction_read(self) -> float | None:
+        file = self._file
+        if file is None or file.closed or not self._size:
+            return None
+        return min(1.0, file.tell() / self._size)
+
+    def _open(self) -> BinaryIO:
+        try:
+            self._size = self._path.stat().st_size
+            # Unbuffered: its position is shown as progress; the readers buffer for themselves.
+            return self._path.open("rb", buffering=0)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        raise SourceError(self.name, f"cannot be read: {reason}")
+
+
+class StreamSource:
+    """A contact list from an open binary file, such as standard input; closing it is its owner's matter."""
+
+    may_pause = False
+
+    def __init__(self, stream: BinaryIO, reading: Reading) -> None:
+        self.name = str(getattr(stream, "name", "the stream"))
+        if reading.format is None:
+            raise ConfigurationError("a stream has no name to tell the format by; give the format")
+        self._stream = stream
+        self._reading = reading
+
+    async def batches(self) -> AsyncGenerator[list[Row], None]:
+        async with aclosing(_read_in_thread(self.name, self._stream, self._reading, may_block=True)) as batches:
+            async for batch in batches:
+                yield batch
+
+    def fraction_read(self) -> float | None:
+        return None
+
+
+async def _read_in_thread(
+    name: str, file: BinaryIO, reading: Reading, *, may_block: bool
+) -> AsyncGenerator[list[Row], None]:
+    loop = asyncio.get_running_loop()
+    batches = read_batches(name, file, reading)
+    # A thread of its own: the default pool is the service's, and a slow disk must not fill it.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-source")
+    try:
+        while (batch := await loop.run_in_executor(thread, next, batches, None)) is not None:
+            yield batch
+    finally:
+        # A pipe may never send its next line; a file's next batch is there in a moment.
+        thread.shutdown(wait=not may_block, cancel_futures=True)
+
+
+class IterableSource:
+    """Contacts or mappings from an iterable, drawn on the event loop."""
+
+    may_pause = False
+
+    def __init__(self, items: Iterable[ContactLike], region: str | None) -> None:
+        self.name = f"a {type(items).__name__}"
+        self._items = items
+        self._region = region
+        self._read = 0
+
+    async def batches(self) -> AsyncGenerator[list[Row], None]:
+        batch: list[Row] = []
+        slice_ends = time.monotonic() + SLICE_SECONDS
+        try:
+            for item in self._items:
+                self._read += 1
+                batch.append(encode_item(self._read, item, self._region))
+                if self._read % _SLICE_CHECK_ROWS == 0 and (
+                    len(batch) >= BATCH_ROWS or time.monotonic() > slice_ends
+                ):
+                    yield batch
+                    batch = []
+                    await asyncio.sleep(0)
+                    slice_ends = time.monotonic() + SLICE_SECONDS
+        except Exception:
+            if batch:
+                yield batch  # what was drawn before the iterable failed is not lost
+            raise
+        if batch:
+            yield batch
+
+    def fraction_read(self) -> float | None:
+        length = len(self._items) if isinstance(self._items, Sized) else 0
+        return min(1.0, self._read / length) if length else None
+
+
+class AsyncIterableSource:
+    """Contacts or mappings from an async iterable, handed on one at a time."""
+
+    may_pause = True
+
+    def __init__(self, items: AsyncIterable[ContactLike], region: str | None) -> None:
+        self.name = f"a {type(items).__name__}"
+        self._items = items
+        self._region = region
+
+    async def batches(self) -> AsyncGenerator[list[Row], None]:
+        row = 0
+        slice_ends = time.monotonic() + SLICE_SECONDS
+        async with AsyncExitStack() as stack:
+            if isinstance(self._items, AsyncGenerator):
+                await stack.enter_async_context(aclosing(self._items))
+            async for item in self._items:
+                row += 1
+                yield [encode_item(row, item, self._region)]
+                if row % _SLICE_CHECK_ROWS == 0 and time.monotonic() > slice_ends:
+                    await asyncio.sleep(0)  # an async generator that never waits must not starve the loop
+                    slice_ends = time.monotonic() + SLICE_SECONDS
+
+    def fraction_read(self) -> float | None:
+        return None

@@ -1,0 +1,280 @@
+"""The pipeline: one reader, a few sealed chunks waiting, several in flight, receipts for whoever reads them.
+
+Memory is bounded by (`concurrency` + `QUEUED_CHUNKS`) chunks, the receipts not yet read (`concurrency` at most) and
+one batch of the source. Receipts that nobody reads hold the source back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from calls_async.errors import (
+    AccessError,
+    CallsError,
+    ConfigurationError,
+    NoAnswerError,
+    RefusedError,
+    UnreachableError,
+)
+from calls_async.protocol import endpoints, keys
+from calls_async.transport.pacing import RateLimiter
+from calls_async.transport.retry import Caller, Retry
+from calls_async.upload.chunks import Chunk, Chunker
+from calls_async.upload.outcomes import OutcomeStatus, Receipt, Summary, Verdict, settle_by_report
+from calls_async.upload.sources import Source
+
+QUEUED_CHUNKS = 4
+"""Chunks that are sealed and wait for their turn."""
+
+
+def _at_least_one(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{attribute.name} must be a whole number of 1 or more, not {value!r}")
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class UploadSettings:
+    """The settings of one upload."""
+
+    chunk_rows: int = attrs.field(default=500, validator=_at_least_one)
+    """Contacts in one request at most."""
+    chunk_bytes: int = attrs.field(default=1_000_000, validator=_at_least_one)
+    """Bytes of JSON in one request at most."""
+    concurrency: int = attrs.field(default=16, validator=_at_least_one)
+    """Chunks in flight at most."""
+    rate: float | None = None
+    """Contacts a second at most; None: as fast as the server takes them."""
+    linger_seconds: float = 1.0
+    """How long a contact from a slow async iterable waits for its chunk to fill."""
+
+
+class Upload:
+    """One upload under way. `async with` starts it; iterating gives a `Receipt` for each chunk as it is answered.
+
+    Leaving the block early stops reading and lets what is in flight finish; leaving it by an error or by
+    cancellation stops at once. In both cases nothing is left running. An error of the source surfaces after all that
+    was read before it has been sent and reported; an error that concerns every request (`AccessError`,
+    `UnreachableError`) surfaces at once.
+    """
+
+    def __init__(self, source: Source, settings: UploadSettings, caller: Caller, token: str) -> None:
+        self.summary = Summary(upload_id=keys.new_upload_id())
+        """The upload in numbers, at any time."""
+        self.in_flight = 0
+        """Chunks that are being sent now."""
+        self.last_retry: Retry | None = None
+        self._source = source
+        self._settings = settings
+        self._caller = caller
+        self._token = token
+        self._limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
+        largest = settings.chunk_rows if self._limiter is None else self._limiter.largest_chunk
+        self._chunker = Chunker(
+            upload_id=self.summary.upload_id,
+            chunk_rows=min(settings.chunk_rows, largest),
+            chunk_bytes=settings.chunk_bytes,
+        )
+        self._queue = _ChunkQueue(QUEUED_CHUNKS)
+        self._receipts: asyncio.Queue[Receipt | None] = asyncio.Queue(settings.concurrency)
+        self._task: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._finished = False
+        self._error: BaseException | None = None
+        self._started_at = 0.0
+
+    # --- for the user ---
+
+    async def run(self) -> Summary:
+        """Uploads everything and returns the summary; the receipts go unread."""
+        async with self:
+            async for _ in self:
+                pass
+        return self.summary
+
+    def stop(self) -> None:
+        """Stops reading. What was read is still sent, and the iteration ends when all of it is answered."""
+        self._stopping = True
+        if self._reader is not None:
+            self._reader.cancel()
+
+    def fraction_read(self) -> float | None:
+        """How much of the source has been read, 0 to 1; None where that cannot be known."""
+        return self._source.fraction_read()
+
+    async def __aenter__(self) -> Self:
+        if self._task is not None:
+            raise ConfigurationError("an upload runs once; make another for another run")
+        self._started_at = self._caller.clock.monotonic()
+        self._task = asyncio.create_task(self._run(), name="calls_async upload")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and not self._finished:
+                self.stop()
+                async for _ in self:
+                    pass
+        finally:
+            await self._cancel()
+
+    def __aiter__(self) -> AsyncIterator[Receipt]:
+        return self
+
+    async def __anext__(self) -> Receipt:
+        if self._task is None:
+            raise ConfigurationError("the upload is not running; use `async with campaign.upload(...) as upload:`")
+        if not self._finished:
+            receipt = await self._receipts.get()
+            if receipt is not None:
+                return receipt
+            self._finished = True
+            if self._error is not None:
+                raise self._error
+        raise StopAsyncIteration
+
+    # --- the pipeline ---
+
+    async def _cancel(self) -> None:
+        task = self._task
+        if task is None:
+            return
+        self._finished = True
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                linger = tasks.create_task(self._linger(), name="calls_async linger")
+                self._reader = tasks.create_task(self._read(linger), name="calls_async reader")
+                for _ in range(self._settings.concurrency):
+                    tasks.create_task(self._work(), name="calls_async worker")
+        except BaseExceptionGroup as group:
+            self._error = group.exceptions[0]  # what the others met while they were being cancelled is no news
+        self._note_time()
+        await self._receipts.put(None)
+
+    async def _read(self, linger: asyncio.Task[None]) -> None:
+        try:
+            async with aclosing(self._source.batches()) as batches:
+                async for batch in batches:
+                    self._queue.put(self._chunker.feed(batch))
+                    await self._queue.room()
+                    if self._stopping:
+                        break
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts, after what was read before it
+            self._error = error
+        finally:
+            linger.cancel()
+        self._queue.put(self._chunker.flush())
+        self._queue.close(self._settings.concurrency)
+
+    async def _linger(self) -> None:
+        """Sends a chunk that has waited for its next row as long as the settings allow, if the server is idle."""
+        waiting = 0
+        while self._source.may_pause:
+            await self._caller.clock.sleep(self._settings.linger_seconds)
+            number = self._chunker.next_number
+            if not self._chunker.empty and number == waiting and self._queue.has_room:
+                self._queue.put(self._chunker.flush())
+            waiting = number if not self._chunker.empty else 0
+
+    async def _work(self) -> None:
+        while (chunk := await self._queue.get()) is not None:
+            receipt = Receipt.of(chunk, await self._send(chunk))
+            self.summary.add(receipt)
+            self._note_time()
+            await self._receipts.put(receipt)
+
+    async def _send(self, chunk: Chunk) -> Verdict:
+        count = len(chunk.rows)
+        if not count:
+            return Verdict.all(OutcomeStatus.REJECTED, 0, None)
+        if self._limiter is not None:
+            await self._limiter.take(count)
+        request = endpoints.add_phones(self._token, chunk.body, chunk.key)
+        self.in_flight += 1
+        self.summary.requests += 1
+        try:
+            ids = await self._caller.call(
+                request,
+                endpoints.read_ids,
+                not_after=keys.last_attempt_at(self._caller.clock.wall()),
+                on_retry=self._note_retry,
+            )
+            return Verdict.accepted(ids) if len(ids) == count else await self._settle(chunk, ids)
+        except (AccessError, UnreachableError):
+            raise
+        except RefusedError as error:
+            return Verdict.all(OutcomeStatus.REJECTED, count, str(error))
+        except NoAnswerError as error:
+            return Verdict.all(OutcomeStatus.UNKNOWN, count, str(error))
+        finally:
+            self.in_flight -= 1
+
+    async def _settle(self, chunk: Chunk, ids: list[str]) -> Verdict:
+        """Asks the report whose the IDs are, where their number is not that of the rows."""
+        request = endpoints.job_report(self._token, ids, sorted(set(chunk.phones)), keys.new_key())
+        try:
+            reports = await self._caller.call(request, endpoints.read_job_reports)
+        except AccessError:
+            raise
+        except CallsError as error:
+            reason = f"{len(chunk.rows)} rows were answered with {len(ids)} IDs, and the report failed: {error}"
+            return Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
+        return settle_by_report(chunk.phones, chunk.contents(), ids, reports)
+
+    def _note_retry(self, retry: Retry) -> None:
+        self.summary.requests += 1
+        self.summary.retries += 1
+        self.last_retry = retry
+
+    def _note_time(self) -> None:
+        self.summary.seconds = self._caller.clock.monotonic() - self._started_at
+
+
+class _ChunkQueue:
+    """Sealed chunks on their way to the workers. Putting never waits, so that a cancellation cannot lose a sealed
+    chunk; whoever has put waits for room afterwards."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def has_room(self) -> bool:
+        return self._chunks.qsize() < self._size
+
+    def put(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            self._chunks.put_nowait(chunk)
+        if not self.has_room:
+            self._room.clear()
+
+    async def room(self) -> None:
+        await self._room.wait()
+
+    async def get(self) -> Chunk | None:
+        chunk = await self._chunks.get()
+        if self.has_room:
+            self._room.set()
+        return chunk
+
+    def close(self, workers: int) -> None:
+        """Each of the workers gets None when all chunks are taken."""
+        for _ in range(workers):
+            self._chunks.put_nowait(None)

@@ -1,0 +1,226 @@
+"""The sandbox by itself, as a client of any language sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calls_async import Contact, ContactError
+from calls_async.sandbox import Clock, DuplicateRule, FaultKind, Faults, Sandbox
+from calls_async.sandbox.checks import check_contact
+from tests.test_schedule import tables
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def ask(
+    http: aiohttp.ClientSession, method: str, url: str, body: Any = None, key: str | None = None
+) -> tuple[int, str]:
+    headers = {} if key is None else {"Idempotence-Key": key}
+    data = body if isinstance(body, bytes) else None if body is None else json.dumps(body)
+    async with http.request(method, url, data=data, headers=headers) as response:
+        return response.status, await response.text()
+
+
+async def test_the_twelve_methods(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+    calls, crm = (f"{sandbox.url}/api/{kind}/campaign/{sandbox.token}" for kind in ("calls", "crmCalls"))
+    one = "phone=16500000000&name=Al"
+    assert await ask(http, "POST", f"{calls}/addPhones", [{"phone": 16500000001}]) == (200, '["5665330001"]')  # C-M-1
+    assert await ask(http, "GET", f"{crm}/addPhone?{one}&n=1") == (200, "5665330002")  # C-M-2
+    assert await ask(http, "POST", f"{crm}/addPhone?{one}&n=2") == (200, "5665330003")  # C-M-3
+    assert await ask(http, "GET", f"{crm}/test/addPhone?{one}&n=1") == (200, "5665330004")  # C-M-4, C-DUP-3
+    assert await ask(http, "GET", f"{calls}/addPhone?{one}&n=3&Idempotence-Key=d5f41bd4") == (
+        200,
+        "5665330005",
+    )  # C-M-13
+    assert sandbox.contacts[1] == {"phone": "16500000000", "payload": {"name": "Al", "n": "1"}}  # C-CRM-1
+    both = {"phones": ["16500000001"], "ids": ["5665330002", "nobody's"]}
+    status, text = await ask(http, "POST", f"{calls}/callJob/getReport", both)  # C-M-6, C-REP-1
+    assert [job["callJobId"] for job in json.loads(text)] == ["5665330001", "5665330002"]
+    assert set(json.loads(text)[0]) == {  # C-REP-3
+        "attemptsCount", "callDuration", "callJobId", "createdAt", "finishedAt", "jobStatus", "phone", "redialNumber",
+        "reportData", "tagName", "tagPayload",
+    }  # fmt: skip
+    assert await ask(http, "POST", f"{calls}/callAttempt/getReport", both) == (200, "[]")  # C-M-7
+    assert await ask(http, "POST", f"{calls}/callJob/cancel", both) == (200, '["5665330001", "5665330002"]')  # C-M-5
+    assert await ask(http, "POST", f"{calls}/callJob/cancel", both) == (200, "[]")  # C-CAN-1
+    _status, text = await ask(http, "GET", calls)  # C-M-8
+    info = json.loads(text)
+    assert set(info) == {  # C-CAM-1
+        "id", "name", "projectName", "creationDate", "botId", "status", "shortReport", "startTime", "endTime",
+        "maxSimultaneousCalls",
+    }  # fmt: skip
+    assert set(info["shortReport"]) == {  # C-CAM-2
+        "totalNumbers", "processedNumbers", "usedTalkingTime", "usedAsrSeconds", "inProcessCalls", "retryCalls",
+    }  # fmt: skip
+    for verb, then in [("pause", "paused"), ("resume", "inProcess"), ("stop", "finished")]:  # C-M-10, C-M-11, C-M-12
+        assert (await ask(http, "POST", f"{calls}/control/{verb}"))[0] == 200
+        assert await ask(http, "GET", f"{calls}/status") == (200, then)  # C-M-9, C-CAM-3
+
+
+async def test_the_curl_examples_of_the_seeds(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+    calls = f"{sandbox.url}/api/calls/campaign/{sandbox.token}"
+    get = f"{calls}/addPhone?phone=16500000000&Idempotence-Key=d5f41bd4"  # C-IDEM-4, C-M-13
+    post = (f"{calls}/addPhones", b'[\n{\n"phone": 16123456789\n}\n]', "d5f41bd5")  # C-IDEM-3
+    first, second = await ask(http, "GET", get), await ask(http, "POST", *post)
+    assert (first, second) == ((200, "5665330001"), (200, '["5665330002"]'))
+    assert (await ask(http, "GET", get), await ask(http, "POST", *post)) == (first, second)  # C-IDEM-1
+    example = {
+        "phone": 16500000000,
+        "payload": {"name": "Alex", "age": 34},
+        "allowedTime": {
+            "mon": [
+                {"localTimeFrom": "10:00", "localTimeTo": "11:30"},
+                {"localTimeFrom": "13:00", "localTimeTo": "14:30"},
+            ],
+            "default": [{"localTimeFrom": "10:00", "localTimeTo": "18:00"}],
+        },
+        "retryIntervalInMinutes": 120,
+        "maxAttempts": 0,
+        "gmtZone": "-05:00",
+    }
+    assert await ask(http, "POST", f"{calls}/addPhones", [example]) == (200, '["5665330003"]')
+
+
+async def test_keys(http: aiohttp.ClientSession) -> None:
+    async with Sandbox(tokens=["a", "b"], duplicates=DuplicateRule.OFF) as sandbox:
+        a, b = (f"{sandbox.url}/api/calls/campaign/{token}/addPhones" for token in "ab")
+        contact, other = [{"phone": 16500000001}], [{"phone": 16500000002}]
+        first = await ask(http, "POST", a, contact, "k")
+        assert await ask(http, "POST", a, contact, "k") == first  # C-IDEM-1
+        assert await ask(http, "POST", a, contact, "l") != first  # C-IDEM-2
+        assert await ask(http, "POST", a, contact) != first  # C-IDEM-2
+        assert len(sandbox.jobs) == 3
+        for url, body in [(a, other), (b, contact)]:  # C-IDEM-8, C-IDEM-6
+            assert (await ask(http, "POST", url, body, "k"))[0] == 422
+        assert [conflict.key for conflict in sandbox.key_conflicts] == ["k", "k"]
+        sandbox.advance(hours=23.9)
+        assert await ask(http, "POST", a, contact, "k") == first
+        sandbox.advance(hours=0.2)  # a day after the first use, not after the last
+        assert await ask(http, "POST", a, contact, "k") != first  # C-IDEM-7
+
+
+async def test_duplicates_are_ignored(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:  # C-DUP-1
+    url = f"{sandbox.url}/api/calls/campaign/{sandbox.token}/addPhones"
+    same = {"phone": "16500000000", "payload": {"a": 1, "b": 2}, "maxAttempts": 1}
+    body = [
+        same,
+        same | {"payload": {"b": 2, "a": 1}, "phone": 16500000000},
+        same | {"maxAttempts": 2},
+        same | {"payload": 1},
+    ]
+    assert await ask(http, "POST", url, body) == (200, '["5665330001", "5665330002", "5665330003"]')
+    sandbox.advance(hours=23.9)
+    assert await ask(http, "POST", url, [same]) == (200, "[]")
+    sandbox.advance(hours=0.2)
+    assert await ask(http, "POST", url, [same]) == (200, '["5665330004"]')
+
+
+async def test_duplicates_are_errors(http: aiohttp.ClientSession) -> None:  # C-DUP-2
+    async with Sandbox(duplicates=DuplicateRule.ERROR) as sandbox:
+        url = f"{sandbox.url}/api/calls/campaign/{sandbox.token}/addPhones"
+        assert (await ask(http, "POST", url, [{"phone": "16500000000"}], "k"))[0] == 200
+        assert (await ask(http, "POST", url, [{"phone": "16500000000"}], "k"))[0] == 200
+        status, text = await ask(
+            http, "POST", url, [{"phone": "16500000001"}, {"phone": 16500000000, "maxAttempts": 2}]
+        )
+        assert (status, "duplicate" in text) == (400, True)
+        assert len(sandbox.jobs) == 1
+        assert (await ask(http, "POST", url, [{"phone": "16500000000", "payload": 1}]))[0] == 200
+        test = f"{sandbox.url}/api/crmCalls/campaign/{sandbox.token}/test/addPhone?phone=16500000000"
+        assert (await ask(http, "GET", test))[0] == 200  # C-DUP-3
+        sandbox.advance(hours=24.1)
+        assert (await ask(http, "POST", url, [{"phone": "16500000000"}]))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "addPhones", b"{", 400),
+        ("POST", "addPhones", {}, 400),
+        ("POST", "addPhones", [{}], 400),
+        ("POST", "addPhones", [{"phone": "x"}], 400),
+        ("POST", "addPhones", [{"phone": "16500000000", "allowedTime": {"mon": [{"localTimeFrom": "10:00"}]}}], 400),
+        ("GET", "addPhones", None, 404),
+        ("POST", "callJob/getReport", [], 400),
+        ("POST", "callJob/cancel", {"ids": 1}, 400),
+        ("POST", "nothing", None, 404),
+    ],
+)
+async def test_errors(
+    sandbox: Sandbox, http: aiohttp.ClientSession, method: str, path: str, body: Any, status: int
+) -> None:
+    url = f"{sandbox.url}/api/calls/campaign/{sandbox.token}/{path}"
+    assert (await ask(http, method, url, body))[0] == status
+    assert sandbox.jobs == []
+
+
+async def test_a_wrong_token(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:  # C-M-18
+    assert (await ask(http, "GET", f"{sandbox.url}/api/calls/campaign/other/status"))[0] == 404
+
+
+async def test_the_forms_of_answers(http: aiohttp.ClientSession) -> None:  # C-M-15, C-M-17
+    async with Sandbox(quoted=True, numeric_ids=True) as sandbox:
+        calls = f"{sandbox.url}/api/calls/campaign/{sandbox.token}"
+        assert await ask(http, "POST", f"{calls}/addPhones", [{"phone": 16500000001}]) == (200, "[5665330001]")
+        assert await ask(http, "GET", f"{calls}/status") == (200, '"inProcess"')
+
+
+@pytest.mark.parametrize("kind", ["429-seconds", "429-date"])
+async def test_retry_after(sandbox: Sandbox, http: aiohttp.ClientSession, kind: str) -> None:
+    sandbox.fail_next(kind)
+    async with http.get(f"{sandbox.url}/api/calls/campaign/{sandbox.token}/status") as response:
+        assert response.status == 429
+        assert response.headers["Retry-After"].endswith("GMT") is (kind == "429-date")
+
+
+def test_the_same_seed_gives_the_same_faults() -> None:
+    def draws(seed: int) -> list[FaultKind | None]:
+        faults = Faults(shares={FaultKind.RESET_AFTER: 0.2, FaultKind.UNAVAILABLE: 0.1}, seed=seed)
+        return [faults.draw() for _ in range(1000)]
+
+    assert draws(1) == draws(1) != draws(2)
+    assert 150 < draws(1).count(FaultKind.RESET_AFTER) < 250
+    assert 60 < draws(1).count(FaultKind.UNAVAILABLE) < 140
+    for wrong in ({"reset-after": 1.1}, {"no-such": 0.1}, {"503": -0.1}):
+        with pytest.raises(ValueError):
+            Faults(shares=wrong)  # type: ignore[arg-type]
+
+
+@given(tables, st.sampled_from([None, ["mon"], ["mon", "tue"], ["sun", "mon"]]))
+def test_two_readings_of_the_schedule_agree(times: Mapping[str, Any], days: list[str] | None) -> None:
+    # C-TIME-4, C-TIME-5, C-TIME-6: the sandbox shares no code with the client
+    fields = {"phone": "16500000000", "allowedTime": times} | ({} if days is None else {"allowedDays": days})
+    try:
+        Contact.from_mapping(fields)
+    except ContactError:
+        assert check_contact(fields) is not None
+    else:
+        assert check_contact(fields) is None
+
+
+@given(st.from_regex(r"(UTC|GMT|UT)?[+-][0-9:]{1,8}|Z|[A-Z][a-z]+/[A-Z][a-z]+", fullmatch=True))
+def test_two_readings_of_zones_agree(zone: str) -> None:  # C-ZONE-1
+    fields = {"phone": "16500000000", "gmtZone": zone}
+    try:
+        Contact.from_mapping(fields)
+    except ContactError:
+        assert check_contact(fields) is not None
+    else:
+        assert check_contact(fields) is None
+
+
+async def test_a_clock_that_is_moved() -> None:
+    clock = Clock(lambda: 100.0)
+    clock.advance(hours=1, seconds=1)
+    assert clock() == 3701

@@ -1,0 +1,357 @@
+"""The pipeline against the sandbox, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calls_async import (
+    AccessError,
+    CallsClient,
+    ConfigurationError,
+    Contact,
+    Outcome,
+    OutcomeStatus,
+    Receipt,
+    RetryPolicy,
+    SourceError,
+    UnreachableError,
+    Upload,
+)
+from calls_async.sandbox import Clock, DuplicateRule, FaultKind, Faults, Sandbox
+from calls_async.transport.pacing import RateLimiter
+from tests.conftest import QUICK, HeldClock
+
+
+def contacts(count: int, first: int = 16500000000) -> Iterator[Contact]:
+    for number in range(count):
+        yield Contact(phone=str(first + number), payload={"n": number})
+
+
+async def outcomes_of(upload: Upload) -> list[Outcome]:
+    async with upload:
+        return [outcome async for receipt in upload for outcome in receipt.outcomes()]
+
+
+def assert_each_once(sandbox: Sandbox, outcomes: list[Outcome]) -> None:
+    """Every row has one outcome, every accepted row one job, and there is no other job."""
+    assert sorted(outcome.row for outcome in outcomes) == list(range(1, len(outcomes) + 1))
+    jobs = {job.id: job.phone for job in sandbox.jobs}
+    accepted = [outcome for outcome in outcomes if outcome.status is OutcomeStatus.ACCEPTED]
+    assert {outcome.job_id: outcome.phone for outcome in accepted} == jobs
+    assert len(accepted) == len(jobs)
+    assert sandbox.key_conflicts == []
+
+
+async def test_every_contact_arrives_once(sandbox: Sandbox, client: CallsClient) -> None:  # C-M-1, C-M-16, C-M-19
+    upload = client.campaign(sandbox.token).upload(contacts(1234), chunk_rows=100, concurrency=4)
+    outcomes = await outcomes_of(upload)
+    assert_each_once(sandbox, outcomes)
+    assert sandbox.contacts == [{"phone": c.phone, "payload": c.payload} for c in contacts(1234)] or Counter(
+        job.phone for job in sandbox.jobs
+    ) == Counter(c.phone for c in contacts(1234))
+    summary = upload.summary
+    assert (summary.rows, summary.accepted, summary.requests, summary.retries) == (1234, 1234, 13, 0)
+    assert {len(json.loads(call.body)) for call in sandbox.calls} == {100, 34}
+
+
+AFTER = [kind for kind in FaultKind if kind.value.endswith("after")]
+
+
+@pytest.mark.parametrize("kind", list(FaultKind))
+async def test_each_fault_alone(kind: FaultKind) -> None:  # C-IDEM-1, C-ERR-1
+    faults = Faults(shares={kind: 0.3}, seed=5, delay_seconds=0.01, retry_after_seconds=0)
+    async with Sandbox(faults=faults) as sandbox, CallsClient(sandbox.url, upload_retry=QUICK) as client:
+        upload = client.campaign(sandbox.token).upload(contacts(300), chunk_rows=10)
+        assert_each_once(sandbox, await outcomes_of(upload))
+        assert upload.summary.accepted == 300
+        if kind not in (FaultKind.DELAY_AFTER, FaultKind.SLOW_BODY_AFTER):
+            assert upload.summary.retries > 0
+            assert upload.summary.requests == 30 + upload.summary.retries
+
+
+async def test_a_third_of_the_answers_is_lost() -> None:  # C-IDEM-1, C-IDEM-2
+    faults = Faults(shares=dict.fromkeys(AFTER, 0.3 / len(AFTER)), delay_seconds=0.01)
+    async with Sandbox(faults=faults) as sandbox, CallsClient(sandbox.url, upload_retry=QUICK) as client:
+        upload = client.campaign(sandbox.token).upload(contacts(20_000), chunk_rows=100)
+        assert_each_once(sandbox, await outcomes_of(upload))
+        assert upload.summary.accepted == 20_000
+
+
+async def test_bad_rows_are_outcomes(sandbox: Sandbox, client: CallsClient) -> None:
+    source = [
+        {"phone": "16500000000"},
+        {"phone": "x"},
+        {"phone": "16500000002", "gmtZone": "x"},
+        {"phone": 1650000003},
+    ]
+    upload = client.campaign(sandbox.token).upload(source, chunk_rows=2)
+    outcomes = sorted(await outcomes_of(upload), key=lambda outcome: outcome.row)
+    assert [str(outcome.status) for outcome in outcomes] == ["accepted", "rejected", "rejected", "accepted"]
+    assert outcomes[1].error is not None
+    assert outcomes[1].error.startswith("phone: ")
+    assert outcomes[1].phone == "x"
+    assert_each_once(sandbox, outcomes)
+
+
+async def test_nothing_but_bad_rows(sandbox: Sandbox, client: CallsClient) -> None:
+    upload = client.campaign(sandbox.token).upload([{}] * 1000, chunk_rows=10)
+    assert len(await outcomes_of(upload)) == 1000
+    assert (upload.summary.rejected, upload.summary.requests) == (1000, 0)
+
+
+async def test_nothing_at_all(sandbox: Sandbox, client: CallsClient) -> None:
+    summary = await client.campaign(sandbox.token).upload([]).run()
+    assert (summary.rows, summary.requests) == (0, 0)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+async def test_a_file(sandbox: Sandbox, client: CallsClient, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"list{suffix}"
+    if suffix == ".csv":
+        path.write_text("phone,n\n" + "".join(f"{c.phone},{c.payload['n']}\n" for c in contacts(5000)))
+    else:
+        path.write_bytes(b"\n".join(c.to_bytes() for c in contacts(5000)))
+    upload = client.campaign(sandbox.token).upload(path)
+    outcomes = await outcomes_of(upload)
+    assert_each_once(sandbox, outcomes)
+    assert {outcome.row: outcome.phone for outcome in outcomes} == {n + 1: str(16500000000 + n) for n in range(5000)}
+
+
+async def test_the_same_again_is_a_duplicate(sandbox: Sandbox, client: CallsClient) -> None:  # C-DUP-1
+    campaign = client.campaign(sandbox.token)
+    await campaign.upload(contacts(50), chunk_rows=20).run()
+    outcomes = await outcomes_of(campaign.upload(contacts(60), chunk_rows=20))
+    statuses = Counter(outcome.status for outcome in outcomes)
+    assert statuses == {OutcomeStatus.DUPLICATE: 50, OutcomeStatus.ACCEPTED: 10}
+    assert all((outcome.job_id is None) is (outcome.row <= 50) for outcome in outcomes)
+    assert len(sandbox.jobs) == 60
+    sandbox.advance(hours=24.1)
+    summary = await campaign.upload(contacts(50)).run()
+    assert summary.accepted == 50
+
+
+async def test_a_refused_chunk_is_rejected_with_the_servers_words() -> None:  # C-DUP-2, C-ERR-1
+    async with Sandbox(duplicates=DuplicateRule.ERROR) as sandbox, CallsClient(sandbox.url) as client:
+        campaign = client.campaign(sandbox.token)
+        await campaign.upload(contacts(5)).run()
+        outcomes = await outcomes_of(campaign.upload(contacts(10), chunk_rows=5))
+    assert [str(o.status) for o in sorted(outcomes, key=lambda o: o.row)] == ["rejected"] * 5 + ["accepted"] * 5
+    assert "duplicate phone at index 0" in str(outcomes[0].error) + str(outcomes[5].error)
+
+
+async def test_no_certain_answer_is_unknown(sandbox: Sandbox) -> None:
+    policy = RetryPolicy(max_attempts=2, backoff_seconds=0.001)
+    async with CallsClient(sandbox.url, upload_retry=policy) as client:
+        sandbox.fail_next("500-after", 2)
+        upload = client.campaign(sandbox.token).upload(contacts(20), chunk_rows=10, concurrency=1)
+        outcomes = await outcomes_of(upload)
+    assert Counter(str(o.status) for o in outcomes) == {"unknown": 10, "accepted": 10}
+    assert all("no certain answer in 2 attempts" in str(o.error) for o in outcomes if o.row <= 10)
+    assert len(sandbox.jobs) == 20
+
+
+async def test_the_keys_day_ends_retries(held_clock: HeldClock) -> None:  # C-IDEM-7
+    faults = Faults(shares={FaultKind.SERVER_ERROR_AFTER: 1.0})
+    policy = RetryPolicy(max_attempts=None, give_up_seconds=1e9, backoff_seconds=3600, backoff_max_seconds=3600)
+    started = held_clock.now
+    async with (
+        Sandbox(faults=faults, clock=Clock(lambda: held_clock.now)) as sandbox,
+        CallsClient(sandbox.url, upload_retry=policy, clock=held_clock.clock()) as client,
+    ):
+        summary = await client.campaign(sandbox.token).upload(contacts(3)).run()
+        assert summary.unknown == 3
+        assert len(sandbox.jobs) == 3
+    assert 20 * 3600 < held_clock.now - started < 23 * 3600
+
+
+async def test_a_wrong_token_stops_at_once(sandbox: Sandbox, client: CallsClient) -> None:
+    drawn = 0
+
+    def counting() -> Iterator[Contact]:
+        nonlocal drawn
+        for contact in contacts(1_000_000):
+            drawn += 1
+            yield contact
+
+    with pytest.raises(AccessError, match="404"):
+        await client.campaign("wrong").upload(counting()).run()
+    assert drawn < 50_000
+    assert only_this_task()
+
+
+async def test_an_unreachable_host_stops() -> None:
+    policy = RetryPolicy(max_attempts=None, unreachable_seconds=0.05, backoff_seconds=0.01)
+    async with CallsClient("http://127.0.0.1:9", upload_retry=policy) as client:
+        with pytest.raises(UnreachableError):
+            await client.campaign("t").upload(contacts(10)).run()
+
+
+def only_this_task() -> bool:
+    own = [task for task in asyncio.all_tasks() if "calls_async" in task.get_name()]
+    return own == []
+
+
+async def test_an_error_in_the_source_surfaces_once_and_costs_nothing(sandbox: Sandbox, client: CallsClient) -> None:
+    def failing() -> Iterator[Contact]:
+        yield from contacts(950)
+        raise RuntimeError("the database is gone")
+
+    outcomes: list[Outcome] = []
+    upload = client.campaign(sandbox.token).upload(failing(), chunk_rows=100)
+    with pytest.raises(RuntimeError, match="the database is gone"):
+        async with upload:
+            async for receipt in upload:
+                outcomes.extend(receipt.outcomes())
+    assert_each_once(sandbox, outcomes)
+    assert len(outcomes) == 950
+    assert only_this_task()
+
+
+async def test_an_async_source_that_fails(sandbox: Sandbox, client: CallsClient) -> None:
+    async def failing() -> AsyncIterator[Contact]:
+        for contact in contacts(5):
+            yield contact
+        raise SourceError("the queue", "is gone")
+
+    with pytest.raises(SourceError, match="the queue: is gone"):
+        await client.campaign(sandbox.token).upload(failing()).run()
+    assert len(sandbox.jobs) == 5
+
+
+async def test_an_error_in_the_consumer_surfaces_once(sandbox: Sandbox, client: CallsClient) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with client.campaign(sandbox.token).upload(contacts(100_000), chunk_rows=10) as upload:
+            async for _ in upload:
+                _ = 1 / 0
+    assert only_this_task()
+
+
+async def test_leaving_early_finishes_what_is_in_flight(sandbox: Sandbox, client: CallsClient) -> None:
+    async with client.campaign(sandbox.token).upload(contacts(1_000_000), chunk_rows=10) as upload:
+        async for _ in upload:
+            break
+    assert upload.summary.accepted == upload.summary.rows == len(sandbox.jobs)
+    assert 10 <= len(sandbox.jobs) < 100_000
+    assert only_this_task()
+
+
+async def test_stop_ends_the_iteration(sandbox: Sandbox, client: CallsClient) -> None:
+    async def endless() -> AsyncIterator[Contact]:
+        for contact in contacts(10**9):
+            yield contact
+            await asyncio.sleep(0)
+
+    upload = client.campaign(sandbox.token).upload(endless(), chunk_rows=10)
+    outcomes: list[Outcome] = []
+    async with upload:
+        async for receipt in upload:
+            outcomes.extend(receipt.outcomes())
+            if len(outcomes) >= 100:
+                upload.stop()
+    assert_each_once(sandbox, outcomes)
+    assert only_this_task()
+
+
+async def test_cancelling_leaves_nothing_running(sandbox: Sandbox, client: CallsClient) -> None:
+    for waits in range(40):
+        task = asyncio.create_task(client.campaign(sandbox.token).upload(contacts(500), chunk_rows=10).run())
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert only_this_task()
+
+
+async def test_receipts_that_nobody_reads_hold_the_source_back(sandbox: Sandbox, client: CallsClient) -> None:
+    drawn = 0
+
+    def counting() -> Iterator[Contact]:
+        nonlocal drawn
+        for contact in contacts(1_000_000):
+            drawn += 1
+            yield contact
+
+    async with client.campaign(sandbox.token).upload(counting(), chunk_rows=10, concurrency=2) as upload:
+        await anext(upload)
+        before = -1
+        while drawn != before:  # until nothing moves any more
+            before = drawn
+            for _ in range(200):
+                await asyncio.sleep(0)
+        assert drawn < 2000
+
+
+async def test_a_slow_source_is_flushed(sandbox: Sandbox, client: CallsClient) -> None:
+    more = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Contact]:
+        for contact in contacts(3):
+            yield contact
+        await more.wait()
+
+    async with client.campaign(sandbox.token).upload(slow(), linger_seconds=0.01) as upload:
+        receipt = await anext(upload)
+        assert [outcome.row for outcome in receipt.outcomes()] == [1, 2, 3]
+        more.set()
+
+
+async def test_the_rate_is_kept(held_clock: HeldClock) -> None:
+    limiter = RateLimiter(1000, held_clock.clock())
+    sent: list[tuple[float, int]] = []
+    rng = random.Random(3)
+    while held_clock.now < 1_800_000_000 + 60:
+        count = rng.randint(1, limiter.largest_chunk)
+        await limiter.take(count)
+        sent.append((held_clock.now, count))
+    first = sent[0][0]
+    for start in range(50):
+        within = sum(count for at, count in sent if first + start <= at < first + start + 10)
+        assert 9_800 <= within <= 10_200
+
+
+async def test_a_low_rate_makes_small_chunks(sandbox: Sandbox, client: CallsClient) -> None:
+    await client.campaign(sandbox.token).upload(contacts(30), rate=500).run()
+    assert max(len(json.loads(call.body)) for call in sandbox.calls) <= 50
+
+
+async def test_several_campaigns_share_a_client() -> None:  # C-IDEM-6
+    async with Sandbox(tokens=["one", "two"]) as sandbox, CallsClient(sandbox.url) as client:
+        await asyncio.gather(
+            *(client.campaign(token).upload(contacts(500), chunk_rows=50).run() for token in ("one", "two"))
+        )
+        assert [len(campaign.jobs) for campaign in sandbox.api.account.campaigns.values()] == [500, 500]
+        assert sandbox.key_conflicts == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{"chunk_rows": 0}, {"chunk_bytes": -1}, {"concurrency": 0}, {"rate": 0}, {"concurrency": 1.5}]
+)
+def test_settings_that_cannot_work(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(settings))):
+        CallsClient("jaicp").campaign("t").upload([], **settings)
+
+
+async def test_an_upload_runs_once(sandbox: Sandbox, client: CallsClient) -> None:
+    upload = client.campaign(sandbox.token).upload(contacts(1))
+    with pytest.raises(ConfigurationError, match="async with"):
+        await anext(upload)
+    await upload.run()
+    with pytest.raises(ConfigurationError, match="once"):
+        await upload.run()
+
+
+async def test_a_receipt_tells_its_place(sandbox: Sandbox, client: CallsClient) -> None:
+    receipts: list[Receipt] = []
+    async with client.campaign(sandbox.token).upload(contacts(25), chunk_rows=10) as upload:
+        receipts = sorted([receipt async for receipt in upload], key=lambda receipt: receipt.chunk)
+    assert [(r.chunk, r.first_row, r.last_row) for r in receipts] == [(1, 1, 10), (2, 11, 20), (3, 21, 25)]
+    assert "1650" not in repr(receipts)
