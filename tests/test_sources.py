@@ -169,10 +169,19 @@ def test_a_header_that_looks_like_a_mistake() -> None:
 
 
 def test_json_lines() -> None:
-    data = (
-        "\ufeff"
-        + '{"phone": "+1 650 000 0000", "payload": {"a": [1, null]}, "name": "é", "allowedDays": ["mon"]}\n\nnot json\n[1]\n{"phone": 1.65E+10}\n{"name": "nobody"}\n{"phone": 16500000001, "payload": {"id": 123456789012345678901234567890}}\n{"phone": 16500000002, "payload": "text", "b": 1}\n{"phone": 16500000003, "payload": "text"}\n{"phone": 16500000004, "payload": {"b": 2}, "b": 1, "gmtZone": null}'
-    )
+    lines = [
+        '{"phone": "+1 650 000 0000", "payload": {"a": [1, null]}, "name": "é", "allowedDays": ["mon"]}',
+        "",
+        "not json",
+        "[1]",
+        '{"phone": 1.65E+10}',
+        '{"name": "nobody"}',
+        '{"phone": 16500000001, "payload": {"id": 123456789012345678901234567890}}',
+        '{"phone": 16500000002, "payload": "text", "b": 1}',
+        '{"phone": 16500000003, "payload": "text"}',
+        '{"phone": 16500000004, "payload": {"b": 2}, "b": 1, "gmtZone": null}',
+    ]
+    data = "\ufeff" + "\n".join(lines)
     rows = rows_of(data.encode(), format="jsonl")
     assert contacts_of([row for row in rows if isinstance(row, EncodedRow)]) == [
         {"phone": "16500000000", "payload": {"a": [1, None], "name": "é"}, "allowedDays": ["mon"]},

@@ -86,7 +86,7 @@ async def test_a_third_of_the_answers_is_lost() -> None:  # C-IDEM-1, C-IDEM-2
 
 
 async def test_bad_rows_are_outcomes(sandbox: Sandbox, client: CallsClient) -> None:
-    source = [
+    source: list[dict[str, Any]] = [
         {"phone": "16500000000"},
         {"phone": "x"},
         {"phone": "16500000002", "gmtZone": "x"},

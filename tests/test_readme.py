@@ -1,0 +1,100 @@
+"""The README is true: its Python runs, its commands exist, its numbers are the code's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from calls_async import RetryPolicy, Timeouts
+from calls_async.cli.arguments import make_parser
+from calls_async.cli.sample import sample_csv
+from calls_async.client import MAX_ANSWER_BYTES
+from calls_async.sandbox import DEFAULT_TOKEN, FaultKind, Sandbox
+from calls_async.upload.uploader import UploadSettings
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", PYTHON, ids=map(str, range(len(PYTHON))))
+def test_examples_run(example: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_there_are_examples() -> None:
+    assert len(PYTHON) >= 3
+    assert len(SHELL) >= 3
+
+
+async def test_commands_run(tmp_path: Path) -> None:
+    """The block of commands, against a sandbox in place of the real system."""
+    (block,) = [block for block in SHELL if "export CALLS_HOST" in block]
+    (tmp_path / "contacts.csv").write_text("".join(sample_csv(100, 0)))
+    (tmp_path / "contacts.jsonl").write_text('{"phone": "16500000009"}\n')
+    binaries = str(Path(sys.executable).parent)
+    async with Sandbox() as sandbox:
+        script = block.replace("jaicp", sandbox.url).replace("8231.7056.1b131df1", DEFAULT_TOKEN)
+        assert sandbox.url in script
+        assert DEFAULT_TOKEN in script
+        env = os.environ | {"PATH": binaries + os.pathsep + os.environ["PATH"]}
+        process = await _shell(script, tmp_path, env)
+        assert process == (0, ""), process
+        assert len(sandbox.jobs) == 102
+        assert len((tmp_path / "jobs.jsonl").read_text().splitlines()) == 100
+
+
+async def _shell(script: str, cwd: Path, env: dict[str, str]) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-euc", script, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    return process.returncode or 0, err.decode()
+
+
+def test_every_command_is_described() -> None:
+    (commands,) = (action for action in make_parser()._actions if action.dest == "command")
+    assert commands.choices is not None
+    for command in commands.choices:
+        assert re.search(rf"`{command}( [A-Z]+)?`", README), command
+
+
+def test_every_option_in_the_text_exists() -> None:
+    (commands,) = (action for action in make_parser()._actions if action.dest == "command")
+    known = {"--group", "--help"}
+    for parser in commands.choices.values():  # type: ignore[union-attr]
+        known |= {option for action in parser._actions for option in action.option_strings}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+
+
+def test_every_fault_is_named() -> None:
+    for kind in FaultKind:
+        assert str(kind) in README
+
+
+def _row(name: str) -> list[str]:
+    rows = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+    assert len(rows) == 1, name
+    return [cell.strip() for cell in rows[0].split("|")[2:-1]]
+
+
+def test_the_settings_are_the_codes() -> None:
+    for field in attrs.fields(UploadSettings):
+        assert _row(field.name)[0] == str(field.default).lower(), field.name
+    single, uploads = RetryPolicy(), RetryPolicy.for_uploads()
+    for field in attrs.fields(RetryPolicy):
+        defaults = [str(getattr(policy, field.name)).lower() for policy in (single, uploads)]
+        assert _row(field.name)[:2] == defaults, field.name
+    for field in attrs.fields(Timeouts):
+        assert _row(field.name)[0] == str(field.default), field.name
+    assert f"({MAX_ANSWER_BYTES};" in README
