@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
@@ -17,6 +18,8 @@ from calls_async.transport.clock import Clock
 from calls_async.transport.http import HttpTransport, Timeouts, resolve_host
 from calls_async.transport.retry import Caller, RetryPolicy
 from calls_async.upload.files import Reading
+from calls_async.upload.journal import Durability, JournalSettings
+from calls_async.upload.reconcile import Reconciliation, reconcile
 from calls_async.upload.sources import ContactLike, SourceLike, open_source
 from calls_async.upload.uploader import Upload, UploadSettings
 
@@ -215,8 +218,11 @@ class Campaign:
 
     def upload(
         self,
-        source: SourceLike,
+        source: SourceLike | None,
         *,
+        journal: str | Path | JournalSettings | None = None,
+        durability: Durability | str = Durability.POWER,
+        again: bool = False,
         format: str | None = None,  # noqa: A002  # the word that the command line has, too
         columns: Mapping[str, str] | None = None,
         region: str | None = None,
@@ -236,7 +242,13 @@ class Campaign:
         file to the field that it means; `region` (`US`, `DE` …) completes national numbers; `on_hint` is told of
         column names that look like mistakes. The other settings are those of `UploadSettings`.
 
-        Raises `ConfigurationError` at once; while it runs, `SourceError`, `AccessError`, `UnreachableError`, and
+        `journal` is a file in which everything is written down before it is sent, so that the same upload can be
+        begun again after any death and goes on; `durability` is `power` or `process`, what it survives; `again`
+        begins a new upload where a finished journal stands. With a journal, `source` may be None: then only what the
+        journal holds is sent.
+
+        Raises `ConfigurationError` at once; while it runs, `JournalError`, `SourceError`, `AccessError`,
+        `UnreachableError`, and
         whatever an iterable of the caller's raises. A contact that cannot be sent is an outcome, not an error.
         """
         reading = Reading(
@@ -254,7 +266,42 @@ class Campaign:
             rate=rate,
             linger_seconds=linger_seconds,
         )
-        return Upload(open_source(source, reading), settings, self._client._new_upload_caller(), self._token)
+        return Upload(
+            open_source(source, reading),
+            settings,
+            self._client._new_upload_caller(),
+            token=self._token,
+            host=self._client.base_url,
+            journal=_journal_settings(journal, durability, again),
+        )
+
+    async def reconcile(self, journal: str | Path, *, resend: bool = False) -> Reconciliation:
+        """Settles the unknown rows of a journal: asks the API for their jobs, and adopts those it finds.
+
+        First, what has no answer yet is sent again under its own key, while that is good. With `resend`, rows that
+        have no job are sent under new keys; not before `LATE_SECONDS` have passed since they became unknown, for a
+        late request might still arrive. Rows that cannot be told apart stay unknown.
+
+        Raises `JournalError` and all that an upload raises.
+        """
+        return await reconcile(
+            JournalSettings(path=Path(journal), reopen=True),
+            caller=self._client._new_upload_caller(),
+            token=self._token,
+            host=self._client.base_url,
+            resend=resend,
+        )
+
+
+def _journal_settings(
+    journal: str | Path | JournalSettings | None, durability: Durability | str, again: bool
+) -> JournalSettings | None:
+    if journal is None or isinstance(journal, JournalSettings):
+        return journal
+    try:
+        return JournalSettings(path=Path(journal), durability=Durability(durability), again=again)
+    except ValueError:
+        raise ConfigurationError(f"durability {durability!r} is not one of {', '.join(Durability)}") from None
 
 
 def _encode(row: int, item: ContactLike) -> bytes:

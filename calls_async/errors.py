@@ -6,10 +6,12 @@
     ├── ContactError               a contact that must not be sent: .row, .field, .reason
     ├── SourceError                a contact list that cannot be read: .source, .place
     ├── JournalError               a journal that cannot be used: .path
+    │   └── JournalRefusedError    a journal that is finished, another campaign's, or of a source that has changed
     └── RequestError               one call of the API failed: .method, .path, .status, .body
         ├── RefusedError           the server said no (4xx); nothing was created
         │   └── AccessError        401, 403, 404 or a redirect: wrong token or wrong host
-        └── NoAnswerError          no certain answer within the limits: .attempts, .seconds, .idempotence_key
+        └── NoAnswerError          no certain answer within the limits: .attempts, .seconds, .idempotence_key,
+            │                      .unreachable (no attempt of this call reached the server)
             └── UnreachableError   no attempt ever reached the server, so nothing was created
 
 Every error can be pickled, says what to do, and holds no campaign token: `path` keeps `{token}` as a placeholder.
@@ -79,6 +81,10 @@ class JournalError(CallsError):
         self.reason = reason
 
 
+class JournalRefusedError(JournalError):
+    """A journal that this upload must not go on with: finished, another campaign's, or its source has changed."""
+
+
 class RequestError(CallsError):
     """One call of the API failed. `body` is the beginning of what the server said (C-ERR-1)."""
 
@@ -114,10 +120,12 @@ class NoAnswerError(RequestError):
         attempts: int,
         seconds: float,
         idempotence_key: str | None,
+        unreachable: bool = False,
         status: int | None = None,
         body: str = "",
     ) -> None:
         super().__init__(message, method=method, path=path, status=status, body=body)
+        self.unreachable = unreachable
         self.attempts = attempts
         self.seconds = seconds
         self.idempotence_key = idempotence_key

@@ -23,7 +23,7 @@ from calls_async.upload.sources import SourceLike, open_source
 
 def rows_of(data: bytes, **reading: Any) -> list[Row]:
     settings = {"format": "csv"} | reading
-    return [row for batch in read_batches("list", io.BytesIO(data), Reading(**settings)) for row in batch]
+    return [row for batch in read_batches("list", io.BytesIO(data), Reading(**settings)) for row in batch.rows]
 
 
 def contacts_of(rows: list[Row]) -> list[Any]:
@@ -32,7 +32,7 @@ def contacts_of(rows: list[Row]) -> list[Any]:
 
 
 async def drawn(source: SourceLike, **reading: Any) -> list[Row]:
-    return [row async for batch in open_source(source, Reading(**reading)).batches() for row in batch]
+    return [row async for batch in open_source(source, Reading(**reading)).batches() for row in batch.rows]
 
 
 def reasons(rows: list[Row]) -> dict[int, str]:
@@ -146,7 +146,7 @@ def test_files_that_cannot_be_read(data: bytes, said: str) -> None:
 def test_what_was_read_before_an_unreadable_place_is_not_lost() -> None:
     data = b"phone,name\n16500000001,a\n16500000002,b\n" + b'16500000003,"never closed\n'
     batches = read_batches("list", io.BytesIO(data), Reading(format="csv"))
-    assert [row.row for row in next(batches)] == [1, 2]
+    assert [row.row for row in next(batches).rows] == [1, 2]
     with pytest.raises(SourceError, match="row 3"):
         next(batches)
 

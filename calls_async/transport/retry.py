@@ -201,8 +201,8 @@ class _Call:
 
     def gave_up(self, last: _TryAgain) -> NoAnswerError:
         seconds = self.caller.clock.monotonic() - self.started
-        certain = self.attempts > 0 and not self.reached and not self.sent_before
-        kind = UnreachableError if certain else NoAnswerError
+        unreachable = self.attempts > 0 and not self.reached
+        kind = UnreachableError if unreachable and not self.sent_before else NoAnswerError
         if kind is UnreachableError:
             said = f"the server cannot be reached ({last.reason}); check the host and the network. Nothing was sent."
         else:
@@ -216,6 +216,7 @@ class _Call:
             attempts=self.attempts,
             seconds=seconds,
             idempotence_key=self.request.idempotence_key,
+            unreachable=unreachable,
             status=last.status,
             body=last.body,
         )

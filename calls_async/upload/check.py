@@ -39,7 +39,7 @@ class Check:
         chunker = Chunker(upload_id="", chunk_rows=settings.chunk_rows, chunk_bytes=settings.chunk_bytes)
         async with aclosing(self._source.batches()) as batches:
             async for batch in batches:
-                for chunk in chunker.feed(map(self._note, batch)):
+                for chunk in chunker.feed(map(self._note, batch.rows)):
                     yield self._receipt(chunk)
         for chunk in chunker.flush():
             yield self._receipt(chunk)

@@ -14,6 +14,15 @@ _BRACKETS_BYTES = 2
 _COMMA_BYTES = 1
 
 
+@attrs.frozen(slots=True)
+class Mark:
+    """How far a file had been read, and the SHA-256 of that much of it."""
+
+    position: int
+    """Bytes."""
+    digest: bytes
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class Chunk:
     """Consecutive rows of the source, frozen: the body and its key are never made again."""
@@ -30,6 +39,8 @@ class Chunk:
     """The JSON array of the contacts; `[]` where every row was rejected."""
     key: str
     rejected: Sequence[RejectedRow] = attrs.field(default=(), repr=False)
+    first_sent_at: float | None = None
+    """When an earlier process first sent it (Unix time, seconds); its key's day began then (C-IDEM-7)."""
 
     def contents(self) -> list[bytes]:
         """The contact of each row that is sent, for comparing them."""

@@ -13,12 +13,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import attrs
 import orjson
 
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
+from calls_async.upload.chunks import Mark
+from calls_async.upload.marks import NOTHING, Consumed, MarkedFile
 from calls_async.upload.rows import Row, Table, encode_object, rejected
 
 BATCH_ROWS = 500
@@ -26,7 +28,7 @@ BATCH_ROWS = 500
 MAX_FIELD_CHARS = 16 * 2**20
 """The longest cell of a CSV file; beyond it a quote was probably never closed."""
 _DELIMITERS = ",;\t|"
-_SNIFF_BYTES = 64 * 1024
+_BUFFER_BYTES = 64 * 1024
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 FORMATS = {
@@ -71,15 +73,36 @@ def format_of(name: str, reading: Reading) -> str:
     return found
 
 
-def read_batches(name: str, file: BinaryIO, reading: Reading) -> Iterator[list[Row]]:
-    """The rows of an open file, in batches. Raises `SourceError` where it cannot be read, with the place."""
-    readers = {"csv": _csv_rows, "jsonl": _jsonl_rows, "parquet": _parquet_rows, "xlsx": _excel_rows}
-    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))
-    try:
-        yield from _in_batches(readers[format_of(name, reading)](name, buffered, reading))
-    finally:
-        if buffered is not file:
-            buffered.detach()  # the file is its owner's to close
+class Batch(NamedTuple):
+    """Rows, and how far the source had been read when they were handed over."""
+
+    rows: list[Row]
+    mark: Mark | None = None
+
+
+def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING) -> Iterator[Batch]:
+    """The rows of an open file after those that are `consumed`, in batches.
+
+    Raises `SourceError` where it cannot be read, with the place, and `JournalRefusedError` where the consumed part
+    has changed.
+    """
+    form = format_of(name, reading)
+    marked = MarkedFile(file, consumed)
+    if form in _READ_IN_ORDER:
+        buffered = cast("io.BufferedReader", io.BufferedReader(marked, _BUFFER_BYTES))
+        held: list[Batch] = []
+        for rows in _in_batches(_READ_IN_ORDER[form](name, buffered, reading, consumed.rows)):
+            held.append(Batch(rows, marked.mark()))
+            if marked.compared:  # nothing new is handed over before the consumed part is known to be the same
+                yield from held
+                held.clear()
+        return
+    if not file.seekable():
+        file = io.BytesIO(file.read())  # neither format can be read in order
+        marked = MarkedFile(file, consumed)
+    whole = marked.read_to_mark()
+    for rows in _in_batches(_READ_AS_A_WHOLE[form](name, file, reading, consumed.rows)):
+        yield Batch(rows, whole)
 
 
 def _in_batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -101,22 +124,22 @@ def _in_batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
 # --- CSV ---
 
 
-def _csv_rows(name: str, file: io.BufferedReader, reading: Reading) -> Iterator[Row]:
-    beginning = file.peek(_SNIFF_BYTES)
+def _csv_rows(name: str, file: io.BufferedReader, reading: Reading, skip: int) -> Iterator[Row]:
+    beginning = file.peek(_BUFFER_BYTES)
     encoding = reading.encoding or guess_encoding(beginning)
     # A byte of another encoding costs its own row only: it stays recognisable as half a surrogate pair.
     text = io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
     delimiter = reading.delimiter or guess_delimiter(beginning.decode(encoding, "replace"))
     csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARS))
     try:
-        yield from _csv_contacts(name, csv.reader(text, delimiter=delimiter, strict=True), reading)
+        yield from _csv_contacts(name, csv.reader(text, delimiter=delimiter, strict=True), reading, skip)
     except UnicodeError as error:
         raise SourceError(name, f"is not {encoding}: {error.args[-1]}; name its encoding with --encoding") from None
     finally:
         text.detach()
 
 
-def _csv_contacts(name: str, records: Iterator[list[str]], reading: Reading) -> Iterator[Row]:
+def _csv_contacts(name: str, records: Iterator[list[str]], reading: Reading, skip: int) -> Iterator[Row]:
     try:
         header = next((cells for cells in records if cells), None)
     except csv.Error as error:
@@ -130,13 +153,15 @@ def _csv_contacts(name: str, records: Iterator[list[str]], reading: Reading) -> 
             for cells in records:
                 if cells:
                     row += 1
-                    yield table.encode(row, cells)
+                    if row > skip:
+                        yield table.encode(row, cells)
             return
         except csv.Error as error:
             row += 1
             if "expected after" not in str(error):
                 raise SourceError(name, f"has a quote that is never closed ({error})", f"row {row}") from None
-            yield rejected(row, None, ContactError("row", "has text after a closing quote"))
+            if row > skip:
+                yield rejected(row, None, ContactError("row", "has text after a closing quote"))
 
 
 def _table(name: str, header: Sequence[str], reading: Reading) -> Table:
@@ -174,13 +199,15 @@ def guess_delimiter(beginning: str) -> str:
 # --- JSON Lines ---
 
 
-def _jsonl_rows(name: str, file: io.BufferedReader, reading: Reading) -> Iterator[Row]:
+def _jsonl_rows(name: str, file: io.BufferedReader, reading: Reading, skip: int) -> Iterator[Row]:
     row = 0
     for line in file:
         stripped = line.strip().removeprefix(codecs.BOM_UTF8)
         if not stripped:
             continue
         row += 1
+        if row <= skip:
+            continue
         try:
             fields = _read_object(stripped)
         except ContactError as error:
@@ -203,7 +230,7 @@ def _read_object(line: bytes) -> dict[str, Any]:
 # --- Parquet and Excel: both are extras ---
 
 
-def _parquet_rows(name: str, file: io.BufferedReader, reading: Reading) -> Iterator[Row]:
+def _parquet_rows(name: str, file: BinaryIO, reading: Reading, skip: int) -> Iterator[Row]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -216,12 +243,13 @@ def _parquet_rows(name: str, file: io.BufferedReader, reading: Reading) -> Itera
         for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
             for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 row += 1
-                yield table.encode(row, cells)
+                if row > skip:
+                    yield table.encode(row, cells)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(name, f"is not a readable Parquet file: {error}", f"after row {row}") from None
 
 
-def _excel_rows(name: str, file: io.BufferedReader, reading: Reading) -> Iterator[Row]:
+def _excel_rows(name: str, file: BinaryIO, reading: Reading, skip: int) -> Iterator[Row]:
     try:
         import python_calamine
     except ImportError:
@@ -239,8 +267,13 @@ def _excel_rows(name: str, file: io.BufferedReader, reading: Reading) -> Iterato
         columns.pop()
     table = _table(name, columns, reading)
     for row, cells in enumerate((cells for cells in lines if any(cell != "" for cell in cells)), start=1):
-        yield table.encode(row, [_whole(cell) for cell in cells[: len(columns)]])
+        if row > skip:
+            yield table.encode(row, [_whole(cell) for cell in cells[: len(columns)]])
 
 
 def _whole(cell: Any) -> Any:
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+
+
+_READ_IN_ORDER = {"csv": _csv_rows, "jsonl": _jsonl_rows}
+_READ_AS_A_WHOLE = {"parquet": _parquet_rows, "xlsx": _excel_rows}

@@ -73,6 +73,8 @@ class Receipt:
     phones: Sequence[str] = attrs.field(repr=False)
     verdict: Verdict = attrs.field(repr=False)
     rejected: Sequence[RejectedRow] = attrs.field(default=(), repr=False)
+    replayed: bool = False
+    """Whether an earlier process had it answered, and it comes again from the journal."""
 
     @classmethod
     def of(cls, chunk: Chunk, verdict: Verdict) -> Receipt:

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from calls_async.errors import ConfigurationError, SourceError
 from calls_async.protocol.contact import Contact
-from calls_async.upload.files import BATCH_ROWS, Reading, format_of, read_batches
+from calls_async.upload.files import BATCH_ROWS, Batch, Reading, format_of, read_batches
+from calls_async.upload.marks import NOTHING, Consumed, RowCheck
 from calls_async.upload.rows import Row, check_region, encode_item
 
 SLICE_SECONDS = 0.002
@@ -34,15 +35,18 @@ class Source(Protocol):
     may_pause: bool
     """Whether it may wait long between rows, so that a chunk should not wait until it is full."""
 
-    def batches(self) -> AsyncGenerator[list[Row], None]: ...
+    def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
+        """The rows after those that are `consumed`. Raises `JournalRefusedError` where these have changed."""
 
     def fraction_read(self) -> float | None:
         """How much of the source has been read, 0 to 1; None where that cannot be known."""
 
 
-def open_source(source: SourceLike, reading: Reading) -> Source:
+def open_source(source: SourceLike | None, reading: Reading) -> Source:
     """The source that `source` means. Raises `ConfigurationError`; a file is opened only when it is read."""
     check_region(reading.region)
+    if source is None:
+        return NoSource()
     if isinstance(source, str | Path):
         return FileSource(Path(source), reading)
     if isinstance(source, AsyncIterable):
@@ -54,6 +58,20 @@ def open_source(source: SourceLike, reading: Reading) -> Source:
     raise ConfigurationError(
         f"a {type(source).__name__} is no source; give a path, a binary file, or an iterable of contacts"
     )
+
+
+class NoSource:
+    """Nothing to read: only what a journal holds is sent."""
+
+    name = "the journal"
+    may_pause = False
+
+    async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
+        return
+        yield  # makes it a generator
+
+    def fraction_read(self) -> float | None:
+        return None
 
 
 class FileSource:
@@ -69,10 +87,12 @@ class FileSource:
         self._file: BinaryIO | None = None
         format_of(self.name, reading)
 
-    async def batches(self) -> AsyncGenerator[list[Row], None]:
+    async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         with ExitStack() as stack:
             self._file = stack.enter_context(self._open())
-            async with aclosing(_read_in_thread(self.name, self._file, self._reading, may_block=False)) as batches:
+            async with aclosing(
+                _read_in_thread(self.name, self._file, self._reading, consumed, may_block=False)
+            ) as batches:
                 async for batch in batches:
                     yield batch
 
@@ -104,8 +124,10 @@ class StreamSource:
         self._stream = stream
         self._reading = reading
 
-    async def batches(self) -> AsyncGenerator[list[Row], None]:
-        async with aclosing(_read_in_thread(self.name, self._stream, self._reading, may_block=True)) as batches:
+    async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
+        async with aclosing(
+            _read_in_thread(self.name, self._stream, self._reading, consumed, may_block=True)
+        ) as batches:
             async for batch in batches:
                 yield batch
 
@@ -114,10 +136,10 @@ class StreamSource:
 
 
 async def _read_in_thread(
-    name: str, file: BinaryIO, reading: Reading, *, may_block: bool
-) -> AsyncGenerator[list[Row], None]:
+    name: str, file: BinaryIO, reading: Reading, consumed: Consumed, *, may_block: bool
+) -> AsyncGenerator[Batch, None]:
     loop = asyncio.get_running_loop()
-    batches = read_batches(name, file, reading)
+    batches = read_batches(name, file, reading, consumed)
     # A thread of its own: the default pool is the service's, and a slow disk must not fill it.
     thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-source")
     try:
@@ -139,8 +161,9 @@ class IterableSource:
         self._region = region
         self._read = 0
 
-    async def batches(self) -> AsyncGenerator[list[Row], None]:
+    async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         batch: list[Row] = []
+        check = RowCheck(consumed)
         slice_ends = time.monotonic() + SLICE_SECONDS
         try:
             for item in self._items:
@@ -149,16 +172,16 @@ class IterableSource:
                 if self._read % _SLICE_CHECK_ROWS == 0 and (
                     len(batch) >= BATCH_ROWS or time.monotonic() > slice_ends
                 ):
-                    yield batch
+                    yield Batch(check.see(batch))
                     batch = []
                     await asyncio.sleep(0)
                     slice_ends = time.monotonic() + SLICE_SECONDS
         except Exception:
             if batch:
-                yield batch  # what was drawn before the iterable failed is not lost
+                yield Batch(check.see(batch))  # what was drawn before the iterable failed is not lost
             raise
-        if batch:
-            yield batch
+        yield Batch(check.see(batch))
+        check.end()
 
     def fraction_read(self) -> float | None:
         length = len(self._items) if isinstance(self._items, Sized) else 0
@@ -175,18 +198,20 @@ class AsyncIterableSource:
         self._items = items
         self._region = region
 
-    async def batches(self) -> AsyncGenerator[list[Row], None]:
+    async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         row = 0
+        check = RowCheck(consumed)
         slice_ends = time.monotonic() + SLICE_SECONDS
         async with AsyncExitStack() as stack:
             if isinstance(self._items, AsyncGenerator):
                 await stack.enter_async_context(aclosing(self._items))
             async for item in self._items:
                 row += 1
-                yield [encode_item(row, item, self._region)]
+                yield Batch(check.see([encode_item(row, item, self._region)]))
                 if row % _SLICE_CHECK_ROWS == 0 and time.monotonic() > slice_ends:
                     await asyncio.sleep(0)  # an async generator that never waits must not starve the loop
                     slice_ends = time.monotonic() + SLICE_SECONDS
+        check.end()
 
     def fraction_read(self) -> float | None:
         return None

@@ -7,7 +7,7 @@ one batch of the source. Receipts that nobody reads hold the source back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -20,14 +20,15 @@ from calls_async.errors import (
     ConfigurationError,
     NoAnswerError,
     RefusedError,
-    UnreachableError,
 )
 from calls_async.protocol import endpoints, keys
 from calls_async.transport.pacing import RateLimiter
 from calls_async.transport.retry import Caller, Retry
-from calls_async.upload.chunks import Chunk, Chunker
+from calls_async.upload.chunks import Chunk, Chunker, Mark
+from calls_async.upload.journal import Journal, JournalSettings, open_journal
+from calls_async.upload.marks import NOTHING, Consumed
 from calls_async.upload.outcomes import OutcomeStatus, Receipt, Summary, Verdict, settle_by_report
-from calls_async.upload.sources import Source
+from calls_async.upload.sources import NoSource, Source
 
 QUEUED_CHUNKS = 4
 """Chunks that are sealed and wait for their turn."""
@@ -60,10 +61,24 @@ class Upload:
     Leaving the block early stops reading and lets what is in flight finish; leaving it by an error or by
     cancellation stops at once. In both cases nothing is left running. An error of the source surfaces after all that
     was read before it has been sent and reported; an error that concerns every request (`AccessError`,
-    `UnreachableError`) surfaces at once.
+    a server that is gone, a journal that cannot be written) surfaces at once.
+
+    With a journal, whatever ended an upload, the same upload begun again goes on where it was: what had no answer is
+    sent again, the same bytes under the same key, and the receipts of before come again, marked `replayed`.
     """
 
-    def __init__(self, source: Source, settings: UploadSettings, caller: Caller, token: str) -> None:
+    def __init__(
+        self,
+        source: Source,
+        settings: UploadSettings,
+        caller: Caller,
+        *,
+        token: str,
+        host: str = "",
+        journal: JournalSettings | None = None,
+    ) -> None:
+        if isinstance(source, NoSource) and journal is None:
+            raise ConfigurationError("without a source there must be a journal, whose contacts are sent")
         self.summary = Summary(upload_id=keys.new_upload_id())
         """The upload in numbers, at any time."""
         self.in_flight = 0
@@ -73,6 +88,12 @@ class Upload:
         self._settings = settings
         self._caller = caller
         self._token = token
+        self._host = host
+        self._journal_settings = journal
+        self._journal: Journal | None = None
+        self._consumed = NOTHING
+        self._pending: Sequence[Chunk] = ()
+        self._mark: Mark | None = None
         self._limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
         largest = settings.chunk_rows if self._limiter is None else self._limiter.largest_chunk
         self._chunker = Chunker(
@@ -149,28 +170,67 @@ class Upload:
             return
         self._finished = True
         task.cancel()
-        await asyncio.wait([task])
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as again:
+                cancelled = again  # the journal is being closed: a moment more, or a task would be left behind
+        if cancelled is not None:
+            raise cancelled
 
     async def _run(self) -> None:
         try:
+            await self._open_journal()
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._replay(), name="calls_async replay")
                 linger = tasks.create_task(self._linger(), name="calls_async linger")
                 self._reader = tasks.create_task(self._read(linger), name="calls_async reader")
                 for _ in range(self._settings.concurrency):
                     tasks.create_task(self._work(), name="calls_async worker")
         except BaseExceptionGroup as group:
             self._error = group.exceptions[0]  # what the others met while they were being cancelled is no news
+        except CallsError as error:
+            self._error = error
+        finally:
+            if self._journal is not None:
+                await self._journal.close()
         self._note_time()
         await self._receipts.put(None)
 
+    async def _open_journal(self) -> None:
+        settings = self._journal_settings
+        if settings is None:
+            return
+        self._journal = await open_journal(
+            settings, token=self._token, host=self._host, source=self._source.name, clock=self._caller.clock
+        )
+        past = self._journal.past
+        self.summary.upload_id = self._chunker.upload_id = past.upload_id
+        self._chunker.next_number = past.next_number
+        self._consumed = Consumed(journal=str(settings.path), rows=past.rows, chunks=past.chunks)
+        self._pending = past.pending
+
+    async def _replay(self) -> None:
+        """Hands out again what earlier processes have had answered."""
+        if self._journal is not None:
+            async with aclosing(self._journal.replay()) as receipts:
+                async for receipt in receipts:
+                    self.summary.add(receipt)
+                    await self._receipts.put(receipt)
+
     async def _read(self, linger: asyncio.Task[None]) -> None:
+        ended = False
         try:
-            async with aclosing(self._source.batches()) as batches:
+            async with aclosing(self._source.batches(self._consumed)) as batches:
                 async for batch in batches:
-                    self._queue.put(self._chunker.feed(batch))
+                    self._send_pending()
+                    self._take_in(self._chunker.feed(batch.rows), batch.mark)
                     await self._queue.room()
                     if self._stopping:
                         break
+                else:
+                    ended = True
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
@@ -178,8 +238,25 @@ class Upload:
             self._error = error
         finally:
             linger.cancel()
-        self._queue.put(self._chunker.flush())
+        if ended:
+            self._send_pending()
+        self._take_in(self._chunker.flush(), None)
         self._queue.close(self._settings.concurrency)
+        if ended and self._journal is not None and not isinstance(self._source, NoSource):
+            await self._journal.note_source_done()
+
+    def _send_pending(self) -> None:
+        """Sends again what earlier processes have had no answer to, once the source is known to be the same."""
+        pending, self._pending = self._pending, ()
+        self._queue.put(pending)
+
+    def _take_in(self, chunks: Iterable[Chunk], mark: Mark | None) -> None:
+        """Writes sealed chunks down and lets them wait for a worker."""
+        for chunk in chunks:
+            if self._journal is not None:
+                self._journal.plan(chunk, mark or self._mark)
+            self._queue.put([chunk])
+        self._mark = mark or self._mark
 
     async def _linger(self) -> None:
         """Sends a chunk that has waited for its next row as long as the settings allow, if the server is idle."""
@@ -188,12 +265,15 @@ class Upload:
             await self._caller.clock.sleep(self._settings.linger_seconds)
             number = self._chunker.next_number
             if not self._chunker.empty and number == waiting and self._queue.has_room:
-                self._queue.put(self._chunker.flush())
+                self._take_in(self._chunker.flush(), None)
             waiting = number if not self._chunker.empty else 0
 
     async def _work(self) -> None:
         while (chunk := await self._queue.get()) is not None:
-            receipt = Receipt.of(chunk, await self._send(chunk))
+            verdict = await self._send(chunk)
+            if self._journal is not None and chunk.rows:
+                await self._journal.note_answered(chunk, verdict)
+            receipt = Receipt.of(chunk, verdict)
             self.summary.add(receipt)
             self._note_time()
             await self._receipts.put(receipt)
@@ -204,6 +284,7 @@ class Upload:
             return Verdict.all(OutcomeStatus.REJECTED, 0, None)
         if self._limiter is not None:
             await self._limiter.take(count)
+        first_sent_at = await self._note_sent(chunk)
         request = endpoints.add_phones(self._token, chunk.body, chunk.key)
         self.in_flight += 1
         self.summary.requests += 1
@@ -211,18 +292,30 @@ class Upload:
             ids = await self._caller.call(
                 request,
                 endpoints.read_ids,
-                not_after=keys.last_attempt_at(self._caller.clock.wall()),
+                not_after=keys.last_attempt_at(first_sent_at),
+                sent_before=chunk.first_sent_at is not None,
                 on_retry=self._note_retry,
             )
             return Verdict.accepted(ids) if len(ids) == count else await self._settle(chunk, ids)
-        except (AccessError, UnreachableError):
+        except AccessError:
             raise
         except RefusedError as error:
             return Verdict.all(OutcomeStatus.REJECTED, count, str(error))
         except NoAnswerError as error:
+            if error.unreachable:
+                raise  # it may be sent again, under the same key, when the server is back
             return Verdict.all(OutcomeStatus.UNKNOWN, count, str(error))
         finally:
             self.in_flight -= 1
+
+    async def _note_sent(self, chunk: Chunk) -> float:
+        """When the chunk was first sent: the beginning of its key's day (C-IDEM-7)."""
+        if chunk.first_sent_at is not None:
+            return chunk.first_sent_at
+        now = self._caller.clock.wall()
+        if self._journal is not None:
+            await self._journal.note_sent(chunk, now)
+        return now
 
     async def _settle(self, chunk: Chunk, ids: list[str]) -> Verdict:
         """Asks the report whose the IDs are, where their number is not that of the rows."""

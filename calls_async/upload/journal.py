@@ -1,0 +1,246 @@
+"""What was intended and what was answered, on disk: intent before send, outcome after answer, in that order.
+
+One writer, off the event loop, commits whatever has come together since its last commit: many chunks share one
+transaction, and an fsync a chunk is not needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from calls_async.errors import JournalError, JournalRefusedError
+from calls_async.transport.clock import Clock
+from calls_async.upload.chunks import Chunk, Mark
+from calls_async.upload.outcomes import Receipt, Verdict
+from calls_async.upload.store import Operation, PastChunk, Store, fingerprint
+
+Result = TypeVar("Result")
+
+REPLAYED_AT_A_TIME = 20
+"""Receipts of earlier processes that are read from the file at once."""
+
+
+class Durability(StrEnum):
+    """What a journal survives."""
+
+    PROCESS = "process"
+    """The death of the process, however it comes. A power cut may cost the last moments of the journal."""
+    POWER = "power"
+    """A power cut, too: every commit waits for the disk."""
+
+
+_SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class JournalSettings:
+    """Which journal, and how it is kept."""
+
+    path: Path
+    durability: Durability = Durability.POWER
+    again: bool = False
+    """Begin anew where a finished journal stands; that one is kept under another name."""
+    reopen: bool = False
+    """Go on with a finished journal, too: to settle its unknown rows."""
+    rehearsal: bool = False
+    """Nobody is called (an embedded sandbox): a real upload may take the place of this journal."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Past:
+    """What earlier processes have done."""
+
+    upload_id: str
+    next_number: int = 1
+    chunks: Sequence[PastChunk] = ()
+    pending: Sequence[Chunk] = ()
+    """Without an answer: to be sent again, the same bytes under the same key."""
+    answered: Sequence[int] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the source have been taken in."""
+        return max((chunk.last_row for chunk in self.chunks), default=0)
+
+
+class Journal:
+    """An open journal; see `open_journal`. Its methods return when what they say is on disk."""
+
+    def __init__(self, store: Store, thread: ThreadPoolExecutor, past: Past, clock: Clock) -> None:
+        self.past = past
+        self._store = store
+        self._thread = thread
+        self._clock = clock
+        self._waiting: list[tuple[Operation, asyncio.Future[None] | None]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._broken: JournalError | None = None
+
+    def now(self) -> float:
+        """Unix time in seconds, by the clock that the journal's times go by."""
+        return self._clock.wall()
+
+    async def do(self, work: Callable[[Store], Result]) -> Result:
+        """Does `work` on the file, in turn with everything else."""
+        return await self._in_thread(lambda: work(self._store))
+
+    def plan(self, chunk: Chunk, mark: Mark | None) -> None:
+        """Writes a sealed chunk down, sooner or later, but before `note_sent` of it returns."""
+        at = self._clock.wall()
+        self._submit(lambda store: store.plan(chunk, mark, at), None)
+
+    async def note_sent(self, chunk: Chunk, at: float) -> None:
+        """`chunk` is about to be sent for the first time, at `at` (Unix time, seconds)."""
+        await self._commit(lambda store: store.note_sent(chunk.number, at))
+
+    async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
+        at = self._clock.wall()
+        await self._commit(lambda store: store.note_answered(chunk.number, verdict, at))
+
+    async def note_source_done(self) -> None:
+        await self._commit(Store.note_source_done)
+
+    async def replay(self) -> AsyncGenerator[Receipt, None]:
+        """The receipts of the chunks that earlier processes have had answered."""
+        numbers = self.past.answered
+        for first in range(0, len(numbers), REPLAYED_AT_A_TIME):
+            some = numbers[first : first + REPLAYED_AT_A_TIME]
+            for receipt in await self._in_thread(partial(self._some_receipts, some)):
+                yield receipt
+
+    def _some_receipts(self, numbers: Sequence[int]) -> list[Receipt]:
+        return list(self._store.receipts(numbers))
+
+    async def close(self) -> None:
+        """Writes what is waiting and gives the file free."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
+        self._thread.shutdown(wait=False)
+
+    async def _commit(self, operation: Operation) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._submit(operation, done)
+        await done
+
+    def _submit(self, operation: Operation, done: asyncio.Future[None] | None) -> None:
+        if self._broken is not None:
+            raise self._broken
+        self._waiting.append((operation, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="calls_async journal")
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._in_thread(partial(self._store.commit, [operation for operation, _ in batch]))
+            except JournalError as error:
+                self._broken = error
+            for _, done in batch + (self._waiting if self._broken else []):
+                if done is not None and not done.done():
+                    if self._broken is None:
+                        done.set_result(None)
+                    else:
+                        done.set_exception(self._broken)
+            if self._broken is not None:
+                break
+        self._writer = None
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+async def open_journal(settings: JournalSettings, *, token: str, host: str, source: str, clock: Clock) -> Journal:
+    """Begins a journal, or goes on with an unfinished one.
+
+    Raises `JournalRefusedError` for one that is finished or belongs to another campaign, and `JournalError` for a file
+    that cannot be used: not writable, damaged, of another program, of a newer version, in use.
+    """
+    loop = asyncio.get_running_loop()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-journal")
+    try:
+        store, past = await loop.run_in_executor(
+            thread, lambda: _open(settings, token=token, host=host, source=source, at=clock.wall())
+        )
+    except BaseException:
+        thread.shutdown(wait=False)
+        raise
+    return Journal(store, thread, past, clock)
+
+
+def _open(settings: JournalSettings, *, token: str, host: str, source: str, at: float) -> tuple[Store, Past]:
+    path = settings.path
+    store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
+    try:
+        if not store.empty and _gives_way(store, settings, token):
+            store.close()
+            _set_aside(path, keep=settings.again)
+            store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
+        if store.empty:
+            store.begin(token=token, host=host, source=source, rehearsal=settings.rehearsal, at=at)
+        return store, _past(store)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
+    """Whether another journal may begin in this one's place. Raises where this upload must not go on with it."""
+    upload, finished, path = store.upload(), store.finished(), str(settings.path)
+    if upload.rehearsal and not settings.rehearsal:
+        return True
+    if upload.purged_at is not None and not settings.again:
+        raise JournalRefusedError(path, "is finished and purged; --again (again=True) starts a new upload")
+    if finished and not settings.reopen:
+        if settings.again:
+            return True
+        raise JournalRefusedError(
+            path,
+            "this upload is finished. A second one would call everybody a second time; "
+            "--again (again=True) starts one all the same",
+        )
+    check_campaign(store, token)
+    if settings.again:
+        raise JournalRefusedError(
+            path, "this upload is not finished; run it without --again to finish it, or name another journal"
+        )
+    return False
+
+
+def check_campaign(store: Store, token: str) -> None:
+    """Raises `JournalRefusedError` where the journal is another campaign's."""
+    upload = store.upload()
+    if fingerprint(token, upload.salt) != upload.fingerprint:
+        raise JournalRefusedError(
+            str(store.path),
+            f"belongs to another campaign, at {upload.host}; check the token, or name another journal",
+        )
+
+
+def _set_aside(path: Path, *, keep: bool) -> None:
+    """Makes room for a new journal. All of the old one is in its main file: it has been closed."""
+    if not keep:
+        path.unlink()
+        return
+    number = 1
+    while (other := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(other)
+
+
+def _past(store: Store) -> Past:
+    return Past(
+        upload_id=store.upload().upload_id,
+        next_number=store.next_number(),
+        chunks=store.past(),
+        pending=store.pending(),
+        answered=store.answered(),
+    )

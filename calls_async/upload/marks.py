@@ -1,0 +1,137 @@
+"""How a source that is read again is known to be the same: by the digest of what had been read of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
+
+import attrs
+
+from calls_async.errors import JournalRefusedError
+from calls_async.protocol.keys import digest
+from calls_async.upload.chunks import Mark
+from calls_async.upload.rows import EncodedRow, Row
+from calls_async.upload.store import PastChunk
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Consumed:
+    """What earlier processes took from a source: `rows` rows, in `chunks`."""
+
+    journal: str = ""
+    rows: int = 0
+    chunks: Sequence[PastChunk] = ()
+
+    def changed(self, chunk: PastChunk, how: str) -> JournalRefusedError:
+        """The error for a source whose consumed part is not what it was."""
+        return JournalRefusedError(
+            self.journal,
+            f"the source has changed since then: {how} (rows {chunk.first_row} to {chunk.last_row}). "
+            "Give the source as it was, or upload what is new under another journal",
+        )
+
+
+NOTHING = Consumed()
+
+
+class MarkedFile(io.RawIOBase):
+    """A binary file that notes how far it was read, and compares that with what an earlier process noted."""
+
+    def __init__(self, file: BinaryIO, consumed: Consumed) -> None:
+        self._file = file
+        self._consumed = consumed
+        self._hash = hashlib.sha256()
+        self._position = 0
+        marked = {chunk.mark.position: chunk for chunk in consumed.chunks if chunk.mark is not None}
+        self._expected = deque(marked[position] for position in sorted(marked))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._file.read(len(buffer))
+        if not data:
+            self._refuse_shorter()
+            return 0
+        buffer[: len(data)] = data
+        self._note(data)
+        return len(data)
+
+    @property
+    def compared(self) -> bool:
+        """Whether all that an earlier process noted has been read and is the same."""
+        return not self._expected
+
+    def mark(self) -> Mark:
+        """Where reading has got to."""
+        return Mark(self._position, self._hash.digest())
+
+    def read_to_mark(self) -> Mark:
+        """Reads all that is left, and goes back to the beginning: for formats that are not read in order."""
+        while self.read(2**20):
+            pass
+        self._file.seek(0)
+        return self.mark()
+
+    def _note(self, data: bytes) -> None:
+        start = 0
+        while (
+            self._expected
+            and (mark := self._expected[0].mark)
+            and mark.position <= self._position + len(data) - start
+        ):
+            stop = start + mark.position - self._position
+            self._advance(data[start:stop])
+            start = stop
+            chunk = self._expected.popleft()
+            if mark.digest != self._hash.digest():
+                raise self._consumed.changed(chunk, f"something before byte {mark.position:,} is different")
+        self._advance(data[start:])
+
+    def _advance(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._position += len(data)
+
+    def _refuse_shorter(self) -> None:
+        if self._expected:
+            raise self._consumed.changed(self._expected[0], f"it ends after {self._position:,} bytes now")
+
+
+@attrs.define(slots=True)
+class RowCheck:
+    """Compares rows that are drawn again from an iterable with the chunks that were made of them."""
+
+    consumed: Consumed
+    _bodies: dict[int, bytes] = attrs.field(factory=dict, init=False)
+    _waiting: deque[PastChunk] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._waiting = deque(sorted(self.consumed.chunks, key=lambda chunk: chunk.last_row))
+
+    def see(self, rows: Iterable[Row]) -> list[Row]:
+        """Takes in `rows` and returns those that are new. Raises `JournalRefusedError`."""
+        new = []
+        for row in rows:
+            if row.row > self.consumed.rows:
+                new.append(row)
+                continue
+            if isinstance(row, EncodedRow):
+                self._bodies[row.row] = row.body
+            while self._waiting and self._waiting[0].last_row <= row.row:
+                self._compare(self._waiting.popleft())
+        return new
+
+    def end(self) -> None:
+        """The iterable has ended. Raises `JournalRefusedError` where it had more to give before."""
+        if self._waiting:
+            raise self.consumed.changed(self._waiting[0], "it has fewer rows now")
+
+    def _compare(self, chunk: PastChunk) -> None:
+        bodies = [self._bodies.pop(row, b"") for row in chunk.rows]
+        for row in [row for row in self._bodies if row <= chunk.last_row]:
+            del self._bodies[row]  # rejected then, for example for its size
+        if chunk.digest is not None and chunk.digest != digest(b"[%b]" % b",".join(bodies)):
+            raise self.consumed.changed(chunk, "it gives other contacts")

@@ -1,0 +1,229 @@
+"""Unknown answers are settled, not guessed: the API is asked for the jobs of the phones that had none.
+
+A job of an unknown row's phone that was created since the row was first sent, and that is no other row's, is its
+job. Rows whose phone has no such job may be sent again, under new keys, if the user says so. What cannot be told
+apart (the same phone in several rows, more jobs than rows, a job from about the same time) stays unknown, for a
+person to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+import orjson
+
+from calls_async.protocol import endpoints, keys
+from calls_async.protocol.reports import JobReport
+from calls_async.transport.retry import Caller
+from calls_async.upload.chunks import Chunk
+from calls_async.upload.journal import Journal, JournalSettings, open_journal
+from calls_async.upload.outcomes import OutcomeStatus, Summary, Verdict
+from calls_async.upload.sources import NoSource
+from calls_async.upload.store import Store
+from calls_async.upload.uploader import Upload, UploadSettings
+
+PHONES_PER_REPORT = 500
+SKEW_SECONDS = 300.0
+"""How far the server's clock may be behind ours: a job from this long before the first send may be ours."""
+DOUBT_SECONDS = 3600.0
+"""A job from up to this long before the first send might be ours all the same: such a row stays unknown."""
+LATE_SECONDS = 120.0
+"""How long a request that had no answer might still be on its way; as long as an attempt takes at most."""
+
+NO_JOB = "the API knows no job of this phone since it was sent; reconcile with --resend sends it again"
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Reconciliation:
+    """What has become of a journal's unknown rows."""
+
+    unknown: int = 0
+    """Rows that were unknown."""
+    adopted: int = 0
+    """Rows whose job was found."""
+    without_job: int = 0
+    """Rows of which no job is known; sent again, where that was asked for."""
+    unclear: int = 0
+    """Rows that stay unknown for a person to decide."""
+    resent: bool = False
+    summary: Summary | None = None
+    """The whole upload, as it is now."""
+
+
+@attrs.frozen(slots=True)
+class UnknownRow:
+    """A row of which nobody knows whether it has a job."""
+
+    chunk: int
+    index: int
+    phone: str
+    content: bytes = attrs.field(repr=False)
+    first_sent_at: float
+
+
+@attrs.frozen(slots=True)
+class Finding:
+    """What the report says of an unknown row: its job, or why not. Neither: there is none."""
+
+    job_id: str | None = None
+    unclear: str | None = None
+
+
+async def reconcile(
+    settings: JournalSettings, *, caller: Caller, token: str, host: str, resend: bool
+) -> Reconciliation:
+    """See `Campaign.reconcile`."""
+
+    async def send_pending() -> Summary:
+        upload = Upload(NoSource(), UploadSettings(), caller, token=token, host=host, journal=settings)
+        return await upload.run()
+
+    await send_pending()
+    journal = await open_journal(settings, token=token, host=host, source="", clock=caller.clock)
+    try:
+        found = await _settle(journal, caller, token)
+        late = await journal.do(_became_unknown_at) if resend and found.without_job else None
+    finally:
+        await journal.close()
+    if late is not None:
+        await caller.clock.sleep(max(0.0, late + LATE_SECONDS - caller.clock.wall()))
+        journal = await open_journal(settings, token=token, host=host, source="", clock=caller.clock)
+        try:
+            # Asked again: what was late may have arrived.
+            again = await _settle(journal, caller, token, resend=True)
+        finally:
+            await journal.close()
+        found = attrs.evolve(
+            again, unknown=found.unknown, adopted=found.adopted + again.adopted, resent=again.without_job > 0
+        )
+    return attrs.evolve(found, summary=await send_pending())
+
+
+async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool = False) -> Reconciliation:
+    chunks = await journal.do(lambda store: [store.chunk(number) for number in store.with_unknown()])
+    verdicts = {}
+    for chunk in chunks:
+        (receipt,) = await journal.do(lambda store, number=chunk.number: list(store.receipts([number])))  # type: ignore[misc]
+        verdicts[chunk.number] = receipt.verdict
+    rows = [row for chunk in chunks for row in _unknown_rows(chunk, verdicts[chunk.number])]
+    phones = sorted({row.phone for row in rows})
+    taken = await journal.do(lambda store: _ids_of(store, set(phones)))
+    reports = []
+    for first in range(0, len(phones), PHONES_PER_REPORT):
+        some = phones[first : first + PHONES_PER_REPORT]
+        request = endpoints.job_report(token, [], some, keys.new_key())
+        reports += await caller.call(request, endpoints.read_job_reports)
+    findings = settle_unknown(rows, reports, taken)
+    for chunk in chunks:
+        own = {row.index: findings[row] for row in rows if row.chunk == chunk.number}
+        if not own:
+            continue
+        await _write(journal, chunk, verdicts[chunk.number], own, resend=resend)
+    unclear = sum(finding.unclear is not None for finding in findings.values())
+    adopted = sum(finding.job_id is not None for finding in findings.values())
+    return Reconciliation(
+        unknown=len(rows), adopted=adopted, unclear=unclear, without_job=len(rows) - adopted - unclear
+    )
+
+
+def settle_unknown(
+    rows: Sequence[UnknownRow], reports: Iterable[JobReport], taken: frozenset[str]
+) -> dict[UnknownRow, Finding]:
+    """What `reports` say of unknown rows. `taken` are the IDs of other rows' jobs. Pure."""
+    jobs: dict[str, list[JobReport]] = {}
+    for report in reports:
+        if report.phone is not None and report.call_job_id is not None and report.call_job_id not in taken:
+            jobs.setdefault(report.phone.removeprefix("+"), []).append(report)
+    by_phone: dict[str, list[UnknownRow]] = {}
+    for row in rows:
+        by_phone.setdefault(row.phone, []).append(row)
+    findings: dict[UnknownRow, Finding] = {}
+    for phone, same in by_phone.items():
+        findings.update(zip(same, _settle_phone(same, jobs.get(phone, [])), strict=True))
+    return findings
+
+
+def _settle_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport]) -> list[Finding]:
+    since = min(row.first_sent_at for row in rows)
+    unique = {job.call_job_id: job for job in jobs}.values()
+    near = [job for job in unique if job.created_at is None or job.created_at >= (since - DOUBT_SECONDS) * 1000]
+    sure = [job for job in near if job.created_at is not None and job.created_at >= (since - SKEW_SECONDS) * 1000]
+    if not near:
+        return [Finding()] * len(rows)
+    alike = len({row.content for row in rows}) == 1
+    if len(sure) == len(near) == len(rows) and (len(rows) == 1 or alike):
+        return [Finding(job_id=job.call_job_id) for job in sure]
+    reason = f"phone: {len(near)} jobs for {len(rows)} unknown rows of it; nobody can tell which is whose"
+    return [Finding(unclear=reason)] * len(rows)
+
+
+def _unknown_rows(chunk: Chunk, verdict: Verdict) -> list[UnknownRow]:
+    contents = chunk.contents()
+    return [
+        UnknownRow(chunk.number, index, chunk.phones[index], contents[index], chunk.first_sent_at or 0.0)
+        for index, status in enumerate(verdict.statuses)
+        if status is OutcomeStatus.UNKNOWN
+    ]
+
+
+def _ids_of(store: Store, phones: set[str]) -> frozenset[str]:
+    """The jobs that are known to be of rows with these phones."""
+    return frozenset(
+        job_id
+        for receipt in store.receipts(store.answered())
+        for phone, job_id in zip(receipt.phones, receipt.verdict.job_ids, strict=True)
+        if job_id is not None and phone in phones
+    )
+
+
+def _became_unknown_at(store: Store) -> float:
+    """When the youngest of the unknown answers was given up."""
+    return max((store.answered_at(number) for number in store.with_unknown()), default=0.0)
+
+
+async def _write(
+    journal: Journal, chunk: Chunk, verdict: Verdict, findings: Mapping[int, Finding], *, resend: bool
+) -> None:
+    """Writes the findings down. With `resend`, rows without a job move to a chunk of their own, in the same step."""
+    statuses, job_ids, errors = list(verdict.statuses), list(verdict.job_ids), list(verdict.errors)
+    gone = set()
+    for index, finding in findings.items():
+        if finding.job_id is not None:
+            statuses[index], job_ids[index], errors[index] = OutcomeStatus.ACCEPTED, finding.job_id, None
+        elif finding.unclear is not None:
+            errors[index] = finding.unclear
+        elif resend:
+            gone.add(index)
+        else:
+            errors[index] = NO_JOB
+    stays = [index for index in range(len(statuses)) if index not in gone]
+    left = Verdict(
+        statuses=[statuses[index] for index in stays],
+        job_ids=[job_ids[index] for index in stays],
+        errors=[errors[index] for index in stays],
+    )
+    if not gone:
+        await journal.do(lambda store: store.settle(chunk.number, left))
+        return
+    upload_id, number = journal.past.upload_id, await journal.do(Store.next_number)
+    moved = _part(chunk, sorted(gone), number=number, upload_id=upload_id)
+    rest = _part(chunk, stays, number=chunk.number, upload_id=upload_id)
+    at = journal.now()
+    await journal.do(lambda store: store.move(rest, left, moved, at))
+
+
+def _part(chunk: Chunk, indexes: Sequence[int], *, number: int, upload_id: str) -> Chunk:
+    """Some of a chunk's rows, as a chunk with the key of its own content."""
+    contacts = orjson.loads(chunk.body)
+    body = orjson.dumps([contacts[index] for index in indexes])
+    rows = [chunk.rows[index] for index in indexes]
+    return Chunk(
+        number=number,
+        first_row=rows[0] if rows else chunk.first_row,
+        last_row=rows[-1] if rows else chunk.last_row,
+        rows=rows,
+        phones=[chunk.phones[index] for index in indexes],
+        body=body,
+        key=keys.chunk_key(upload_id, str(number), keys.digest(body)),
+    )

@@ -1,0 +1,507 @@
+"""The journal's file: an SQLite database, its schema and its statements. Synchronous; one thread uses it.
+
+Schema, readable with the sqlite3 shell:
+
+- `upload`: one row; which upload this is, for which campaign (a salted fingerprint, never the token), from which
+  source.
+- `chunk`: one row a chunk. `state` is `planned` (written down, not sent), `sent` (on its way since `sent_at`) or
+  `answered`. `rows` is a JSON array, or NULL for all rows from `first_row` to `last_row`; `phones` goes with it.
+  `rejected` is a JSON array of [row, phone, field, reason]. `verdict` is a JSON object of `statuses`, `job_ids` and
+  `errors`, each an array, or one value for all rows. `mark_position` and `mark_digest` tell how far the source had
+  been read, and the SHA-256 of that much of it. `parent` is the chunk that a repeated one took its rows from, and
+  `moved` how many rows were taken from a chunk. Times are Unix time in seconds.
+- `body`: the exact bytes of a chunk, as long as they may be needed.
+- `outcome`: a view; one row for each answered row of the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+
+from calls_async.errors import JournalError
+from calls_async.protocol.keys import digest, new_upload_id
+from calls_async.upload.chunks import Chunk, Mark
+from calls_async.upload.outcomes import OutcomeStatus, Receipt, Verdict
+from calls_async.upload.rows import RejectedRow
+
+APPLICATION_ID = 0x43414C4A
+"""Marks the file as a journal of ours."""
+SCHEMA_VERSION = 1
+_FINGERPRINT_ROUNDS = 100_000
+_BUSY_SECONDS = 10.0
+
+SCHEMA = """
+CREATE TABLE upload (
+    upload_id TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    library TEXT NOT NULL,
+    host TEXT NOT NULL,
+    salt BLOB NOT NULL,
+    fingerprint BLOB NOT NULL,
+    source TEXT NOT NULL,
+    rehearsal INTEGER NOT NULL,
+    source_done INTEGER NOT NULL DEFAULT 0,
+    purged_at REAL
+);
+CREATE TABLE chunk (
+    number INTEGER PRIMARY KEY,
+    parent INTEGER,
+    moved INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL CHECK (state IN ('planned', 'sent', 'answered')),
+    first_row INTEGER NOT NULL,
+    last_row INTEGER NOT NULL,
+    key TEXT NOT NULL UNIQUE,
+    digest BLOB NOT NULL,
+    rows TEXT,
+    phones TEXT,
+    rejected TEXT NOT NULL,
+    verdict TEXT,
+    mark_position INTEGER,
+    mark_digest BLOB,
+    planned_at REAL NOT NULL,
+    sent_at REAL,
+    answered_at REAL
+);
+CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
+CREATE TABLE body (number INTEGER PRIMARY KEY REFERENCES chunk, body BLOB NOT NULL);
+CREATE VIEW outcome AS
+    SELECT coalesce(json_extract(c.rows, '$[' || p.key || ']'), c.first_row + p.key) AS row,
+        p.value AS phone,
+        CASE json_type(c.verdict, '$.statuses')
+            WHEN 'array' THEN json_extract(c.verdict, '$.statuses[' || p.key || ']')
+            ELSE json_extract(c.verdict, '$.statuses') END AS status,
+        json_extract(c.verdict, '$.job_ids[' || p.key || ']') AS job_id,
+        CASE json_type(c.verdict, '$.errors') WHEN 'array' THEN json_extract(c.verdict, '$.errors[' || p.key || ']')
+            ELSE json_extract(c.verdict, '$.errors') END AS error
+    FROM chunk AS c, json_each(c.phones) AS p WHERE c.state = 'answered'
+    UNION ALL
+    SELECT json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), 'rejected', NULL,
+        json_extract(r.value, '$[2]') || ': ' || json_extract(r.value, '$[3]')
+    FROM chunk AS c, json_each(c.rejected) AS r WHERE c.state = 'answered';
+"""
+
+Operation = Callable[["Store"], None]
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class UploadRecord:
+    """What the journal says of the upload as a whole."""
+
+    upload_id: str
+    created_at: float
+    library: str
+    host: str
+    salt: bytes = attrs.field(repr=False)
+    fingerprint: bytes = attrs.field(repr=False)
+    source: str
+    rehearsal: bool = attrs.field(converter=bool)
+    source_done: bool = attrs.field(converter=bool)
+    purged_at: float | None
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class PastChunk:
+    """Where a chunk of an earlier process stood in the source."""
+
+    number: int
+    first_row: int
+    last_row: int
+    rows: Sequence[int]
+    digest: bytes | None
+    """None where some of its rows have been given to another chunk since."""
+    mark: Mark | None
+
+
+class Store:
+    """An open journal. `close` gives it back. Raises `JournalError` for whatever the disk or the file does wrong."""
+
+    def __init__(self, path: Path, *, synchronous: str = "FULL", writing: bool = True) -> None:
+        self.path = path
+        self._lock: int | None = None
+        if writing:
+            self._lock = _lock_file(path)
+        try:
+            self._connection = _connect(path, writing)
+            self.empty = self._check()
+            if writing:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+        except sqlite3.Error as error:
+            self.close()
+            raise self._wrong(error) from None
+        except JournalError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """After this the file is free for the next process."""
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _check(self) -> bool:
+        """Whether the file is new. Raises `JournalError` where it is none of ours."""
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (schema,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables and not application:
+            return True
+        if application != APPLICATION_ID:
+            raise JournalError(str(self.path), "is a database of another program; name another file")
+        if schema > SCHEMA_VERSION:
+            raise JournalError(
+                str(self.path), "was written by a newer version of calls_async; upgrade to go on with it"
+            )
+        return False
+
+    # --- writing ---
+
+    def begin(self, *, token: str, host: str, source: str, rehearsal: bool, at: float) -> None:
+        """Makes a new journal for a new upload."""
+        salt = secrets.token_bytes(16)
+        values = (
+            new_upload_id(),
+            at,
+            version("calls_async"),
+            host,
+            salt,
+            fingerprint(token, salt),
+            source,
+            rehearsal,
+        )
+        try:
+            # One transaction, or a crash in its middle would leave a file that nobody can read.
+            self._connection.executescript(
+                f"BEGIN;{SCHEMA}PRAGMA application_id = {APPLICATION_ID};PRAGMA user_version = {SCHEMA_VERSION};"
+            )
+            self._connection.execute(
+                "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, rehearsal) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._wrong(error) from None
+        self.empty = False
+
+    def commit(self, operations: Iterable[Operation]) -> None:
+        """Carries out all operations in one transaction, or none of them."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for operation in operations:
+                    operation(self)
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._wrong(error) from None
+
+    def plan(self, chunk: Chunk, mark: Mark | None, at: float, parent: int | None = None) -> None:
+        """Writes a sealed chunk down. One that sends nothing is answered at once."""
+        sends = bool(chunk.rows)
+        self._connection.execute(
+            "INSERT INTO chunk (number, parent, state, first_row, last_row, key, digest, rows, phones, rejected,"
+            " verdict, mark_position, mark_digest, planned_at, answered_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                chunk.number,
+                parent,
+                "planned" if sends else "answered",
+                chunk.first_row,
+                chunk.last_row,
+                chunk.key,
+                digest(chunk.body),
+                _rows_to_json(chunk),
+                _to_json(chunk.phones),
+                _to_json([list(row) for row in chunk.rejected]),
+                None if sends else _verdict_to_json(Verdict.all(OutcomeStatus.REJECTED, 0, None)),
+                mark.position if mark is not None else None,
+                mark.digest if mark is not None else None,
+                at,
+                None if sends else at,
+            ),
+        )
+        if sends:
+            self._connection.execute("INSERT INTO body (number, body) VALUES (?, ?)", (chunk.number, chunk.body))
+
+    def note_sent(self, number: int, at: float) -> None:
+        """The first attempt is about to start."""
+        self._connection.execute(
+            "UPDATE chunk SET state = 'sent', sent_at = coalesce(sent_at, ?) WHERE number = ?", (at, number)
+        )
+
+    def note_answered(self, number: int, verdict: Verdict, at: float) -> None:
+        """What became of the chunk's rows. Its bytes stay only where some of them are unknown."""
+        self._connection.execute(
+            "UPDATE chunk SET state = 'answered', answered_at = ? WHERE number = ?", (at, number)
+        )
+        self._settle(number, verdict)
+
+    def note_source_done(self) -> None:
+        """The source has been read to its end."""
+        self._connection.execute("UPDATE upload SET source_done = 1")
+
+    def settle(self, number: int, verdict: Verdict) -> None:
+        """What has become known of a chunk's unknown rows."""
+        self.commit([lambda store: store._settle(number, verdict)])
+
+    def move(self, rest: Chunk, verdict: Verdict, moved: Chunk, at: float) -> None:
+        """Gives some rows of an answered chunk to a new one, in one step; `rest` and its `verdict` stay behind."""
+        self.commit(
+            [
+                lambda store: store.plan(moved, None, at, parent=rest.number),
+                lambda store: store._leave(rest),
+                lambda store: store._settle(rest.number, verdict),
+            ]
+        )
+
+    def _leave(self, rest: Chunk) -> None:
+        self._connection.execute(
+            "UPDATE chunk SET moved = moved + json_array_length(phones) - ?, rows = ?, phones = ?, digest = ? "
+            "WHERE number = ?",
+            (len(rest.rows), _to_json(list(rest.rows)), _to_json(rest.phones), digest(rest.body), rest.number),
+        )
+        self._connection.execute("UPDATE body SET body = ? WHERE number = ?", (rest.body, rest.number))
+
+    def _settle(self, number: int, verdict: Verdict) -> None:
+        self._connection.execute("UPDATE chunk SET verdict = ? WHERE number = ?", (_verdict_to_json(verdict), number))
+        if OutcomeStatus.UNKNOWN not in verdict.statuses:
+            self._connection.execute("DELETE FROM body WHERE number = ?", (number,))
+
+    def purge(self, at: float) -> None:
+        """Removes phones, payloads and server's words; counts, keys and job IDs stay."""
+        try:
+            self._connection.execute("PRAGMA secure_delete = ON")
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("DELETE FROM body")
+            self._connection.execute(
+                "UPDATE chunk SET phones = (SELECT json_group_array(NULL) FROM json_each(chunk.phones)), "
+                "rejected = (SELECT coalesce(json_group_array(json_array(json_extract(value, '$[0]'), NULL, "
+                "json_extract(value, '$[2]'), 'purged')), '[]') FROM json_each(chunk.rejected)), "
+                "verdict = json_set(verdict, '$.errors', NULL)"
+            )
+            self._connection.execute("UPDATE upload SET purged_at = ?", (at,))
+            self._connection.execute("COMMIT")
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._wrong(error) from None
+
+    # --- reading ---
+
+    def upload(self) -> UploadRecord:
+        names = [field.name for field in attrs.fields(UploadRecord)]
+        (values,) = self._read(f"SELECT {', '.join(names)} FROM upload")  # noqa: S608  # our own names
+        return UploadRecord(**dict(zip(names, values, strict=True)))
+
+    def finished(self) -> bool:
+        """Whether the source was read to its end and every chunk is answered."""
+        ((pending,),) = self._read("SELECT count(*) FROM chunk WHERE state <> 'answered'")
+        return self.upload().source_done and not pending
+
+    def past(self) -> list[PastChunk]:
+        """Every chunk that came from the source, in its order."""
+        found = self._read(
+            "SELECT number, first_row, last_row, rows, digest, moved, mark_position, mark_digest FROM chunk "
+            "WHERE parent IS NULL ORDER BY number"
+        )
+        return [
+            PastChunk(
+                number=number,
+                first_row=first,
+                last_row=last,
+                rows=_rows_from_json(rows, first, last),
+                digest=None if moved else body_digest,
+                mark=None if position is None else Mark(position, mark_digest),
+            )
+            for number, first, last, rows, body_digest, moved, position, mark_digest in found
+        ]
+
+    def pending(self) -> list[Chunk]:
+        """The chunks without an answer, with their exact bytes. Raises `JournalError` where those are damaged."""
+        found = self._read("SELECT number FROM chunk WHERE state <> 'answered' ORDER BY number")
+        return [self.chunk(number) for (number,) in found]
+
+    def chunk(self, number: int) -> Chunk:
+        """One chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
+        ((first, last, key, wanted, rows, phones, rejected, sent_at, body),) = self._read(
+            "SELECT first_row, last_row, key, digest, rows, phones, rejected, sent_at, body "
+            "FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
+            (number,),
+        )
+        if body is None or digest(body) != wanted:
+            raise JournalError(str(self.path), f"the bytes of chunk {number} are damaged; nothing was sent")
+        return Chunk(
+            number=number,
+            first_row=first,
+            last_row=last,
+            rows=_rows_from_json(rows, first, last),
+            phones=orjson.loads(phones),
+            body=body,
+            key=key,
+            rejected=[RejectedRow(*row) for row in orjson.loads(rejected)],
+            first_sent_at=sent_at,
+        )
+
+    def answered(self) -> list[int]:
+        """The numbers of the answered chunks."""
+        return [
+            number for (number,) in self._read("SELECT number FROM chunk WHERE state = 'answered' ORDER BY number")
+        ]
+
+    def with_unknown(self) -> list[int]:
+        """The numbers of the answered chunks in which some rows are unknown: those whose bytes were kept."""
+        found = self._read(
+            "SELECT number FROM body JOIN chunk USING (number) WHERE state = 'answered' ORDER BY number"
+        )
+        return [number for (number,) in found]
+
+    def receipts(self, numbers: Iterable[int]) -> Iterator[Receipt]:
+        """The receipts of answered chunks."""
+        for number in numbers:
+            ((first, last, rows, phones, rejected, verdict),) = self._read(
+                "SELECT first_row, last_row, rows, phones, rejected, verdict FROM chunk WHERE number = ?", (number,)
+            )
+            numbers_sent = orjson.loads(phones)
+            yield Receipt(
+                chunk=number,
+                first_row=first,
+                last_row=last,
+                rows=_rows_from_json(rows, first, last),
+                phones=numbers_sent,
+                verdict=_verdict_from_json(verdict, len(numbers_sent)),
+                rejected=[RejectedRow(*row) for row in orjson.loads(rejected)],
+                replayed=True,
+            )
+
+    def answered_at(self, number: int) -> float:
+        """When a chunk's answer was written down."""
+        ((at,),) = self._read("SELECT answered_at FROM chunk WHERE number = ?", (number,))
+        return float(at)
+
+    def times(self) -> dict[str, tuple[int, float | None, float | None]]:
+        """For each state: how many chunks, and the first and last time that one got there."""
+        found = self._read(
+            "SELECT state, count(*), min(coalesce(answered_at, sent_at, planned_at)),"
+            " max(coalesce(answered_at, sent_at, planned_at)) FROM chunk GROUP BY state"
+        )
+        return {state: (count, first, last) for state, count, first, last in found}
+
+    def next_number(self) -> int:
+        ((last,),) = self._read("SELECT max(number) FROM chunk")
+        return (last or 0) + 1
+
+    def _read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._wrong(error) from None
+
+    def _wrong(self, error: sqlite3.Error) -> JournalError:
+        return JournalError(str(self.path), _explain(error))
+
+
+def fingerprint(token: str, salt: bytes) -> bytes:
+    """What recognises the campaign's token and does not give it away (C-M-18)."""
+    return hashlib.pbkdf2_hmac("sha256", token.encode(), salt, _FINGERPRINT_ROUNDS)
+
+
+def _connect(path: Path, writing: bool) -> sqlite3.Connection:
+    mode = "rw" if writing else "ro"
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,  # transactions are begun by hand
+        check_same_thread=False,  # one thread at a time, but not the one that opened it
+    )
+
+
+def _lock_file(path: Path) -> int:
+    """Creates the file for its owner only, and takes it for this process. The lock ends with the process."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalError(str(path), f"cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise JournalError(str(path), "is in use by another running upload; wait for it, or stop it") from None
+        raise JournalError(str(path), f"cannot be locked: {error.strerror}") from None
+    return descriptor
+
+
+def _explain(error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorname", None) or ""
+    if code.startswith("SQLITE_FULL"):
+        return "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
+    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return "cannot be written; its folder and the file must be writable"
+    if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return "is not a journal, or is damaged; name another file, or restore it"
+    if code.startswith("SQLITE_BUSY"):
+        return "is being read or written by another program; try again when it has finished"
+    if code.startswith("SQLITE_IOERR"):
+        return f"the disk failed ({error}); nothing is sent that cannot be written down"
+    return f"failed ({error})"
+
+
+# --- how rows and verdicts are written ---
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _rows_to_json(chunk: Chunk) -> str | None:
+    whole = len(chunk.rows) == chunk.last_row - chunk.first_row + 1
+    return None if whole else _to_json(list(chunk.rows))
+
+
+def _rows_from_json(rows: str | None, first: int, last: int) -> Sequence[int]:
+    return range(first, last + 1) if rows is None else orjson.loads(rows)
+
+
+def _verdict_to_json(verdict: Verdict) -> str:
+    return _to_json(
+        {
+            "statuses": _folded([status.value for status in verdict.statuses]),
+            "job_ids": list(verdict.job_ids) if any(verdict.job_ids) else None,
+            "errors": _folded(verdict.errors),
+        }
+    )
+
+
+def _folded(values: Sequence[Any]) -> Any:
+    """One value in place of a list of equal ones."""
+    return values[0] if len(values) > 0 and len(set(values)) == 1 else list(values)
+
+
+def _verdict_from_json(text: str, count: int) -> Verdict:
+    fields = orjson.loads(text)
+    statuses, job_ids, errors = (
+        value if isinstance(value, list) else [value] * count
+        for value in (fields["statuses"], fields["job_ids"], fields["errors"])
+    )
+    return Verdict(statuses=[OutcomeStatus(status) for status in statuses], job_ids=job_ids, errors=errors)
