@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,8 @@ from calls_async.upload.sources import ContactLike, SourceLike, open_source
 from calls_async.upload.uploader import Upload, UploadSettings
 
 Answer = TypeVar("Answer")
+_TOKEN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
+_ENCODED_AT_A_TIME = 256
 Key = str | UUID | None
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -97,8 +101,10 @@ class Campaign:
     """
 
     def __init__(self, client: CallsClient, token: str) -> None:
-        if not token.strip():
-            raise ConfigurationError("the campaign's token is empty; copy it from the campaign's page")
+        if not _TOKEN.fullmatch(str(token or "").strip()):
+            raise ConfigurationError(
+                "the campaign's token must be a word of printable characters; copy it from its page"
+            )
         self._client = client
         self._token = token.strip()
 
@@ -114,7 +120,11 @@ class Campaign:
 
         Raises `ContactError`, with the row counted from 1, before anything is sent.
         """
-        bodies = [_encode(row, contact) for row, contact in enumerate(contacts, start=1)]
+        bodies = []
+        for row, contact in enumerate(contacts, start=1):
+            bodies.append(_encode(row, contact))
+            if row % _ENCODED_AT_A_TIME == 0:
+                await asyncio.sleep(0)  # any number of contacts is fine, but the event loop is not ours alone
         request = endpoints.add_phones(self._token, b"[%b]" % b",".join(bodies), to_key(idempotence_key))
         return await self._client._call(request, endpoints.read_ids)
 
@@ -163,7 +173,7 @@ class Campaign:
             method=method,
             test=test,
         )
-        return await self._client._call(request, endpoints.read_word)
+        return await self._client._call(request, endpoints.read_id)
 
     # --- jobs ---
 

@@ -107,6 +107,7 @@ class AccessError(RefusedError):
 class NoAnswerError(RequestError):
     """No certain answer within the limits: the request may or may not have taken effect.
 
+    Where `refused`, the server said no (`status`) at last, but an earlier attempt may have been accepted.
     Repeating it with the same `idempotence_key` and the same content within 24 hours of its first use is safe
     (C-IDEM-1, C-IDEM-7).
     """
@@ -121,11 +122,13 @@ class NoAnswerError(RequestError):
         seconds: float,
         idempotence_key: str | None,
         unreachable: bool = False,
+        refused: bool = False,
         status: int | None = None,
         body: str = "",
     ) -> None:
         super().__init__(message, method=method, path=path, status=status, body=body)
         self.unreachable = unreachable
+        self.refused = refused
         self.attempts = attempts
         self.seconds = seconds
         self.idempotence_key = idempotence_key

@@ -39,6 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
     command("cancel", "cancel call jobs; prints the IDs of the canceled ones", _server, _jobs)
     command("report", "print what became of call jobs, as JSON Lines", _server, _jobs)
     command("attempts", "print every call attempt of call jobs, as JSON Lines", _server, _jobs)
+    command("reconcile", "settle a journal's unknown rows by asking the API for their jobs", _server, _reconcile)
+    command("journal", "look into a journal: what happened, the results again, the unknown; or purge it", _journal)
     command("sandbox", "run a Calls API server that calls nobody", _sandbox)
     return parser
 
@@ -76,6 +78,41 @@ def _upload(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--rate", metavar="N", type=float, help="contacts a second at most")
     group.add_argument("--sandbox", action="store_true", help="send to an embedded sandbox instead of a host")
     _faults(group)
+    group = parser.add_argument_group("journal")
+    group.add_argument("--journal", metavar="FILE", help="where everything is written down; default: SOURCE.journal")
+    group.add_argument("--no-journal", action="store_true", help="keep none: an upload that dies cannot be resumed")
+    group.add_argument(
+        "--again", action="store_true", help="upload a finished list a second time: everybody is called"
+    )
+    group.add_argument(
+        "--durability",
+        choices=["power", "process"],
+        default="power",
+        help="what the journal survives: a power cut, or the death of the process only; default: %(default)s",
+    )
+
+
+def _reconcile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("journal", metavar="JOURNAL")
+    parser.add_argument("--resend", action="store_true", help="send the rows again that have no job, under new keys")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _journal(parser: argparse.ArgumentParser) -> None:
+    actions = {
+        "show": "what happened",
+        "results": "what became of each row, again",
+        "export-unknown": "the contacts of the unknown rows as JSON Lines",
+        "purge": "remove phones and payloads from a finished journal",
+    }
+    said = "; ".join(f"{name}: {does}" for name, does in actions.items())
+    parser.add_argument("action", choices=list(actions), help=said)
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="show as one JSON object")
+    parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="of the results")
+    parser.add_argument(
+        "--status", choices=["accepted", "duplicate", "rejected", "unknown"], help="only results of this status"
+    )
 
 
 def _report(parser: argparse.ArgumentParser) -> None:

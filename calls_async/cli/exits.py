@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from calls_async.errors import CallsError, ConfigurationError, ContactError, SourceError
+from calls_async.errors import CallsError, ConfigurationError, ContactError, JournalRefusedError, SourceError
 from calls_async.upload.outcomes import Summary
 
 
@@ -23,7 +23,7 @@ class Exit(IntEnum):
 
 
 def exit_of_error(error: CallsError) -> Exit:
-    usage = isinstance(error, ConfigurationError | ContactError | SourceError)
+    usage = isinstance(error, ConfigurationError | ContactError | SourceError | JournalRefusedError)
     return Exit.USAGE if usage else Exit.FAILED
 
 

@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
-from calls_async.cli import commands
+from calls_async.cli import commands, journal
 from calls_async.cli import upload as upload_commands
 from calls_async.cli.arguments import make_parser
 from calls_async.cli.exits import Exit, exit_of_error
@@ -22,7 +22,9 @@ COMMANDS: dict[str, Callable[[Namespace], Coroutine[Any, Any, Exit]]] = {
     "cancel": commands.cancel,
     "check": upload_commands.check,
     "info": commands.info,
+    "journal": journal.journal,
     "pause": commands.pause,
+    "reconcile": journal.reconcile,
     "report": commands.report,
     "resume": commands.resume,
     "sample": commands.sample,

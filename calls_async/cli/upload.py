@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import attrs
@@ -24,10 +25,17 @@ from calls_async.errors import ConfigurationError
 from calls_async.sandbox import Sandbox
 from calls_async.upload.check import Check
 from calls_async.upload.files import Reading
+from calls_async.upload.journal import Durability, JournalSettings
 from calls_async.upload.outcomes import OutcomeStatus, Receipt, Summary
 from calls_async.upload.sources import open_source
 from calls_async.upload.uploader import Upload, UploadSettings
 
+JOURNAL_SUFFIX = ".journal"
+"""What a source's name ends with to name its journal."""
+DRAIN_SECONDS = 30.0
+"""How long SIGTERM lets what is in flight finish."""
+RESUMABLE = "run the same command again to go on where it stopped"
+NOT_RESUMABLE = "without a journal it cannot be resumed; what was not read has not been sent"
 SHOWN_REASONS = 10
 """How many reasons of rejection are listed at the end."""
 
@@ -35,7 +43,8 @@ SHOWN_REASONS = 10
 async def upload(arguments: Namespace) -> Exit:
     results = ResultsFile(arguments.results) if arguments.results else None
     async with _campaign_of(arguments) as campaign:
-        one = campaign.upload(_source_of(arguments), **_reading(arguments), **_settings(arguments))
+        journal = _journal_of(arguments)
+        one = campaign.upload(_source_of(arguments), journal=journal, **_reading(arguments), **_settings(arguments))
         troubles = Troubles()
         with _interruptions(one) as interruptions:
             async with _reported(arguments, results, lambda: _look(one)), one:
@@ -45,7 +54,7 @@ async def upload(arguments: Namespace) -> Exit:
                         await results.add(receipt)
     _print_summary(arguments, one.summary, troubles)
     if interruptions.count:
-        warn("interrupted: what was not read has not been sent")
+        warn(f"interrupted; {RESUMABLE if journal is not None else NOT_RESUMABLE}")
         return Exit.INTERRUPTED
     return exit_of_summary(one.summary)
 
@@ -97,6 +106,22 @@ def _source_of(arguments: Namespace) -> str | BinaryIO:
     return sys.stdin.buffer
 
 
+def _journal_of(arguments: Namespace) -> JournalSettings | None:
+    if arguments.no_journal:
+        if arguments.journal or arguments.again:
+            raise ConfigurationError("--no-journal goes with neither --journal nor --again")
+        return None
+    if arguments.journal is None and arguments.source == "-":
+        warn("standard input has no name, so there is no journal; --journal FILE keeps one")
+        return None
+    return JournalSettings(
+        path=Path(arguments.journal or arguments.source + JOURNAL_SUFFIX),
+        durability=Durability(arguments.durability),
+        again=arguments.again,
+        rehearsal=arguments.sandbox,
+    )
+
+
 def _reading(arguments: Namespace) -> dict[str, Any]:
     names = ("format", "region", "delimiter", "encoding")
     return {name: getattr(arguments, name) for name in names} | {"columns": dict(arguments.column), "on_hint": warn}
@@ -142,9 +167,10 @@ class _Interruptions:
 
 @contextmanager
 def _interruptions(one: Upload) -> Iterator[_Interruptions]:
-    """Ctrl-C once: stop reading, let what is in flight finish. Twice: stop at once."""
+    """Ctrl-C once: stop reading, let what is in flight finish. Twice: stop at once. SIGTERM: the same, by itself."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     seen = _Interruptions()
+    timers: list[asyncio.TimerHandle] = []
 
     def interrupt() -> None:
         seen.count += 1
@@ -154,14 +180,20 @@ def _interruptions(one: Upload) -> Iterator[_Interruptions]:
         elif task is not None:
             task.cancel()
 
+    def terminate() -> None:
+        interrupt()
+        timers.append(loop.call_later(DRAIN_SECONDS, interrupt))
+
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    loop.add_signal_handler(signal.SIGTERM, interrupt)
+    loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
         yield seen
     except asyncio.CancelledError:
         if seen.count < 2:
             raise
     finally:
+        for timer in timers:
+            timer.cancel()
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)
 

@@ -65,7 +65,7 @@ class Contact:
         if self.gmt_zone is not None:
             schedule.check_zone(self.gmt_zone)
         if self.dialer_priority is not None and type(self.dialer_priority) is not int:
-            _set(self, "dialer_priority", LOWEST_PRIORITY)
+            _set(self, "dialer_priority", _priority(self.dialer_priority))
         if self.allowed_days is not None:
             _set(self, "allowed_days", schedule.check_days(self.allowed_days))
         if self.allowed_time is not None:
@@ -134,6 +134,15 @@ def did_you_mean(name: str) -> str:
     return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
+def _priority(value: Any) -> int:
+    """A priority that is no int: the int that it means, or what the API takes a wrong one for (C-PRIO-2)."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    return LOWEST_PRIORITY
+
+
 def _check_count(field: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ContactError(field, f"is a {type(value).__name__}; give a whole number")
@@ -169,6 +178,8 @@ def _encode_slowly(field: str, value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except UnicodeEncodeError:
         raise ContactError(field, "holds half of a surrogate pair, which is no character") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ContactError(field, f"cannot be written as JSON: {error}") from None
 
 
 def _refuse_what_json_lacks(path: str, value: Any, depth: int) -> None:

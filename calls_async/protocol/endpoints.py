@@ -112,13 +112,16 @@ def add_phone(
     """
     if method not in ("GET", "POST"):
         raise ConfigurationError(f"method {method!r}: addPhone takes 'GET' or 'POST'")
+    if payload is not None and not isinstance(payload, Mapping):
+        raise ContactError("payload", f"is a {type(payload).__name__}; give a mapping of names and values")
     query = [("phone", normalise_phone(phone))]
     if gmt_zone is not None:
         query.append(("gmtZone", schedule.check_zone(gmt_zone)))
     for name, value in (payload or {}).items():
         if name in ("phone", "gmtZone", KEY_NAME) or not isinstance(name, str):
             raise ContactError("payload", f"cannot hold {name!r:.40}: addPhone has a parameter of that name")
-        query.append((name, value if isinstance(value, str) else encode_json(name, value).decode()))
+        encoded = encode_json(name, value).decode()  # refuses what cannot travel
+        query.append((name, value if isinstance(value, str) else encoded))
     return Request(
         method=Method(method),
         path=f"{CRM_CAMPAIGN}/test/addPhone" if test else f"{CRM_CAMPAIGN}/addPhone",
@@ -148,8 +151,9 @@ def attempt_report(token: str, ids: Iterable[object], phones: Iterable[object], 
 
 
 def _by_job(token: str, verb: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
-    if isinstance(ids, str) or isinstance(phones, str):
-        raise ConfigurationError("ids and phones are lists; put a single one into brackets")
+    for jobs in (ids, phones):
+        if isinstance(jobs, str) or not isinstance(jobs, Iterable):
+            raise ConfigurationError("ids and phones are lists; put a single one into brackets")
     selection = {
         "phones": [normalise_phone(phone) for phone in phones],
         "ids": [str(job_id) for job_id in ids],
@@ -186,6 +190,7 @@ def control(token: str, verb: str, key: str) -> Request:
 # --- answers: each raises UnreadableAnswer ---
 
 _WORD = re.compile(r"[A-Za-z0-9_.:+/=-]{1,200}")
+_STATUS = re.compile(r"\w[\w .:-]{0,99}")
 
 
 def read_ids(response: Response) -> list[str]:
@@ -199,16 +204,20 @@ def read_ids(response: Response) -> list[str]:
     return ids
 
 
-def read_word(response: Response) -> str:
-    """A string, bare or quoted as JSON (C-M-15)."""
-    text = response.body.decode("utf-8", "replace").strip()
-    if text.startswith('"'):
-        text = _read_json(response)
-    return _word(text)
+def read_id(response: Response) -> str:
+    """An ID as a string, bare or quoted as JSON (C-M-15)."""
+    job_id = _word(_read_string(response))
+    if not any(char.isdigit() for char in job_id):
+        raise UnreadableAnswer("a word that is no ID")
+    return job_id
 
 
 def read_campaign_status(response: Response) -> CampaignStatus:
-    return CampaignStatus(read_word(response))
+    """A string, bare or quoted as JSON (C-M-15); also one that no page names."""
+    text = _read_string(response)
+    if not isinstance(text, str) or not _STATUS.fullmatch(text):
+        raise UnreadableAnswer("an answer that is no status")
+    return CampaignStatus(text)
 
 
 def read_campaign_info(response: Response) -> CampaignInfo:
@@ -241,6 +250,11 @@ def _report(kind: type[Report], fields: Any) -> Report:
     if not isinstance(fields, dict):
         raise UnreadableAnswer(f"a JSON {type(fields).__name__} instead of an object")
     return to_report(kind, fields)
+
+
+def _read_string(response: Response) -> Any:
+    text = response.body.decode("utf-8", "replace").strip()
+    return _read_json(response) if text.startswith('"') else text
 
 
 def _read_json(response: Response) -> Any:

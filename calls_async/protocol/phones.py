@@ -16,10 +16,13 @@ MAX_DIGITS = 15
 """The longest number that ITU-T E.164 allows."""
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"
-_SEPARATORS = frozenset(" \t-.()\u00a0\u2007\u2009\u202f\u3000\u200e\u200f\u202a\u202c\u2060\ufeff" + _DASHES)
+_INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202c\u2060\ufeff"))
+_SEPARATORS = frozenset(" \t-.()\u00a0\u2007\u2009\u202f\u3000\uff08\uff09\uff0e" + _DASHES)
+_PLUS = frozenset("+\uff0b")
 _CLEAN = re.compile(rf"[1-9][0-9]{{{MIN_DIGITS - 1},{MAX_DIGITS - 1}}}")
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
-_DECIMAL = re.compile(r"\+?\d{4,}[.,]\d{1,2}")
+_DECIMAL = re.compile(r"[-+]?\d{4,}(?:[.,]\d{1,2}|[.,]0+)")
+_TWO_NUMBERS = re.compile(r"\d{7,}\s+\d{7,}")
 
 is_clean = _CLEAN.fullmatch
 """Matches a string that is already as the API wants it; the fast way past `normalise_phone`."""
@@ -30,52 +33,60 @@ def normalise_phone(value: object) -> str:
 
     Raises `ContactError` for the field `phone`; its text never repeats the number, which is personal data.
     """
+    text = phone_text(value)
+    return text if is_clean(text) else check_digits(digits_of(text))
+
+
+def phone_text(value: object) -> str:
+    """What is written where a phone should be. Raises `ContactError` for what cannot be one."""
     if isinstance(value, str):
-        text = value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        text = str(value)
-    elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        text = str(int(value))
-    else:
-        raise _wrong(f"is a {type(value).__name__}; give a string of digits")
-    return text if is_clean(text) else _normalise_text(text)
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 10 ** (MAX_DIGITS + 1):
+            raise _wrong(f"has more than {MAX_DIGITS} digits")
+        return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    raise _wrong(f"is a {type(value).__name__}; give a string of digits")
 
 
 def written_internationally(text: str) -> bool:
     """Whether a number says itself that it starts with a country code (`+…` or `00…`)."""
-    return unicodedata.normalize("NFKC", text).lstrip("'( \t\u200e\u202a").startswith(("+", "00"))
+    return text.translate(_INVISIBLE).lstrip("'( \t").startswith(("+", "\uff0b", "00"))
 
 
-def _normalise_text(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).strip().removeprefix("'")
+def digits_of(text: str) -> str:
+    """The digits of a number as people write it, `00` and `+` taken away.
+
+    Raises `ContactError` where it could be read in two ways: what a spreadsheet has spoilt, two numbers in one place,
+    anything that is no part of a number.
+    """
+    text = text.translate(_INVISIBLE).strip().removeprefix("'")
     if not text:
         raise _wrong("is empty")
     if _SCIENTIFIC.fullmatch(text):
         raise _wrong("was spoilt by a spreadsheet (like 1.65E+10), digits are lost; export the column as text")
-    if _DECIMAL.fullmatch(text):
+    if _DECIMAL.fullmatch("".join(text.split())):
         raise _wrong("is written as a decimal number (like 16500000000.0); export the column as text")
-    return _check_digits(_digits(text))
-
-
-def _digits(text: str) -> str:
+    if _TWO_NUMBERS.fullmatch(text):
+        raise _wrong("looks like two numbers")
     digits: list[str] = []
     for index, char in enumerate(text):
-        if char in _SEPARATORS:
-            if char == "-" and not digits:
-                raise _wrong("starts with a minus sign")
-        elif char == "+" and not digits and "+" not in text[:index]:
+        if char in _PLUS and not digits and not _PLUS & set(text[:index]):
             continue
+        if char in _SEPARATORS:
+            if char not in " (\uff08\u3000\u00a0" and not digits:
+                raise _wrong("starts with a minus sign" if char == "-" else f"starts with {_spell(char)}")
         elif (digit := unicodedata.decimal(char, None)) is not None:
             digits.append(str(digit))
         else:
             raise _wrong(f"contains {_spell(char)}, which is no part of a phone number")
     number = "".join(digits)
-    if number.startswith("00") and "+" not in text:
-        return number[2:]
-    return number
+    return number[2:] if number.startswith("00") and not _PLUS & set(text) else number
 
 
-def _check_digits(digits: str) -> str:
+def check_digits(digits: str) -> str:
+    """`digits` as an international number. Raises `ContactError`."""
     if not digits:
         raise _wrong("has no digits")
     if digits.startswith("0"):

@@ -128,6 +128,9 @@ def to_dict(report: JobReport | AttemptReport | CampaignInfo) -> dict[str, Any]:
     return cast("dict[str, Any]", _converter.unstructure(report))
 
 
+_IDS_AND_PHONES = frozenset({"bot_id", "call_job_id", "id", "phone", "redial_number"})
+
+
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
@@ -171,7 +174,7 @@ def _hook(attribute: Any, statuses: Mapping[str, type[OpenEnum]], converter: cat
         return lambda value, _: _status(value, status)
     if attribute.name == "short_report":
         return lambda value, _: converter.structure(value, ShortReport)
-    if attribute.type == "str | None":
+    if attribute.name in _IDS_AND_PHONES:
         return _text
     return lambda value, _: value
 

@@ -6,13 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from calls_async.sandbox.checks import check_contact
 from calls_async.sandbox.state import Account, Campaign, Clock, DuplicatePhone, DuplicateRule, Job
 
+Answer = TypeVar("Answer")
 KEY = "Idempotence-Key"
 _ROUTE = re.compile(r"/api/(?P<kind>calls|crmCalls)/campaign/(?P<token>[^/]+)(?:/(?P<verb>.+))?")
 
@@ -35,8 +36,7 @@ class Call:
     def content(self) -> bytes:
         """What must be the same when a key comes again."""
         query = sorted((name, value) for name, value in self.query.items() if name != KEY)
-        mixed = json.dumps([self.method, self.path, query]).encode() + b"\0" + self.body
-        return hashlib.sha256(mixed).digest()
+        return _digest([self.method, self.path, query]) + hashlib.sha256(self.body).digest()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -111,18 +111,19 @@ class Api:
         campaign = self.account.campaigns.get(route["token"])
         if campaign is None:
             raise _Refuse(404, f"no campaign has the token {route['token']}")
+        return handler(campaign, call)
+
+    def _once(self, call: Call, content: bytes, act: Callable[[], Answer]) -> Answer:
+        """What `act` returns, or what it returned when the same key came with the same content (C-IDEM-1)."""
         key = call.key
         if not key:
-            return handler(campaign, call)  # C-IDEM-2
-        content = call.content()
-        conflict, known = self.account.answer_to(key, content)
-        if conflict:
-            raise _Refuse(422, "the idempotence key was used with other content")
+            return act()  # C-IDEM-2
+        known = self.account.answer_to(key, content)
         if known is not None:
-            return known  # type: ignore[no-any-return]  # C-IDEM-1
-        reply = handler(campaign, call)
-        self.account.remember(key, content, reply)
-        return reply
+            return known  # type: ignore[no-any-return]
+        answer = act()
+        self.account.remember(key, content, answer)
+        return answer
 
     # --- the methods ---
 
@@ -133,12 +134,17 @@ class Api:
         for index, contact in enumerate(contacts):
             if (wrong := check_contact(contact)) is not None:
                 raise _Refuse(400, f"[{index}]: {wrong}")
-        jobs = self._created(campaign, contacts)
+        jobs = self._created(campaign, call, contacts)
         return Reply.json([self._id(job.id) for job in jobs if job is not None])
 
-    def _created(self, campaign: Campaign, contacts: list[dict[str, Any]], *, test: bool = False) -> list[Job | None]:
+    def _created(
+        self, campaign: Campaign, call: Call, contacts: list[dict[str, Any]], *, test: bool = False
+    ) -> list[Job | None]:
+        """The jobs of a request; the same contacts under the same key are the same request, by whichever method."""
+        named = [{**contact, "phone": str(contact["phone"])} for contact in contacts]
+        content = _digest([campaign.token, test, named])
         try:
-            return self.account.add(campaign, contacts, test=test)
+            return self._once(call, content, lambda: self.account.add(campaign, contacts, test=test))
         except DuplicatePhone as duplicate:
             raise _Refuse(400, str(duplicate)) from None
 
@@ -149,7 +155,7 @@ class Api:
             contact["payload"] = payload  # C-CRM-1
         if (wrong := check_contact(contact)) is not None:
             raise _Refuse(400, wrong)
-        (job,) = self._created(campaign, [contact], test=test)
+        (job,) = self._created(campaign, call, [contact], test=test)
         known = job or self.account.previous(campaign, contact)
         if known is None:
             raise _Refuse(409, "a duplicate of a job that is no longer known")
@@ -159,16 +165,22 @@ class Api:
         return self._add_phone(campaign, call, test=True)
 
     def _cancel(self, campaign: Campaign, call: Call) -> Reply:
-        canceled = []
-        for job in campaign.pick(*_selection(call)):
-            if job.status in ("planned", "onRetry", "inProcess"):
-                job.status = "canceled"
-                canceled.append(self._id(job.id))
-        return Reply.json(canceled)
+        def act() -> Reply:
+            canceled = []
+            for job in campaign.pick(*_selection(call)):
+                if job.status in ("planned", "onRetry", "inProcess"):
+                    job.status = "canceled"
+                    canceled.append(self._id(job.id))
+            return Reply.json(canceled)
+
+        return self._once(call, call.content(), act)
 
     def _job_report(self, campaign: Campaign, call: Call) -> Reply:
-        reports = [job.report() for job in campaign.pick(*_selection(call))]
-        return Reply.json([{**report, "callJobId": self._id(report["callJobId"])} for report in reports])
+        def act() -> Reply:
+            reports = [job.report() for job in campaign.pick(*_selection(call))]
+            return Reply.json([{**report, "callJobId": self._id(report["callJobId"])} for report in reports])
+
+        return self._once(call, call.content(), act)
 
     def _attempt_report(self, campaign: Campaign, call: Call) -> Reply:
         campaign.pick(*_selection(call))
@@ -194,6 +206,10 @@ class Api:
 
     def _string(self, text: str) -> Reply:
         return Reply.json(text) if self._quoted else Reply(body=text.encode(), content_type="text/plain")
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
 
 
 def _body(call: Call) -> Any:

@@ -123,7 +123,8 @@ class Campaign:
 
 @attrs.frozen(slots=True)
 class KeyConflict:
-    """A key that came with two contents, which no page defines (C-IDEM-8)."""
+    """A key that came with two contents. No page defines what happens then (C-IDEM-8); here, the second is another
+    request, and the conflict is noted."""
 
     key: str
     at: float
@@ -147,7 +148,7 @@ class Account:
             for number, token in enumerate(tokens, start=1)
         }
         self.key_conflicts: list[KeyConflict] = []
-        self._keys: dict[str, _KnownKey] = {}
+        self._keys: dict[str, list[_KnownKey]] = {}
         self._next_id = _FIRST_JOB_ID
 
     def _now_ms(self) -> int:
@@ -155,18 +156,20 @@ class Account:
 
     # --- idempotence ---
 
-    def answer_to(self, key: str, content: bytes) -> tuple[bool, Any]:
-        """(conflict, stored answer or None) for a key that comes again within its day."""
-        known = self._keys.get(key)
-        if known is None or self.clock() - known.first_used_at >= DAY_SECONDS:
-            return False, None
-        if known.content != content:
+    def answer_to(self, key: str, content: bytes) -> Any:
+        """What `remember` was told of the same key and content within the key's day, or None."""
+        known = [one for one in self._keys.get(key, ()) if self.clock() - one.first_used_at < DAY_SECONDS]
+        for one in known:
+            if one.content == content:
+                return one.answer
+        if known:
             self.key_conflicts.append(KeyConflict(key, self.clock()))
-            return True, None
-        return False, known.answer
+        return None
 
     def remember(self, key: str, content: bytes, answer: Any) -> None:
-        self._keys[key] = _KnownKey(self.clock(), content, answer)
+        now = self.clock()
+        known = [one for one in self._keys.get(key, ()) if now - one.first_used_at < DAY_SECONDS]
+        self._keys[key] = [*known, _KnownKey(now, content, answer)]
 
     # --- jobs ---
 

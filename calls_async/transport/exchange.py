@@ -35,5 +35,8 @@ def scrub(text: str, token: str) -> str:
 
 def shown_body(response: Response, token: str) -> str:
     """The beginning of an answer, fit to be shown."""
-    beginning = response.body[: SHOWN_BODY_CHARS * 4 + len(token)].decode("utf-8", "replace")
-    return scrub(beginning, token)[:SHOWN_BODY_CHARS].strip()
+    read = SHOWN_BODY_CHARS * 4
+    text = response.body[:read].decode("utf-8", "replace")
+    if len(response.body) > read:
+        text = text[: -len(quote(token, safe=""))]  # the cut may have gone through a token
+    return scrub(text, token)[:SHOWN_BODY_CHARS].strip()

@@ -21,8 +21,6 @@ from calls_async.errors import ConfigurationError
 from calls_async.protocol.endpoints import HOSTS, KEY_NAME, Method, Request, Response
 from calls_async.transport.exchange import TOKEN_PLACEHOLDER, ExchangeFailed, scrub
 
-MAX_CONNECTIONS = 256
-"""More than any sensible number of chunks in flight; what is in flight is bounded elsewhere."""
 _MAX_PLAIN_BODY_BYTES = 2**20  # aiohttp warns about larger bodies that are given as bytes
 
 
@@ -78,13 +76,13 @@ class HttpTransport:
         self._base_url = base_url
         self._max_answer_bytes = max_answer_bytes
         self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total_seconds, connect=timeouts.connect_seconds, sock_read=timeouts.read_seconds
+            total=timeouts.total_seconds, sock_connect=timeouts.connect_seconds, sock_read=timeouts.read_seconds
         )
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=0),  # what is in flight is bounded elsewhere
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             headers={"User-Agent": f"calls_async/{version('calls_async')}", "Accept": "application/json"},

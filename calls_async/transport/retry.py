@@ -8,6 +8,7 @@ same key. *No certain answer* (the limits are used up): never sent again blindly
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -24,8 +25,10 @@ from calls_async.transport.exchange import Exchange, ExchangeFailed, shown_body
 Answer = TypeVar("Answer")
 
 _TRY_AGAIN_STATUSES = frozenset({408, 425, 429})
-_ACCESS_STATUSES = frozenset({401, 403, 404})
-_IN_PROGRESS_WORDS = ("progress", "processing", "in flight", "in-flight", "concurrent", "try again", "retry")
+ACCESS_STATUSES = frozenset({401, 403, 404})
+_IN_PROGRESS = re.compile(
+    r"(?<!not )(?<!n't )(?:in[ -]?progress|processing|in[ -]?flight|concurrent|try again|retry)"
+)
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
@@ -93,6 +96,8 @@ class Caller:
     clock: Clock = attrs.field(factory=Clock)
     rng: random.Random = attrs.field(factory=random.Random, repr=False)
     server_answered: bool = attrs.field(default=False, init=False)
+    halted: bool = attrs.field(default=False, init=False)
+    """Set to let no call try again any more."""
 
     async def call(
         self,
@@ -138,10 +143,13 @@ class _Call:
     on_retry: Callable[[Retry], None] | None = attrs.field(kw_only=True)
     attempts: int = 0
     reached: bool = False
+    maybe_created: bool = attrs.field(init=False)
+    """Whether an earlier attempt may have been acted upon, though its answer did not come or was none."""
     started: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.started = self.caller.clock.monotonic()
+        self.maybe_created = self.sent_before
 
     async def attempt(self, read: Callable[[Response], Answer]) -> Answer:
         self.attempts += 1
@@ -149,6 +157,7 @@ class _Call:
             response = await self.caller.exchange(self.request)
         except ExchangeFailed as failure:
             self.reached = self.reached or failure.reached
+            self.maybe_created = self.maybe_created or failure.reached
             failed = failure
         else:
             self.reached = self.caller.server_answered = True
@@ -164,20 +173,26 @@ class _Call:
                 return read(response)
             except UnreadableAnswer as unreadable:
                 reason = f"{status} with {unreadable}"
+            self.maybe_created = True
             raise self.again(response, reason)
         if status >= 500 or status in _TRY_AGAIN_STATUSES:
+            self.maybe_created = self.maybe_created or status >= 500
             raise self.again(response, _spell(status))
         if status == HTTPStatus.CONFLICT and self.in_progress(response):
             raise self.again(response, "409, the key is in progress")
-        raise self.refused(response)
+        refusal = self.refused(response)
+        if self.request.creates and self.maybe_created:
+            reason = f"{_spell(status)}, after an attempt without an answer"
+            raise self.gave_up(self.again(response, reason), refused=True)
+        raise refusal
 
     def in_progress(self, response: Response) -> bool:
         """Whether a 409 means that an earlier attempt under this key is still being handled."""
         words = response.body[:2000].decode("utf-8", "replace").lower()
-        if any(word in words for word in _IN_PROGRESS_WORDS) or "retry-after" in response.headers:
+        if _IN_PROGRESS.search(words) or "retry-after" in response.headers:
             return True
         # No page defines the words. A key that was never sent cannot be in progress.
-        return not words.strip() and (self.attempts > 1 or self.sent_before)
+        return self.maybe_created and "duplicate" not in words
 
     def again(self, response: Response, reason: str) -> _TryAgain:
         return _TryAgain(
@@ -192,19 +207,20 @@ class _Call:
         status, body = response.status, shown_body(response, self.request.token)
         if 300 <= status < 400:
             said = f"{_spell(status)}; redirects are not followed with a token. Use the address where the API is."
-        elif status in _ACCESS_STATUSES:
+        elif status in ACCESS_STATUSES:
             said = f"{_spell(status)}; check the host and the campaign's token." + _said(body)
         else:
             said = f"refused with {_spell(status)}." + _said(body)
-        kind = AccessError if status < 400 or status in _ACCESS_STATUSES else RefusedError
+        kind = AccessError if status < 400 or status in ACCESS_STATUSES else RefusedError
         return kind(said, method=self.request.method.value, path=self.request.path, status=status, body=body)
 
-    def gave_up(self, last: _TryAgain) -> NoAnswerError:
+    def gave_up(self, last: _TryAgain, *, refused: bool = False) -> NoAnswerError:
         seconds = self.caller.clock.monotonic() - self.started
         unreachable = self.attempts > 0 and not self.reached
         kind = UnreachableError if unreachable and not self.sent_before else NoAnswerError
         if kind is UnreachableError:
-            said = f"the server cannot be reached ({last.reason}); check the host and the network. Nothing was sent."
+            said = f"the server cannot be reached ({last.reason}); check the host and the network. "
+            said += "This request was not sent." if self.caller.server_answered else "Nothing was sent."
         else:
             said = f"no certain answer in {self.attempts} attempts over {seconds:.0f} s (last: {last.reason})."
             if self.request.creates:
@@ -217,6 +233,7 @@ class _Call:
             seconds=seconds,
             idempotence_key=self.request.idempotence_key,
             unreachable=unreachable,
+            refused=refused,
             status=last.status,
             body=last.body,
         )
@@ -231,6 +248,8 @@ class _Call:
 
     def must_stop(self, state: tenacity.RetryCallState) -> bool:
         policy, clock = self.caller.policy, self.caller.clock
+        if self.caller.halted:
+            return True
         if policy.max_attempts is not None and state.attempt_number >= policy.max_attempts:
             return True
         if self.not_after is not None and clock.wall() + state.upcoming_sleep >= self.not_after:

@@ -161,8 +161,8 @@ class Journal:
 async def open_journal(settings: JournalSettings, *, token: str, host: str, source: str, clock: Clock) -> Journal:
     """Begins a journal, or goes on with an unfinished one.
 
-    Raises `JournalRefusedError` for one that is finished or belongs to another campaign, and `JournalError` for a file
-    that cannot be used: not writable, damaged, of another program, of a newer version, in use.
+    Raises `JournalRefusedError` for one that is finished or belongs to another campaign, and `JournalError` for a
+    file that cannot be used: not writable, damaged, of another program, of a newer version, in use.
     """
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-journal")
@@ -187,6 +187,9 @@ def _open(settings: JournalSettings, *, token: str, host: str, source: str, at: 
         if store.empty:
             store.begin(token=token, host=host, source=source, rehearsal=settings.rehearsal, at=at)
         return store, _past(store)
+    except (ValueError, TypeError, KeyError) as error:
+        store.close()
+        raise JournalError(str(path), f"is damaged ({error}); restore it, or name another file") from None
     except BaseException:
         store.close()
         raise

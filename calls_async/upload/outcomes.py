@@ -152,6 +152,22 @@ def settle_by_report(
     return Verdict(statuses=statuses, job_ids=job_ids, errors=errors)
 
 
+SKEW_SECONDS = 300.0
+"""How far the server's clock may be behind ours: a job from this long before the first send may be ours."""
+DOUBT_SECONDS = 3600.0
+"""A job from up to this long before the first send might be ours all the same."""
+
+
+def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport]) -> set[str]:
+    """The phones of which `reports` know a job that may have come from a chunk first sent at that time."""
+    since_ms = (first_sent_at - DOUBT_SECONDS) * 1000
+    return {
+        report.phone.removeprefix("+")
+        for report in reports
+        if report.phone is not None and (report.created_at is None or report.created_at >= since_ms)
+    }
+
+
 _RowVerdict = tuple[OutcomeStatus, str | None, str | None]
 
 

@@ -18,16 +18,12 @@ from calls_async.protocol.reports import JobReport
 from calls_async.transport.retry import Caller
 from calls_async.upload.chunks import Chunk
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
-from calls_async.upload.outcomes import OutcomeStatus, Summary, Verdict
+from calls_async.upload.outcomes import DOUBT_SECONDS, SKEW_SECONDS, OutcomeStatus, Summary, Verdict
 from calls_async.upload.sources import NoSource
 from calls_async.upload.store import Store
 from calls_async.upload.uploader import Upload, UploadSettings
 
 PHONES_PER_REPORT = 500
-SKEW_SECONDS = 300.0
-"""How far the server's clock may be behind ours: a job from this long before the first send may be ours."""
-DOUBT_SECONDS = 3600.0
-"""A job from up to this long before the first send might be ours all the same: such a row stays unknown."""
 LATE_SECONDS = 120.0
 """How long a request that had no answer might still be on its way; as long as an attempt takes at most."""
 

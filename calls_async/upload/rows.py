@@ -12,7 +12,7 @@ import attrs
 
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
 from calls_async.protocol.contact import FIELDS, Contact, did_you_mean, to_contact
-from calls_async.protocol.phones import normalise_phone, written_internationally
+from calls_async.protocol.phones import digits_of, phone_text, written_internationally
 
 
 class EncodedRow(NamedTuple):
@@ -54,7 +54,8 @@ def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None 
 
 def rejected(row: int, phone: Any, error: ContactError) -> RejectedRow:
     """The rejection; `phone` as it was given, for the reader of the results to find the row by."""
-    return RejectedRow(row, None if phone is None else _printable(str(phone))[:100], error.field, error.reason)
+    shown = None if phone is None else _printable(phone if isinstance(phone, str) else f"{phone!s:.100}")[:100]
+    return RejectedRow(row, shown, _printable(error.field), _printable(error.reason))
 
 
 @attrs.frozen(slots=True)
@@ -115,6 +116,8 @@ def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str]
     try:
         renamed = {mapped.get(name, name): value for name, value in fields.items()}
         phone = renamed.get("phone")
+        if len(renamed) < len(fields):
+            raise ContactError("row", "has two fields that mean the same, by the given columns")
         arguments: dict[str, Any] = {}
         own = {}
         for name, value in renamed.items():
@@ -168,18 +171,18 @@ def merge_payload(payload: Any, own: dict[str, Any]) -> Any:
 
 def phone_in(region: str, phone: Any) -> Any:
     """A national number completed for `region` (`US`, `DE` …), by the phonenumbers library. Raises `ContactError`."""
-    if isinstance(phone, float) and phone.is_integer():
-        phone = int(phone)
-    text = str(phone) if isinstance(phone, int) and not isinstance(phone, bool) else phone
-    if not isinstance(text, str) or written_internationally(text):
+    if phone is None or phone == "":
         return phone
+    text = phone_text(phone)
+    if written_internationally(text):
+        return text
     import phonenumbers  # an extra; `check_region` has seen it
 
     try:
-        number = phonenumbers.parse(text, region)
+        number = phonenumbers.parse(digits_of(text), region)
     except phonenumbers.NumberParseException:
-        return normalise_phone(text)  # which says better what is wrong with it
-    if not phonenumbers.is_possible_number(number) or number.extension:
+        return text  # the check of international numbers says better what is wrong with it
+    if not phonenumbers.is_possible_number(number):
         raise ContactError("phone", f"is not a possible number in the region {region}")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
 

@@ -18,18 +18,32 @@ from calls_async.errors import (
     AccessError,
     CallsError,
     ConfigurationError,
+    JournalError,
     NoAnswerError,
     RefusedError,
+    RequestError,
+    SourceError,
+    UnreachableError,
 )
 from calls_async.protocol import endpoints, keys
+from calls_async.protocol.reports import JobReport
 from calls_async.transport.pacing import RateLimiter
-from calls_async.transport.retry import Caller, Retry
+from calls_async.transport.retry import ACCESS_STATUSES, Caller, Retry
 from calls_async.upload.chunks import Chunk, Chunker, Mark
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
 from calls_async.upload.marks import NOTHING, Consumed
-from calls_async.upload.outcomes import OutcomeStatus, Receipt, Summary, Verdict, settle_by_report
+from calls_async.upload.outcomes import (
+    OutcomeStatus,
+    Receipt,
+    Summary,
+    Verdict,
+    phones_with_job_since,
+    settle_by_report,
+)
 from calls_async.upload.sources import NoSource, Source
 
+HALT_SECONDS = 5.0
+"""How long answers are waited for when the upload has failed."""
 QUEUED_CHUNKS = 4
 """Chunks that are sealed and wait for their turn."""
 
@@ -37,6 +51,11 @@ QUEUED_CHUNKS = 4
 def _at_least_one(_: object, attribute: attrs.Attribute[int], value: object) -> None:
     if not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"{attribute.name} must be a whole number of 1 or more, not {value!r}")
+
+
+def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ConfigurationError(f"{attribute.name} must be greater than 0, not {value!r}")
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -51,7 +70,7 @@ class UploadSettings:
     """Chunks in flight at most."""
     rate: float | None = None
     """Contacts a second at most; None: as fast as the server takes them."""
-    linger_seconds: float = 1.0
+    linger_seconds: float = attrs.field(default=1.0, validator=_positive)
     """How long a contact from a slow async iterable waits for its chunk to fill."""
 
 
@@ -61,7 +80,8 @@ class Upload:
     Leaving the block early stops reading and lets what is in flight finish; leaving it by an error or by
     cancellation stops at once. In both cases nothing is left running. An error of the source surfaces after all that
     was read before it has been sent and reported; an error that concerns every request (`AccessError`,
-    a server that is gone, a journal that cannot be written) surfaces at once.
+    a server that is gone, a journal that cannot be written) surfaces after what is in flight has been answered, or
+    `HALT_SECONDS` later.
 
     With a journal, whatever ended an upload, the same upload begun again goes on where it was: what had no answer is
     sent again, the same bytes under the same key, and the receipts of before come again, marked `replayed`.
@@ -94,6 +114,9 @@ class Upload:
         self._consumed = NOTHING
         self._pending: Sequence[Chunk] = ()
         self._mark: Mark | None = None
+        self._workers: Sequence[asyncio.Task[None]] = ()
+        self._failed = asyncio.Event()
+        self._read_whole = False
         self._limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
         largest = settings.chunk_rows if self._limiter is None else self._limiter.largest_chunk
         self._chunker = Chunker(
@@ -183,14 +206,24 @@ class Upload:
         try:
             await self._open_journal()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._replay(), name="calls_async replay")
+                replay = tasks.create_task(self._replay(), name="calls_async replay")
                 linger = tasks.create_task(self._linger(), name="calls_async linger")
-                self._reader = tasks.create_task(self._read(linger), name="calls_async reader")
-                for _ in range(self._settings.concurrency):
-                    tasks.create_task(self._work(), name="calls_async worker")
+                self._reader = tasks.create_task(self._read(), name="calls_async reader")
+                if self._stopping:
+                    self._reader.cancel()
+                count = self._settings.concurrency
+                self._workers = [tasks.create_task(self._work(), name="calls_async worker") for _ in range(count)]
+                halter = tasks.create_task(self._halt(), name="calls_async halter")
+                await asyncio.wait([self._reader])
+                linger.cancel()
+                self._end_reading()
+                await asyncio.wait([replay, *self._workers])
+                halter.cancel()
+                if self._read_whole and self._journal is not None and not self._failed.is_set():
+                    await self._journal.note_source_done()
         except BaseExceptionGroup as group:
             self._error = group.exceptions[0]  # what the others met while they were being cancelled is no news
-        except CallsError as error:
+        except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts
             self._error = error
         finally:
             if self._journal is not None:
@@ -219,31 +252,49 @@ class Upload:
                     self.summary.add(receipt)
                     await self._receipts.put(receipt)
 
-    async def _read(self, linger: asyncio.Task[None]) -> None:
-        ended = False
+    async def _read(self) -> None:
         try:
             async with aclosing(self._source.batches(self._consumed)) as batches:
                 async for batch in batches:
-                    self._send_pending()
+                    if batch.rows:
+                        self._send_pending()
                     self._take_in(self._chunker.feed(batch.rows), batch.mark)
                     await self._queue.room()
                     if self._stopping:
-                        break
-                else:
-                    ended = True
+                        return
+            self._send_pending()
+            self._read_whole = not isinstance(self._source, NoSource)
         except asyncio.CancelledError:
-            if not self._stopping:
+            if self._stopping:
+                return
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 raise
+            self._error = SourceError(self._source.name, "was cancelled while it was being read")
         except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts, after what was read before it
             self._error = error
-        finally:
-            linger.cancel()
-        if ended:
-            self._send_pending()
-        self._take_in(self._chunker.flush(), None)
+
+    def _end_reading(self) -> None:
+        """What is left of a chunk goes its way, and the workers end when all is sent."""
+        if not self._failed.is_set():
+            self._take_in(self._chunker.flush(), None)
         self._queue.close(self._settings.concurrency)
-        if ended and self._journal is not None and not isinstance(self._source, NoSource):
-            await self._journal.note_source_done()
+
+    def _fail(self, error: CallsError) -> None:
+        """Every further request would fail, too: stop reading, send nothing more, and let what is in flight end."""
+        if not self._failed.is_set():
+            self._failed.set()
+            self._error = error
+            self._caller.halted = True
+            self._queue.clear()
+            self.stop()
+
+    async def _halt(self) -> None:
+        """After a failure, answers are waited for only so long."""
+        await self._failed.wait()
+        await self._caller.clock.sleep(HALT_SECONDS)
+        for worker in self._workers:
+            worker.cancel()
 
     def _send_pending(self) -> None:
         """Sends again what earlier processes have had no answer to, once the source is known to be the same."""
@@ -270,15 +321,33 @@ class Upload:
 
     async def _work(self) -> None:
         while (chunk := await self._queue.get()) is not None:
-            verdict = await self._send(chunk)
-            if self._journal is not None and chunk.rows:
-                await self._journal.note_answered(chunk, verdict)
+            try:
+                verdict = await self._send(chunk)
+                if self._journal is not None and chunk.rows:
+                    await self._journal.note_answered(chunk, verdict)
+            except (RequestError, JournalError) as error:
+                self._fail(error)
+                if self._journal is not None:
+                    continue  # it stands in the journal without an answer, to be sent again under its key
+                verdict = self._verdict_of_failure(chunk, error)
+            except asyncio.CancelledError:
+                if not self._failed.is_set() or self._journal is not None:
+                    raise
+                reason = f"no answer came before the upload was stopped: {self._error}"
+                verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
             receipt = Receipt.of(chunk, verdict)
             self.summary.add(receipt)
             self._note_time()
             await self._receipts.put(receipt)
 
+    @staticmethod
+    def _verdict_of_failure(chunk: Chunk, error: CallsError) -> Verdict:
+        certain = isinstance(error, RefusedError | UnreachableError)
+        status = OutcomeStatus.REJECTED if certain else OutcomeStatus.UNKNOWN
+        return Verdict.all(status, len(chunk.rows), str(error))
+
     async def _send(self, chunk: Chunk) -> Verdict:
+        """What became of the chunk's rows. Raises `RequestError` for what concerns every further request as well."""
         count = len(chunk.rows)
         if not count:
             return Verdict.all(OutcomeStatus.REJECTED, 0, None)
@@ -302,8 +371,10 @@ class Upload:
         except RefusedError as error:
             return Verdict.all(OutcomeStatus.REJECTED, count, str(error))
         except NoAnswerError as error:
-            if error.unreachable:
-                raise  # it may be sent again, under the same key, when the server is back
+            if error.refused and error.status not in ACCESS_STATUSES:
+                return await self._settle_refusal(chunk, error, first_sent_at)
+            if error.unreachable or error.refused or self._failed.is_set():
+                raise  # it may be sent again, under the same key, when that has been mended
             return Verdict.all(OutcomeStatus.UNKNOWN, count, str(error))
         finally:
             self.in_flight -= 1
@@ -319,15 +390,29 @@ class Upload:
 
     async def _settle(self, chunk: Chunk, ids: list[str]) -> Verdict:
         """Asks the report whose the IDs are, where their number is not that of the rows."""
-        request = endpoints.job_report(self._token, ids, sorted(set(chunk.phones)), keys.new_key())
         try:
-            reports = await self._caller.call(request, endpoints.read_job_reports)
-        except AccessError:
-            raise
-        except CallsError as error:
+            reports = await self._report(chunk, ids)
+        except RequestError as error:
             reason = f"{len(chunk.rows)} rows were answered with {len(ids)} IDs, and the report failed: {error}"
             return Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
         return settle_by_report(chunk.phones, chunk.contents(), ids, reports)
+
+    async def _settle_refusal(self, chunk: Chunk, refusal: NoAnswerError, first_sent_at: float) -> Verdict:
+        """A refusal that came after a lost answer is certain only for phones that have no job since then."""
+        reason = str(refusal)
+        try:
+            reports = await self._report(chunk, [])
+        except RequestError as error:
+            return Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), f"{reason} And the report failed: {error}")
+        called = phones_with_job_since(first_sent_at, reports)
+        statuses = [OutcomeStatus.UNKNOWN if phone in called else OutcomeStatus.REJECTED for phone in chunk.phones]
+        count = len(statuses)
+        return Verdict(statuses=statuses, job_ids=[None] * count, errors=[reason] * count)
+
+    async def _report(self, chunk: Chunk, ids: list[str]) -> list[JobReport]:
+        """The jobs with these IDs and all jobs of the chunk's phones."""
+        request = endpoints.job_report(self._token, ids, sorted(set(chunk.phones)), keys.new_key())
+        return await self._caller.call(request, endpoints.read_job_reports)
 
     def _note_retry(self, retry: Retry) -> None:
         self.summary.requests += 1
@@ -360,6 +445,11 @@ class _ChunkQueue:
 
     async def room(self) -> None:
         await self._room.wait()
+
+    def clear(self) -> None:
+        """Nothing that waits is to be sent any more."""
+        while not self._chunks.empty():
+            self._chunks.get_nowait()
 
     async def get(self) -> Chunk | None:
         chunk = await self._chunks.get()

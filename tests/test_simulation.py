@@ -1,0 +1,61 @@
+"""The proof: thousands of schedules of faults, crashes and resumes, in virtual time, each replayed by its seed.
+
+`CALLS_SIMULATION_SEEDS=17:18 pytest tests/test_simulation.py` plays seed 17 alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+from calls_async.upload import store
+from tests.simulation.schedule import Schedule
+
+# The files of the dead processes are closed by nobody.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+SOME, MANY = 400, 10_000
+PARTS = 20
+
+
+@pytest.fixture(autouse=True)
+def _quick_fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A journal is opened several times a schedule; guessing its token need not be slow here.
+    monkeypatch.setattr(store, "_FINGERPRINT_ROUNDS", 1)
+
+
+def seeds(count: int) -> tuple[int, int]:
+    first, _, last = os.environ.get("CALLS_SIMULATION_SEEDS", f"0:{count}").partition(":")
+    return int(first), int(last)
+
+
+def play(first: int, last: int, folder: Path) -> None:
+    # C-IDEM-1, C-IDEM-2, C-IDEM-7, C-IDEM-8, C-M-19
+    for seed in range(first, last):
+        own = folder / str(seed)
+        own.mkdir()
+        try:
+            Schedule(seed, own).run()
+        except BaseException as error:
+            error.add_note(f"replay it with CALLS_SIMULATION_SEEDS={seed}:{seed + 1}")
+            raise
+    gc.collect()  # what the dead have left goes here, not in the middle of another test
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_some_schedules(part: int, tmp_path: Path) -> None:
+    first, last = seeds(SOME)
+    step = -(-(last - first) // PARTS)
+    play(first + part * step, min(last, first + (part + 1) * step), tmp_path)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_many_schedules(part: int, tmp_path: Path) -> None:
+    first, last = seeds(MANY)
+    step = -(-(last - first) // PARTS)
+    play(first + part * step, min(last, first + (part + 1) * step), tmp_path)
