@@ -22,7 +22,7 @@ from calls_async import CallsError, ContactError, NoAnswerError, RefusedError, S
 from calls_async.cli import sample
 from calls_async.cli.arguments import make_parser
 from calls_async.cli.main import COMMANDS
-from calls_async.cli.results import read_job_ids
+from calls_async.cli.results import read_results
 from calls_async.protocol.phones import is_clean
 from calls_async.sandbox import Faults, Sandbox
 from tests.conftest import TOKEN
@@ -97,7 +97,7 @@ async def test_results_as_csv(served: tuple[Sandbox, dict[str, str]], tmp_path: 
         ("2", "12", "rejected", ""),
     ]
     assert "2 digits" in lines[1]["error"]
-    assert list(read_job_ids(str(results))) == [sandbox.jobs[0].id]
+    assert [line.job_id for line in read_results(str(results))] == [sandbox.jobs[0].id, None]
 
 
 async def test_check_sends_nothing(tmp_path: Path) -> None:
@@ -163,10 +163,14 @@ async def test_the_small_commands(served: tuple[Sandbox, dict[str, str]], tmp_pa
     assert (await run("attempts", "--id", sandbox.jobs[0].id, env=env)).out == ""
     results = tmp_path / "r.jsonl"
     results.write_text(
-        "".join(json.dumps({"row": n, "job_id": i}) + "\n" for n, i in enumerate([sandbox.jobs[0].id, None]))
+        "".join(
+            json.dumps({"phone": "16500000009", "status": "rejected", "job_id": i}) + "\n"
+            for i in [sandbox.jobs[0].id, None]
+        )
     )
     canceled = await run("cancel", "--from-results", results, "--id", sandbox.jobs[1].id, env=env)
-    assert canceled.out.split() == [sandbox.jobs[1].id, sandbox.jobs[0].id]
+    assert canceled.out.split() == [job.id for job in sandbox.jobs]
+    assert "canceled 2 call jobs" in canceled.err
     assert {job.status for job in sandbox.jobs} == {"canceled"}
 
 
@@ -208,8 +212,13 @@ async def test_tokens(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) ->
         (["upload", "x.csv", "--sandbox", "--fault", "nonsense=1"], 2, "reset-after"),
         (["upload", "x.csv", "--fault", "503=1", "--token", "x", "--host", "jaicp"], 2, "--sandbox"),
         (["upload", "x.csv", "--sandbox", "--results", "r.xml"], 2, ".jsonl or .csv"),
-        (["upload", "x.csv", "--sandbox", "--results", "/nowhere/r.csv"], 1, "cannot be written"),
+        (["upload", "x.csv", "--sandbox", "--results", "x.csv"], 2, "itself"),
         (["upload", "x.csv", "--sandbox", "--chunk-rows", "0"], 2, "chunk_rows"),
+        (["upload", "x.csv", "--sandbox", "--rate", "inf"], 2, "rate"),
+        (["check", "x.csv", "--delimiter", ";;"], 2, "delimiter"),
+        (["check", "x.csv", "--encoding", "nonsense"], 2, "encoding"),
+        (["upload", "x.csv", "--sandbox", "--no-journal", "--again"], 2, "--no-journal"),
+        (["journal", "show", "none.journal"], 1, "no such file"),
         (["nonsense"], 2, "invalid choice"),
         ([], 2, "COMMAND"),
         (["sample", "-5"], 2, "sample"),
@@ -262,7 +271,7 @@ async def test_progress_on_a_terminal_and_without(some_csv: Path) -> None:
     assert "1,000 rows" in shown
     assert "rows/s" in shown
     assert out.startswith(b"1,000 rows: 1,000 accepted")
-    assert (await run("upload", some_csv, "--sandbox", "--quiet")).err == ""
+    assert (await run("upload", some_csv, "--sandbox", "--quiet", "--again")).err == ""
 
 
 async def test_the_sandbox_command() -> None:

@@ -66,15 +66,15 @@ def _source(parser: argparse.ArgumentParser) -> None:
         type=_pair,
         help="a column of another name; repeatable",
     )
-    group.add_argument("--delimiter", help="of a CSV file; default: found by its header")
+    group.add_argument("--delimiter", type=_delimiter, help="of a CSV file, such as ; or tab; default: by its header")
     group.add_argument("--encoding", help="of a CSV file; default: by its byte order mark, else UTF-8")
-    group.add_argument("--chunk-rows", metavar="N", type=int, help="contacts in one request at most")
-    group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request at most")
+    group.add_argument("--chunk-rows", metavar="N", type=int, help="contacts in one request at most; default: 500")
+    group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request; default: 1000000")
 
 
 def _upload(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sending")
-    group.add_argument("--concurrency", metavar="N", type=int, help="requests in flight at most")
+    group.add_argument("--concurrency", metavar="N", type=int, help="requests in flight at most; default: 16")
     group.add_argument("--rate", metavar="N", type=float, help="contacts a second at most")
     group.add_argument("--sandbox", action="store_true", help="send to an embedded sandbox instead of a host")
     _faults(group)
@@ -166,13 +166,17 @@ def _faults(parser: argparse._ActionsContainer) -> None:
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    if not name or not equals or not value:
+    if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
     return name, value
 
 
+def _delimiter(text: str) -> str:
+    return "\t" if text in ("tab", "\\t") else text
+
+
 def _count(text: str) -> int:
-    count = int(text.replace("_", ""))
-    if count < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return count
+    digits = text.replace("_", "")
+    if not digits.isascii() or not digits.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(digits)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
+import os
 import signal
 import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-import orjson
-
 from calls_async.cli.exits import Exit
-from calls_async.cli.results import read_job_ids
+from calls_async.cli.results import read_results
 from calls_async.cli.sample import MAX_ROWS, sample_csv, sample_jsonl
 from calls_async.cli.server import client_of, faults_of, token_of, warn
 from calls_async.client import Campaign
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.protocol.reports import to_dict
 from calls_async.sandbox import DEFAULT_TOKEN, DuplicateRule, Sandbox
+from calls_async.upload.outcomes import OutcomeStatus
 
 JOBS_PER_REQUEST = 500
 """How many call jobs one request asks about."""
@@ -56,7 +55,7 @@ async def test(arguments: Namespace) -> Exit:
 
 async def info(arguments: Namespace) -> Exit:
     async def show(campaign: Campaign) -> str:
-        return json.dumps(to_dict(await campaign.info()), ensure_ascii=False, indent=2)
+        return json.dumps(to_dict(await campaign.info()), indent=2)
 
     return await _with_campaign(arguments, show)
 
@@ -78,7 +77,17 @@ async def stop(arguments: Namespace) -> Exit:
 
 
 async def cancel(arguments: Namespace) -> Exit:
-    return await _each_selection(arguments, lambda campaign, selection: campaign.cancel(**selection))
+    canceled = 0
+
+    async def ids(campaign: Campaign, selection: dict[str, Any]) -> list[str]:
+        nonlocal canceled
+        found = await campaign.cancel(**selection)
+        canceled += len(found)
+        return found
+
+    code = await _each_selection(arguments, ids, whole=True)
+    warn(f"canceled {canceled:,} call jobs")
+    return code
 
 
 async def report(arguments: Namespace) -> Exit:
@@ -132,26 +141,57 @@ async def _with_campaign(arguments: Namespace, call: Callable[[Campaign], Awaita
 
 
 async def _each_selection(
-    arguments: Namespace, call: Callable[[Campaign, dict[str, Any]], Awaitable[Iterable[str]]]
+    arguments: Namespace,
+    call: Callable[[Campaign, dict[str, Any]], Awaitable[Iterable[str]]],
+    *,
+    whole: bool = False,
 ) -> Exit:
-    """Makes one call for every few of the jobs that were named, and prints a line for each answer."""
+    """Makes one call for every few of the jobs that were named, and prints a line for each answer. With `whole`, all
+    calls are made even where nobody reads the lines any more."""
     if not (arguments.id or arguments.phone or arguments.from_results):
         raise ConfigurationError("name the call jobs: --id, --phone or --from-results FILE")
     token = token_of(arguments)
+    printing, asked = True, 0
     async with client_of(arguments) as client:
         campaign = client.campaign(token)
         for selection in _selections(arguments):
-            for line in await call(campaign, selection):
-                print(line)
+            lines = await call(campaign, selection)
+            asked += 1
+            try:
+                if printing:
+                    sys.stdout.write("".join(line + "\n" for line in lines))
+                    sys.stdout.flush()
+            except BrokenPipeError:
+                if not whole:
+                    raise
+                printing = False
+                silence_output()
+    if not asked:
+        raise ConfigurationError(f"{arguments.from_results} names no call job: no row of it was accepted")
     return Exit.DONE
 
 
+def silence_output() -> None:
+    """Whoever read the output has enough of it. The flush at exit must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _selections(arguments: Namespace) -> Iterator[dict[str, list[str]]]:
-    from_file = read_job_ids(arguments.from_results) if arguments.from_results else iter(())
-    for name, jobs in (("ids", itertools.chain(arguments.id, from_file)), ("phones", iter(arguments.phone))):
-        while some := list(itertools.islice(jobs, JOBS_PER_REQUEST)):
-            yield {name: some}
+    ids, phones = list(arguments.id), list(arguments.phone)
+    for line in read_results(arguments.from_results) if arguments.from_results else ():
+        if line.job_id is not None:
+            ids.append(line.job_id)
+        elif line.status == OutcomeStatus.UNKNOWN and line.phone is not None:
+            phones.append(line.phone)  # it may have a job, whose ID nobody knows
+        for name, some in (("ids", ids), ("phones", phones)):
+            if len(some) >= JOBS_PER_REQUEST:
+                yield {name: some.copy()}
+                some.clear()
+    for name, some in (("ids", ids), ("phones", phones)):
+        for first in range(0, len(some), JOBS_PER_REQUEST):
+            yield {name: some[first : first + JOBS_PER_REQUEST]}
 
 
 def _line(fields: dict[str, Any]) -> str:
-    return orjson.dumps(fields).decode()
+    # The standard library's writer: it has integers of any length, and escapes what is no character.
+    return json.dumps(fields, separators=(",", ":"))

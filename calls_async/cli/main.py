@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
@@ -39,7 +40,7 @@ COMMANDS: dict[str, Callable[[Namespace], Coroutine[Any, Any, Exit]]] = {
 def main() -> NoReturn:
     """The command `calls-async`."""
     code = run(sys.argv[1:])
-    if code == Exit.INTERRUPTED:
+    if threading.active_count() > 1:
         # A thread that waits for standard input would keep the process alive until its next line.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -58,8 +59,7 @@ def run(argv: Sequence[str]) -> Exit:
         warn(str(error))
         return exit_of_error(error)
     except BrokenPipeError:
-        # Whoever read the output has enough of it. The flush at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        commands.silence_output()
         return Exit.DONE
     except OSError as error:
         warn(f"failed: {error.strerror or error}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import attrs
 import orjson
 
 from calls_async.errors import CallsError, ConfigurationError, SourceError
@@ -48,37 +50,49 @@ FORMATS: dict[str, tuple[bytes, Callable[[Iterable[Outcome]], bytes]]] = {
 
 
 class ResultsFile:
-    """Writes the outcomes of one receipt after the other, off the event loop. Raises `CallsError` for a full disk."""
+    """Writes the outcomes of one receipt after the other, off the event loop. The file is made with the first one, so
+    that an upload that fails before has not touched it. Raises `CallsError` for a full disk."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *others: str | None) -> None:
+        """`others` are files that it must not be, such as the source."""
         self._path = Path(path)
         suffix = self._path.suffix.lower()
         if suffix not in FORMATS:
             raise ConfigurationError(f"--results {path}: the name must end with {' or '.join(FORMATS)}")
+        for other in others:
+            if other is not None and _same_file(self._path, Path(other)):
+                raise ConfigurationError(f"--results {path}: is {other} itself; name another file")
         self._header, self._write = FORMATS[suffix]
         self._file: BinaryIO | None = None
-
-    async def open(self) -> None:
-        await self._do(self._open)
+        self._begun = False
 
     async def add(self, receipt: Receipt) -> None:
         await self._do(lambda: self._append(receipt))
 
+    async def finish(self) -> None:
+        """All is written; there is a file also where there was nothing to write."""
+        await self._do(lambda: self._append(None))
+        await self.close()
+
     async def close(self) -> None:
+        """Gives the file back, as far as it is."""
         await self._do(self._close)
 
-    def _open(self) -> None:
-        self._file = self._path.open("wb", buffering=0)
-        self._file.write(self._header)
-
-    def _append(self, receipt: Receipt) -> None:
-        if self._file is not None:
+    def _append(self, receipt: Receipt | None) -> None:
+        if self._file is None:
+            self._file = self._path.open("ab" if self._begun else "wb")
+        if not self._begun:
+            self._begun = True
+            self._file.write(self._header)
+        if receipt is not None:
             self._file.write(self._write(receipt.outcomes()))
+        self._file.flush()
 
     def _close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            with file:
+                os.fsync(file.fileno())
 
     async def _do(self, work: Callable[[], None]) -> None:
         try:
@@ -89,18 +103,33 @@ class ResultsFile:
         raise CallsError(f"--results {self._path}: cannot be written: {reason}")
 
 
-def read_job_ids(path: str) -> Iterator[str]:
-    """The IDs of all call jobs of a results file. Raises `SourceError`."""
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one.absolute() == other.absolute()
+
+
+@attrs.frozen(slots=True)
+class ResultLine:
+    """What a results file says of one row, as far as its call job is concerned."""
+
+    job_id: str | None
+    phone: str | None
+    status: str
+
+
+def read_results(path: str) -> Iterator[ResultLine]:
+    """The lines of a results file. Raises `SourceError`."""
     name = Path(path)
     try:
         with name.open(encoding="utf-8", newline="") as file:
-            if name.suffix.lower() == ".csv":
-                yield from (record["job_id"] for record in csv.DictReader(file) if record["job_id"])
-            else:
-                yield from (job_id for line in file if (job_id := orjson.loads(line)["job_id"]))
+            records = csv.DictReader(file) if name.suffix.lower() == ".csv" else map(orjson.loads, file)
+            for record in records:
+                yield ResultLine(record["job_id"] or None, record["phone"] or None, record["status"])
         return
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
     except (KeyError, TypeError, ValueError):
-        reason = "is not a results file; it needs job_id in every line"
+        reason = "is not a results file; every line needs job_id, phone and status"
     raise SourceError(path, reason)

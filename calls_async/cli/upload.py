@@ -21,7 +21,7 @@ from calls_async.cli.progress import Snapshot, choose_display, shown, spell_seco
 from calls_async.cli.results import ResultsFile
 from calls_async.cli.server import client_of, faults_of, token_of, warn
 from calls_async.client import CallsClient, Campaign
-from calls_async.errors import ConfigurationError
+from calls_async.errors import CallsError, ConfigurationError
 from calls_async.sandbox import Sandbox
 from calls_async.upload.check import Check
 from calls_async.upload.files import Reading
@@ -34,33 +34,55 @@ JOURNAL_SUFFIX = ".journal"
 """What a source's name ends with to name its journal."""
 DRAIN_SECONDS = 30.0
 """How long SIGTERM lets what is in flight finish."""
-RESUMABLE = "run the same command again to go on where it stopped"
-NOT_RESUMABLE = "without a journal it cannot be resumed; what was not read has not been sent"
 SHOWN_REASONS = 10
 """How many reasons of rejection are listed at the end."""
 
 
 async def upload(arguments: Namespace) -> Exit:
-    results = ResultsFile(arguments.results) if arguments.results else None
+    journal = _journal_of(arguments)
+    results = _results_of(arguments, journal)
     async with _campaign_of(arguments) as campaign:
-        journal = _journal_of(arguments)
         one = campaign.upload(_source_of(arguments), journal=journal, **_reading(arguments), **_settings(arguments))
         troubles = Troubles()
-        with _interruptions(one) as interruptions:
-            async with _reported(arguments, results, lambda: _look(one)), one:
-                async for receipt in one:
-                    troubles.note(receipt)
-                    if results is not None:
-                        await results.add(receipt)
+        try:
+            with _interruptions(one) as interruptions:
+                async with _reported(arguments, results, lambda: _look(one)), one:
+                    async for receipt in one:
+                        await _note(receipt, troubles, results)
+        except CallsError:
+            if one.summary.rows:
+                _print_summary(arguments, one.summary, troubles)
+                warn(f"failed; {_how_to_resume(journal)}")
+            raise
+        for receipt in one.in_doubt:
+            await _note(receipt, troubles, results)
+        if results is not None:
+            await results.finish()
     _print_summary(arguments, one.summary, troubles)
     if interruptions.count:
-        warn(f"interrupted; {RESUMABLE if journal is not None else NOT_RESUMABLE}")
+        warn(f"interrupted; {_how_to_resume(journal)}")
         return Exit.INTERRUPTED
+    if not one.summary.rows:
+        warn("the source has no rows")
     return exit_of_summary(one.summary)
 
 
+def _how_to_resume(journal: JournalSettings | None) -> str:
+    if journal is not None:
+        return "run the same command again to go on where it stopped"
+    return (
+        "without a journal it cannot be resumed. What was in flight is unknown, what was not read has not been sent"
+    )
+
+
+async def _note(receipt: Receipt, troubles: Troubles, results: ResultsFile | None) -> None:
+    troubles.note(receipt)
+    if results is not None:
+        await results.add(receipt)
+
+
 async def check(arguments: Namespace) -> Exit:
-    results = ResultsFile(arguments.results) if arguments.results else None
+    results = _results_of(arguments, None)
     source = open_source(_source_of(arguments), Reading(**_reading(arguments)))
     one = Check(source, UploadSettings(**_settings(arguments)))
     troubles = Troubles()
@@ -72,11 +94,11 @@ async def check(arguments: Namespace) -> Exit:
 
     async with _reported(arguments, results, look), aclosing(one.receipts()) as receipts:
         async for receipt in receipts:
-            troubles.note(receipt)
+            await _note(receipt, troubles, results)
             if not arguments.json and not arguments.quiet:
                 _print_bad_rows(receipt)
-            if results is not None:
-                await results.add(receipt)
+    if results is not None:
+        await results.finish()
     one.summary.seconds = time.monotonic() - started
     _print_summary(arguments, one.summary, troubles)
     return exit_of_summary(one.summary)
@@ -98,11 +120,19 @@ async def _campaign_of(arguments: Namespace) -> AsyncIterator[Campaign]:
         yield client.campaign(sandbox.token)
 
 
+def _results_of(arguments: Namespace, journal: JournalSettings | None) -> ResultsFile | None:
+    if not arguments.results:
+        return None
+    return ResultsFile(arguments.results, arguments.source, str(journal.path) if journal is not None else None)
+
+
 def _source_of(arguments: Namespace) -> str | BinaryIO:
     if arguments.source != "-":
         return str(arguments.source)
     if arguments.format is None:
         raise ConfigurationError("standard input has no name to tell the format by; give --format")
+    if sys.stdin is None:
+        raise ConfigurationError("standard input is closed")
     return sys.stdin.buffer
 
 
@@ -143,7 +173,6 @@ async def _reported(
     """The results file is open and the progress is shown."""
     async with AsyncExitStack() as stack:
         if results is not None:
-            await results.open()
             stack.push_async_callback(results.close)
         await stack.enter_async_context(shown(choose_display(quiet=arguments.quiet), look))
         yield
@@ -152,7 +181,7 @@ async def _reported(
 def _look(one: Upload) -> Snapshot:
     return Snapshot(
         rows=one.summary.rows,
-        seconds=one.summary.seconds,
+        seconds=one.seconds,
         fraction=one.fraction_read(),
         in_flight=one.in_flight,
         retries=one.summary.retries,
@@ -175,8 +204,8 @@ def _interruptions(one: Upload) -> Iterator[_Interruptions]:
     def interrupt() -> None:
         seen.count += 1
         if seen.count == 1:
-            warn("stopping: what is in flight finishes; Ctrl-C again stops at once")
-            one.stop()
+            warn("stopping: what is in flight finishes, and is not tried again; Ctrl-C again stops at once")
+            one.stop(try_again=False)
         elif task is not None:
             task.cancel()
 

@@ -70,6 +70,8 @@ def digits_of(text: str) -> str:
         raise _wrong("is written as a decimal number (like 16500000000.0); export the column as text")
     if _TWO_NUMBERS.fullmatch(text):
         raise _wrong("looks like two numbers")
+    if "(0)" in text.replace(" ", ""):
+        raise _wrong("has (0), which is dialled or not; write the number without it")
     digits: list[str] = []
     for index, char in enumerate(text):
         if char in _PLUS and not digits and not _PLUS & set(text[:index]):

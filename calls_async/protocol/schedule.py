@@ -120,7 +120,10 @@ def _interval(day: str, value: Any) -> Interval:
         raise ContactError("allowedTime", f"{day} holds a {type(value).__name__}; give localTimeFrom and localTimeTo")
     unknown = [name for name in bounds if name not in ("localTimeFrom", "localTimeTo")]
     if unknown:
-        raise ContactError("allowedTime", f"{day} has an unknown field {unknown[0]!r:.40}")
+        raise ContactError(
+            "allowedTime",
+            f"{day} has an unknown field {unknown[0]!r:.40}; an interval has localTimeFrom and localTimeTo",
+        )
     for name in ("localTimeFrom", "localTimeTo"):
         bound = bounds.get(name)
         if bound is None:
@@ -166,7 +169,9 @@ def check_date_time(field: str, value: object) -> str:
     """A moment as the API wants it, from an aware `datetime` or a string (C-F-3, C-F-4). Raises `ContactError`."""
     if isinstance(value, datetime):
         if value.utcoffset() is None:
-            raise ContactError(field, "has no time zone; use an aware datetime, such as one with tzinfo=UTC")
+            raise ContactError(
+                field, "has no time zone; write it as text such as 2020-03-23T00:00:00Z, or give an aware datetime"
+            )
         try:
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         except OverflowError:
@@ -178,7 +183,7 @@ def check_date_time(field: str, value: object) -> str:
             raise ContactError(field, f"{value!r} is not a date and time that exists") from None
         return value
     if isinstance(value, str):
-        raise ContactError(field, f"{value!r:.60} is not a moment such as 2020-03-23T00:00:00Z, with its time zone")
+        raise ContactError(field, f"{value!r:.60} is not a moment such as 2020-03-23T00:00:00Z, with its zone")
     raise ContactError(field, f"is a {type(value).__name__}; give a string such as 2020-03-23T00:00:00Z")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from calls_async.errors import ConfigurationError
 from calls_async.transport.clock import Clock
 
@@ -14,7 +16,7 @@ class RateLimiter:
     """Hands out places on a time line, first come, first served."""
 
     def __init__(self, contacts_per_second: float, clock: Clock) -> None:
-        if not contacts_per_second > 0:
+        if not 0 < contacts_per_second < math.inf:
             raise ConfigurationError(f"rate must be greater than 0 contacts a second, not {contacts_per_second!r}")
         self._rate = contacts_per_second
         self._clock = clock

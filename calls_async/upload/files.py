@@ -61,7 +61,22 @@ class Reading:
     encoding: str | None = None
     """None: by the byte order mark, else UTF-8."""
     on_hint: Callable[[str], None] | None = None
-    """Told what looks like a mistake but need not be one."""
+    """Told what looks like a mistake but need not be one; called by the thread that reads."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
+            raise ConfigurationError(f"the delimiter must be one character such as ';', not {self.delimiter!r}")
+        if self.encoding is not None:
+            _check_encoding(self.encoding)
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        known = "x".encode(name).decode(name) == "x"
+    except (LookupError, ValueError, TypeError):
+        known = False
+    if not known:
+        raise ConfigurationError(f"{name!r} is no encoding of text; name one such as cp1251 or utf-16")
 
 
 def format_of(name: str, reading: Reading) -> str:
@@ -166,9 +181,11 @@ def _csv_contacts(name: str, records: Iterator[list[str]], reading: Reading, ski
 
 def _table(name: str, header: Sequence[str], reading: Reading) -> Table:
     columns = [cell.strip() for cell in header]
+    while len(columns) > 1 and not columns[-1]:
+        columns.pop()  # spreadsheets like to leave empty columns behind
     for column in columns:
         if any("\udc80" <= char <= "\udcff" for char in column):
-            raise SourceError(name, "is not of the encoding that it was read with; name the right one", "header")
+            raise SourceError(name, "is not UTF-8; name its encoding, such as --encoding cp1251", "header")
     table = Table.of(name, columns, reading.columns, reading.region)
     if reading.on_hint is not None:
         for hint in table.hints:

@@ -12,7 +12,7 @@ import attrs
 
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
 from calls_async.protocol.contact import FIELDS, Contact, did_you_mean, to_contact
-from calls_async.protocol.phones import digits_of, phone_text, written_internationally
+from calls_async.protocol.phones import digits_of, normalise_phone, phone_text, written_internationally
 
 
 class EncodedRow(NamedTuple):
@@ -74,6 +74,8 @@ class Table:
     def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], region: str | None) -> Table:
         """Raises `SourceError` where the header has no phones, a name twice, or lacks a mapped column."""
         for name in mapped:
+            if _is_phone(name):
+                raise SourceError(source, "seems to have no header: that column's name is a phone number", "header")
             if name not in header:
                 raise SourceError(source, f"has no column {name!r}; its columns are {_listed(header)}", "header")
         fields = [mapped.get(name, name) for name in header]
@@ -81,8 +83,7 @@ class Table:
         if twice:
             raise SourceError(source, f"has more than one column {_listed(twice)}", "header")
         if "phone" not in fields:
-            reason = f"has no column 'phone'; its columns are {_listed(header)}. Name one with --column NAME=phone"
-            raise SourceError(source, reason, "header")
+            raise SourceError(source, _without_phone(header), "header")
         settings = [(i, f) for i, f in enumerate(fields) if f in FIELDS and f != "phone"]
         payload = [(i, f) for i, f in enumerate(fields) if f not in FIELDS]
         hints = [f"column {name!r} goes into the payload" + did_you_mean(name) for _, name in payload]
@@ -93,7 +94,9 @@ class Table:
         """The row that `cells` mean."""
         phone = cells[self._phone] if len(cells) > self._phone else None
         try:
-            if len(cells) != len(self.columns):
+            if len(cells) != len(self.columns) and (
+                len(cells) < len(self.columns) or any(cells[len(self.columns) :])
+            ):
                 raise ContactError("row", f"has {len(cells)} cells, but the header has {len(self.columns)}")
             arguments: dict[str, Any] = {
                 FIELDS[field]: read_setting(field, cells[index])
@@ -108,6 +111,21 @@ class Table:
             return EncodedRow(row, contact.phone, contact.to_bytes())
         except ContactError as error:
             return rejected(row, phone, error)
+
+
+def _without_phone(header: Sequence[str]) -> str:
+    if any(_is_phone(name) for name in header):
+        return f"seems to have no header; its first line is {len(header)} cells, one of them a phone number"
+    near = next((name for name in header if did_you_mean(name) == did_you_mean("Phone")), "NAME")
+    return f"has no column 'phone'; its columns are {_listed(header)}. Name one with --column {near}=phone"
+
+
+def _is_phone(text: str) -> bool:
+    try:
+        normalise_phone(text)
+    except ContactError:
+        return False
+    return True
 
 
 def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str], region: str | None) -> Row:

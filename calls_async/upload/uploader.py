@@ -104,6 +104,8 @@ class Upload:
         self.in_flight = 0
         """Chunks that are being sent now."""
         self.last_retry: Retry | None = None
+        self.in_doubt: list[Receipt] = []
+        """Without a journal: the chunks that were in flight when the upload was cancelled; their rows are unknown."""
         self._source = source
         self._settings = settings
         self._caller = caller
@@ -142,11 +144,22 @@ class Upload:
                 pass
         return self.summary
 
-    def stop(self) -> None:
-        """Stops reading. What was read is still sent, and the iteration ends when all of it is answered."""
+    def stop(self, *, try_again: bool = True) -> None:
+        """Stops reading. What was read is still sent, and the iteration ends when all of it is answered.
+
+        Without `try_again`, what fails from now on is not repeated: with a journal it waits there for the next run,
+        without one its rows are unknown.
+        """
         self._stopping = True
+        self._caller.halted = self._caller.halted or not try_again
         if self._reader is not None:
             self._reader.cancel()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        running = self._task is not None and not self._task.done()
+        return self._caller.clock.monotonic() - self._started_at if running else self.summary.seconds
 
     def fraction_read(self) -> float | None:
         """How much of the source has been read, 0 to 1; None where that cannot be known."""
@@ -285,9 +298,8 @@ class Upload:
         if not self._failed.is_set():
             self._failed.set()
             self._error = error
-            self._caller.halted = True
             self._queue.clear()
-            self.stop()
+            self.stop(try_again=False)
 
     async def _halt(self) -> None:
         """After a failure, answers are waited for only so long."""
@@ -326,19 +338,30 @@ class Upload:
                 if self._journal is not None and chunk.rows:
                     await self._journal.note_answered(chunk, verdict)
             except (RequestError, JournalError) as error:
-                self._fail(error)
+                if not self._gave_up_while_stopping(error):
+                    self._fail(error)
                 if self._journal is not None:
                     continue  # it stands in the journal without an answer, to be sent again under its key
                 verdict = self._verdict_of_failure(chunk, error)
             except asyncio.CancelledError:
-                if not self._failed.is_set() or self._journal is not None:
-                    raise
-                reason = f"no answer came before the upload was stopped: {self._error}"
+                if self._journal is not None:
+                    raise  # it stands in the journal
+                reason = "no answer came before the upload was stopped" + (f": {self._error}" if self._error else "")
                 verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
+                if not self._failed.is_set():
+                    self._doubt(Receipt.of(chunk, verdict))
+                    raise
             receipt = Receipt.of(chunk, verdict)
             self.summary.add(receipt)
             self._note_time()
             await self._receipts.put(receipt)
+
+    def _gave_up_while_stopping(self, error: CallsError) -> bool:
+        return self._stopping and isinstance(error, NoAnswerError) and not error.refused
+
+    def _doubt(self, receipt: Receipt) -> None:
+        self.in_doubt.append(receipt)
+        self.summary.add(receipt)
 
     @staticmethod
     def _verdict_of_failure(chunk: Chunk, error: CallsError) -> Verdict:
@@ -373,7 +396,7 @@ class Upload:
         except NoAnswerError as error:
             if error.refused and error.status not in ACCESS_STATUSES:
                 return await self._settle_refusal(chunk, error, first_sent_at)
-            if error.unreachable or error.refused or self._failed.is_set():
+            if error.unreachable or error.refused or self._caller.halted:
                 raise  # it may be sent again, under the same key, when that has been mended
             return Verdict.all(OutcomeStatus.UNKNOWN, count, str(error))
         finally:

@@ -83,7 +83,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             for _ in range(_MOST_CLOSINGS):
                 try:
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
                     break
                 except BaseException:  # noqa: BLE001  # whatever a finally tried to do came too late
                     continue
