@@ -131,6 +131,8 @@ def test_bad_rows_cost_no_other_row() -> None:
         (b"\n\n", "is empty"),
         (b"name\nx\n", "no column 'phone'"),
         (b"phone,a,a\n1,2,3\n", "more than one column 'a'"),
+        (b"+16502260001,Ann\n+16502260002,Bob\n", "seems to have no header"),
+        (b"Phone,name\n1,2\n", "--column Phone=phone"),
         (b'phone,name\n16500000000,"never closed\n16500000001,x\n', "row 1: has a quote that is never closed"),
         (b'"phone\n', "header"),
         (b"phone,caf\xe9\n1,2\n", "header"),
@@ -166,6 +168,19 @@ def test_a_header_that_looks_like_a_mistake() -> None:
     told: list[str] = []
     rows_of(b"phone,gmtzone,city\n16500000000,Z,x\n", on_hint=told.append)
     assert told == ["column 'gmtzone' goes into the payload; did you mean gmtZone?"]
+
+
+def test_columns_that_a_spreadsheet_left_empty() -> None:
+    assert contacts_of(rows_of(b"phone,name,,\n16500000000,Al,,\n16500000001,Bo\n")) == [
+        {"phone": "16500000000", "payload": {"name": "Al"}},
+        {"phone": "16500000001", "payload": {"name": "Bo"}},
+    ]
+    assert 1 in reasons(rows_of(b"phone,name,,\n16500000000,Al,,x\n"))
+
+
+def test_a_field_that_is_there_twice() -> None:
+    rows = rows_of(b'{"Tel": "16500000000", "phone": "16500000001"}', format="jsonl", columns={"Tel": "phone"})
+    assert "two fields" in reasons(rows)[1]
 
 
 def test_json_lines() -> None:
@@ -253,6 +268,14 @@ def test_national_numbers(region: str, written: str, number: str) -> None:
     assert row.phone == number
     (row,) = rows_of(json.dumps({"phone": written}).encode(), region=region, format="jsonl")
     assert row.phone == number
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["3012345678.0", "30123456.5", "0612345678.00", "-3012345678", "3012345678\u00b2", "1-800-FLOWERS", "x650253"],
+)
+def test_national_numbers_are_not_guessed(written: str) -> None:
+    assert 1 in reasons(rows_of(f"phone\n{written}\n".encode(), region="DE"))
 
 
 def test_national_numbers_that_are_none() -> None:

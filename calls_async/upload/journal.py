@@ -21,6 +21,7 @@ from calls_async.transport.clock import Clock
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.outcomes import Receipt, Verdict
 from calls_async.upload.store import Operation, PastChunk, Store, fingerprint
+from calls_async.upload.waiting import see_through
 
 Result = TypeVar("Result")
 
@@ -120,9 +121,14 @@ class Journal:
 
     async def close(self) -> None:
         """Writes what is waiting and gives the file free."""
+        closing = asyncio.create_task(self._close(), name="calls_async journal closing")
+        await see_through(closing)
+        closing.result()
+
+    async def _close(self) -> None:
         if self._writer is not None:
             await asyncio.wait([self._writer])
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
+        await self._in_thread(self._store.close)
         self._thread.shutdown(wait=False)
 
     async def _commit(self, operation: Operation) -> None:
@@ -166,10 +172,17 @@ async def open_journal(settings: JournalSettings, *, token: str, host: str, sour
     """
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-journal")
+    opening = loop.run_in_executor(
+        thread, lambda: _open(settings, token=token, host=host, source=source, at=clock.wall())
+    )
     try:
-        store, past = await loop.run_in_executor(
-            thread, lambda: _open(settings, token=token, host=host, source=source, at=clock.wall())
-        )
+        await see_through(opening)
+        store, past = opening.result()
+    except asyncio.CancelledError:
+        if opening.exception() is None:
+            opening.result()[0].close()  # the file must not stay taken
+        thread.shutdown(wait=False)
+        raise
     except BaseException:
         thread.shutdown(wait=False)
         raise

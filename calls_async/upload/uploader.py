@@ -41,6 +41,7 @@ from calls_async.upload.outcomes import (
     settle_by_report,
 )
 from calls_async.upload.sources import NoSource, Source
+from calls_async.upload.waiting import see_through
 
 HALT_SECONDS = 5.0
 """How long answers are waited for when the upload has failed."""
@@ -170,6 +171,7 @@ class Upload:
             raise ConfigurationError("an upload runs once; make another for another run")
         self._started_at = self._caller.clock.monotonic()
         self._task = asyncio.create_task(self._run(), name="calls_async upload")
+        self._task.add_done_callback(self._tell_of_cancellation)
         return self
 
     async def __aexit__(
@@ -200,20 +202,21 @@ class Upload:
 
     # --- the pipeline ---
 
+    def _tell_of_cancellation(self, task: asyncio.Task[None]) -> None:
+        """Whoever cancels the upload's own task, as a closing event loop does, must not leave its reader waiting."""
+        if task.cancelled():
+            self._error = asyncio.CancelledError()
+            if self._receipts.full():
+                self._receipts.get_nowait()
+            self._receipts.put_nowait(None)
+
     async def _cancel(self) -> None:
         task = self._task
         if task is None:
             return
         self._finished = True
         task.cancel()
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as again:
-                cancelled = again  # the journal is being closed: a moment more, or a task would be left behind
-        if cancelled is not None:
-            raise cancelled
+        await see_through(task)  # the journal is being closed
 
     async def _run(self) -> None:
         try:
