@@ -184,7 +184,7 @@ async def test_a_source_that_has_changed_is_refused(
 
     rows = list(contacts(20_000))
     await stopped_after(campaign, source(rows), path, 4, chunk_rows=100, concurrency=2)
-    jobs = len(sandbox.jobs)
+    before = written(path)
     changed = {
         "edited": [*rows[:150], Contact(phone="19999999999", payload={"n": 150}), *rows[151:]],
         "shorter": rows[:50],
@@ -193,10 +193,19 @@ async def test_a_source_that_has_changed_is_refused(
     with pytest.raises(JournalRefusedError, match="the source has changed") as caught:
         await campaign.upload(source(changed), journal=path).run()
     assert "rows " in str(caught.value)
-    assert len(sandbox.jobs) == jobs
+    assert written(path) == before
+    assert {call.key for call in sandbox.calls} <= before
     grown = [*rows, *contacts(5, 17000000000)]  # what comes after the consumed part may change
     assert_each_once(sandbox, await outcomes_of(campaign.upload(source(grown), journal=path)))
     assert len(sandbox.jobs) == 20_005
+
+
+def written(path: Path) -> set[str]:
+    """The keys of all chunks that a journal holds."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as shell:
+        keys = {key for (key,) in shell.execute("SELECT key FROM chunk")}
+    shell.close()
+    return keys
 
 
 async def test_a_missing_source_leaves_the_journal_as_it_is(campaign: Campaign, path: Path, tmp_path: Path) -> None:

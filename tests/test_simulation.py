@@ -14,8 +14,11 @@ import pytest
 from calls_async.upload import store
 from tests.simulation.schedule import Schedule
 
-# The files of the dead processes are closed by nobody.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+# What the dead processes had open is closed by nobody, and what they had begun is awaited by nobody.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+]
 
 SOME, MANY = 400, 10_000
 PARTS = 20
