@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -342,3 +345,64 @@ def test_guesses() -> None:
     assert guess_delimiter('"a,b,c";phone;x\n1,2,3,4,5') == ";"
     assert guess_delimiter("phone") == ","
     assert guess_encoding(b"phone") == "utf-8"
+
+
+async def test_a_pipe_that_pauses_is_handed_on() -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb") as pipe, open(writing, "wb", buffering=0) as more:  # noqa: PTH123
+        more.write(b'{"phone": "16500000000"}\n{"phone": "16500000001"}\n')
+        batches = open_source(pipe, Reading(format="jsonl")).batches()
+        assert [row.row for row in (await anext(batches)).rows] == [1, 2]
+        more.write(b'{"phone": "16500000002"}\n')
+        assert [row.row for row in (await anext(batches)).rows] == [3]
+        more.close()
+        assert [batch async for batch in batches] == []
+
+
+async def test_a_named_pipe_does_not_stop_the_event_loop(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    drawing = asyncio.create_task(drawn(path, format="csv"))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(path.write_bytes, b"phone\n16500000000\n")
+    assert contacts_of(await drawing) == [{"phone": "16500000000"}]
+
+
+async def test_parquet_from_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"phone": ["16500000000"]}), path)
+    process = subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process:
+        assert len(await drawn(cast("BinaryIO", process.stdout), format="parquet")) == 1
+
+
+def test_batches_are_bounded_in_bytes() -> None:
+    data = b"phone,name\n" + b"".join(b"1650000%04d,%s\n" % (n, b"x" * 300_000) for n in range(20))
+    batches = [batch.rows for batch in read_batches("list", io.BytesIO(data), Reading(format="csv"))]
+    assert max(len(rows) for rows in batches) == 4
+    assert sum(len(rows) for rows in batches) == 20
+
+
+def test_a_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calls_async.upload.files.MAX_FIELD_CHARS", 100)
+    good = b'{"phone": "16500000000"}\n'
+    rows = rows_of(good + b'{"phone": "' + b"1" * 1000 + b'"}\n' + good, format="jsonl")
+    assert [type(row) for row in rows] == [EncodedRow, RejectedRow, EncodedRow]
+
+
+async def test_an_async_generator_is_closed_when_it_is_left() -> None:
+    closed = False
+
+    async def endless() -> AsyncIterator[Contact]:
+        nonlocal closed
+        try:
+            while True:
+                yield Contact(phone="16500000000")
+        finally:
+            closed = True
+
+    batches = open_source(endless(), Reading()).batches()
+    await anext(batches)
+    await batches.aclose()
+    assert closed

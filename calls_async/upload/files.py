@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -21,12 +22,14 @@ import orjson
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
 from calls_async.upload.chunks import Mark
 from calls_async.upload.marks import NOTHING, Consumed, MarkedFile
-from calls_async.upload.rows import Row, Table, encode_object, rejected
+from calls_async.upload.rows import EncodedRow, Row, Table, encode_object, rejected
 
 BATCH_ROWS = 500
 """Rows that a reader hands over at a time."""
+BATCH_BYTES = 2**20
+"""And bytes of them; a batch ends with the row that reaches it."""
 MAX_FIELD_CHARS = 16 * 2**20
-"""The longest cell of a CSV file; beyond it a quote was probably never closed."""
+"""The longest cell of a CSV file (beyond it, a quote was probably never closed) and line of JSON Lines."""
 _DELIMITERS = ",;\t|"
 _BUFFER_BYTES = 64 * 1024
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
@@ -95,19 +98,47 @@ class Batch(NamedTuple):
     mark: Mark | None = None
 
 
-def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING) -> Iterator[Batch]:
+class Gathering:
+    """Rows that a reader has read and not yet handed over. Another thread may take them while the reader waits for a
+    pipe to say more."""
+
+    def __init__(self) -> None:
+        self.compared = False
+        """Whether the consumed part of the source is known to be the same; until then nothing may be taken."""
+        self._lock = threading.Lock()
+        self._rows: list[Row] = []
+        self._bytes = 0
+
+    def add(self, row: Row) -> bool:
+        """Whether it is time to hand over: a batch is full by rows or by bytes."""
+        with self._lock:
+            self._rows.append(row)
+            self._bytes += len(row.body) if isinstance(row, EncodedRow) else 0
+            return len(self._rows) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+
+    def take(self) -> list[Row]:
+        with self._lock:
+            rows, self._rows, self._bytes = self._rows, [], 0
+        return rows
+
+
+def read_batches(
+    name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING, gathering: Gathering | None = None
+) -> Iterator[Batch]:
     """The rows of an open file after those that are `consumed`, in batches.
 
     Raises `SourceError` where it cannot be read, with the place, and `JournalRefusedError` where the consumed part
     has changed.
     """
     form = format_of(name, reading)
+    gathering = gathering or Gathering()
     marked = MarkedFile(file, consumed)
     if form in _READ_IN_ORDER:
         buffered = cast("io.BufferedReader", io.BufferedReader(marked, _BUFFER_BYTES))
         held: list[Batch] = []
-        for rows in _in_batches(_READ_IN_ORDER[form](name, buffered, reading, consumed.rows)):
+        for rows in _in_batches(_READ_IN_ORDER[form](name, buffered, reading, consumed.rows), gathering):
             held.append(Batch(rows, marked.mark()))
+            gathering.compared = marked.compared
             if marked.compared:  # nothing new is handed over before the consumed part is known to be the same
                 yield from held
                 held.clear()
@@ -116,23 +147,20 @@ def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed
         file = io.BytesIO(file.read())  # neither format can be read in order
         marked = MarkedFile(file, consumed)
     whole = marked.read_to_mark()
-    for rows in _in_batches(_READ_AS_A_WHOLE[form](name, file, reading, consumed.rows)):
+    for rows in _in_batches(_READ_AS_A_WHOLE[form](name, file, reading, consumed.rows), gathering):
         yield Batch(rows, whole)
 
 
-def _in_batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
+def _in_batches(rows: Iterator[Row], gathering: Gathering) -> Iterator[list[Row]]:
     try:
         for row in rows:
-            batch.append(row)
-            if len(batch) >= BATCH_ROWS:
-                yield batch
-                batch = []
+            if gathering.add(row):
+                yield gathering.take()
     except SourceError:
-        if batch:
+        if batch := gathering.take():
             yield batch  # what was read before the unreadable place is not lost
         raise
-    if batch:
+    if batch := gathering.take():
         yield batch
 
 
@@ -218,7 +246,10 @@ def guess_delimiter(beginning: str) -> str:
 
 def _jsonl_rows(name: str, file: io.BufferedReader, reading: Reading, skip: int) -> Iterator[Row]:
     row = 0
-    for line in file:
+    while line := file.readline(MAX_FIELD_CHARS):
+        whole = len(line) < MAX_FIELD_CHARS or line.endswith(b"\n")
+        while not whole and (rest := file.readline(MAX_FIELD_CHARS)) and not rest.endswith(b"\n"):
+            pass
         stripped = line.strip().removeprefix(codecs.BOM_UTF8)
         if not stripped:
             continue
@@ -226,6 +257,8 @@ def _jsonl_rows(name: str, file: io.BufferedReader, reading: Reading, skip: int)
         if row <= skip:
             continue
         try:
+            if not whole:
+                raise ContactError("row", f"has more than {MAX_FIELD_CHARS:,} bytes")
             fields = _read_object(stripped)
         except ContactError as error:
             yield rejected(row, None, error)

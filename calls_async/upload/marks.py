@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 import attrs
@@ -42,6 +42,8 @@ class MarkedFile(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, consumed: Consumed) -> None:
         self._file = file
+        # What a pipe has said already, without waiting for more.
+        self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
         self._consumed = consumed
         self._hash = hashlib.sha256()
         self._position = 0
@@ -52,7 +54,7 @@ class MarkedFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._file.read(len(buffer))
+        data = self._read(len(buffer))
         if not data:
             self._refuse_shorter()
             return 0

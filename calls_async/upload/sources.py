@@ -10,19 +10,20 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from calls_async.errors import ConfigurationError, SourceError
 from calls_async.protocol.contact import Contact
-from calls_async.upload.files import BATCH_ROWS, Batch, Reading, format_of, read_batches
+from calls_async.upload.files import BATCH_ROWS, Batch, Gathering, Reading, format_of, read_batches
 from calls_async.upload.marks import NOTHING, Consumed, RowCheck
 from calls_async.upload.rows import Row, check_region, encode_item
 
 SLICE_SECONDS = 0.002
 """The longest that drawing from an iterable keeps the event loop for itself."""
-_SLICE_CHECK_ROWS = 16
+PAUSE_SECONDS = 0.2
+"""How long a pipe may say nothing before what it has said is handed on."""
 
 ContactLike = Contact | Mapping[str, Any]
 SourceLike = str | Path | BinaryIO | Iterable[ContactLike] | AsyncIterable[ContactLike]
@@ -88,10 +89,12 @@ class FileSource:
         format_of(self.name, reading)
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        with ExitStack() as stack:
-            self._file = stack.enter_context(self._open())
+        # A named pipe opens when somebody writes into it: not on the event loop.
+        self._file = await asyncio.to_thread(self._open)
+        with self._file as file:
+            may_block = not self._path.is_file()
             async with aclosing(
-                _read_in_thread(self.name, self._file, self._reading, consumed, may_block=False)
+                _read_in_thread(self.name, file, self._reading, consumed, may_block=may_block)
             ) as batches:
                 async for batch in batches:
                     yield batch
@@ -115,7 +118,7 @@ class FileSource:
 class StreamSource:
     """A contact list from an open binary file, such as standard input; closing it is its owner's matter."""
 
-    may_pause = False
+    may_pause = True
 
     def __init__(self, stream: BinaryIO, reading: Reading) -> None:
         self.name = str(getattr(stream, "name", "the stream"))
@@ -139,11 +142,20 @@ async def _read_in_thread(
     name: str, file: BinaryIO, reading: Reading, consumed: Consumed, *, may_block: bool
 ) -> AsyncGenerator[Batch, None]:
     loop = asyncio.get_running_loop()
-    batches = read_batches(name, file, reading, consumed)
+    gathering = Gathering()
+    gathering.compared = not consumed.chunks
+    batches = read_batches(name, file, reading, consumed, gathering)
     # A thread of its own: the default pool is the service's, and a slow disk must not fill it.
     thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-source")
     try:
-        while (batch := await loop.run_in_executor(thread, next, batches, None)) is not None:
+        while True:
+            reads = loop.run_in_executor(thread, next, batches, None)
+            while may_block and not (await asyncio.wait([reads], timeout=PAUSE_SECONDS))[0]:
+                if gathering.compared and (rows := gathering.take()):
+                    yield Batch(rows)
+            batch = await reads
+            if batch is None:
+                return
             yield batch
     finally:
         # A pipe may never send its next line; a file's next batch is there in a moment.
@@ -169,9 +181,7 @@ class IterableSource:
             for item in self._items:
                 self._read += 1
                 batch.append(encode_item(self._read, item, self._region))
-                if self._read % _SLICE_CHECK_ROWS == 0 and (
-                    len(batch) >= BATCH_ROWS or time.monotonic() > slice_ends
-                ):
+                if len(batch) >= BATCH_ROWS or time.monotonic() > slice_ends:
                     yield Batch(check.see(batch))
                     batch = []
                     await asyncio.sleep(0)
@@ -208,7 +218,7 @@ class AsyncIterableSource:
             async for item in self._items:
                 row += 1
                 yield Batch(check.see([encode_item(row, item, self._region)]))
-                if row % _SLICE_CHECK_ROWS == 0 and time.monotonic() > slice_ends:
+                if time.monotonic() > slice_ends:
                     await asyncio.sleep(0)  # an async generator that never waits must not starve the loop
                     slice_ends = time.monotonic() + SLICE_SECONDS
         check.end()
