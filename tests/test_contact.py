@@ -4,7 +4,7 @@ import copy
 import json
 import math
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -85,6 +85,25 @@ def test_a_payload_that_contains_itself() -> None:
     payload["self"] = payload
     with pytest.raises(ContactError, match="nested"):
         Contact(phone="16500000000", payload=payload).to_bytes()
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"phone": 16500000001, "payload": {"n": 10**5000}},
+        {"phone": 10**5000},
+        {"phone": 16500000001, "startDateTime": datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))},
+        {"phone": 16500000001, "gmtZone": "+1" * 100_000},
+    ],
+)
+def test_what_is_beyond_all_measure_is_a_contact_error(mapping: dict[str, Any]) -> None:
+    with pytest.raises(ContactError):
+        Contact.from_mapping(mapping).to_bytes()
+
+
+@pytest.mark.parametrize(("priority", "sent_as"), [("2", 2), (2.0, 2), ("high", 5), ("", 5), (math.nan, 5)])
+def test_a_priority_of_another_type(priority: Any, sent_as: int) -> None:  # C-PRIO-2
+    assert sent(Contact(phone="16500000000", dialer_priority=priority))["dialerPriority"] == sent_as
 
 
 def test_what_orjson_refuses_and_json_carries() -> None:  # C-F-2

@@ -61,7 +61,8 @@ def test_a_zone_that_is_no_string() -> None:
 
 
 def test_days() -> None:  # C-DAY-1, C-F-5
-    assert check_days(["mon", "fri"]) == ("mon", "fri")
+    assert check_days(["fri", "mon"]) == ("fri", "mon")
+    assert check_days({"fri", "tue", "mon"}) == ("mon", "tue", "fri")
     for wrong in (["Mon"], ["monday"], "mon", 1, [1], [None]):
         with pytest.raises(ContactError) as caught:
             check_days(wrong)

@@ -318,6 +318,108 @@ async def test_the_rate_is_kept(held_clock: HeldClock) -> None:
         assert 9_800 <= within <= 10_200
 
 
+async def test_an_upload_keeps_its_rate(sandbox: Sandbox, held_clock: HeldClock) -> None:
+    async with CallsClient(sandbox.url, clock=held_clock.clock()) as client:
+        started = held_clock.now
+        await client.campaign(sandbox.token).upload(contacts(1000), rate=100).run()
+    assert 9.8 <= held_clock.now - started <= 10.2
+
+
+async def test_what_was_in_flight_is_reported_when_the_upload_fails(sandbox: Sandbox, client: CallsClient) -> None:
+    answer, handled = sandbox.api.handle, 0
+
+    def failing(call: Any) -> Any:
+        nonlocal handled
+        handled += 1
+        return type(answer(call)).error(403, "no more") if handled == 6 else answer(call)
+
+    sandbox.api.handle = failing  # type: ignore[method-assign]
+    outcomes: list[Outcome] = []
+    with pytest.raises(AccessError):
+        async with client.campaign(sandbox.token).upload(contacts(1000), chunk_rows=10, concurrency=4) as upload:
+            async for receipt in upload:
+                outcomes.extend(receipt.outcomes())
+    accepted = {outcome.phone for outcome in outcomes if outcome.status is OutcomeStatus.ACCEPTED}
+    rejected = {outcome.phone for outcome in outcomes if outcome.status is OutcomeStatus.REJECTED}
+    assert len(rejected) == 10
+    assert accepted | rejected == {job.phone for job in sandbox.jobs} | rejected
+    assert len(outcomes) < 200
+    assert upload.summary.rows == len(outcomes)
+
+
+async def test_a_server_that_goes_away_is_not_said_to_have_had_nothing(client: CallsClient, sandbox: Sandbox) -> None:
+    policy = RetryPolicy(max_attempts=None, give_up_seconds=0.2, backoff_seconds=0.01)
+    async with Sandbox() as going, CallsClient(going.url, upload_retry=policy) as other:
+        with pytest.raises(UnreachableError) as caught:
+            async with other.campaign(going.token).upload(contacts(10_000), chunk_rows=10, concurrency=2) as upload:
+                async for _ in upload:
+                    await going.__aexit__()
+        assert "Nothing was sent" not in str(caught.value)
+        assert "This request was not sent" in str(caught.value)
+
+
+async def test_a_report_that_fails_leaves_the_rows_unknown(sandbox: Sandbox, client: CallsClient) -> None:  # C-M-19
+    answer = sandbox.api.handle
+
+    def refusing(call: Any) -> Any:
+        return type(answer(call)).error(404, "?") if call.path.endswith("getReport") else answer(call)
+
+    sandbox.api.handle = refusing  # type: ignore[method-assign]
+    outcomes = await outcomes_of(client.campaign(sandbox.token).upload([*contacts(9), *contacts(1)]))
+    assert {str(outcome.status) for outcome in outcomes} == {"unknown"}
+    assert all("10 rows were answered with 9 IDs" in str(outcome.error) for outcome in outcomes)
+
+
+async def test_a_source_that_is_cancelled_by_itself(sandbox: Sandbox, client: CallsClient) -> None:
+    async def broken() -> AsyncIterator[Contact]:
+        for contact in contacts(5):
+            yield contact
+        raise asyncio.CancelledError
+
+    with pytest.raises(SourceError, match="was cancelled"):
+        await client.campaign(sandbox.token).upload(broken()).run()
+    assert len(sandbox.jobs) == 5
+    assert only_this_task()
+
+
+@pytest.mark.parametrize("ticks", range(12))
+async def test_leaving_at_once_ends(sandbox: Sandbox, client: CallsClient, ticks: int) -> None:
+    async with client.campaign(sandbox.token).upload(contacts(100_000)) as upload:
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+    assert upload.summary.accepted == len(sandbox.jobs)
+    assert only_this_task()
+
+
+async def test_a_sync_source_leaves_the_event_loop_to_others(sandbox: Sandbox, client: CallsClient) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others(), name="others")
+    await client.campaign(sandbox.token).upload(contacts(20_000), concurrency=1).run()
+    task.cancel()
+    assert turns > 40
+
+
+async def test_cancelled_chunks_are_in_doubt(sandbox: Sandbox, client: CallsClient) -> None:
+    sandbox.faults.delay_seconds = 30
+    sandbox.fail_next("delay-after", 100)
+    upload = client.campaign(sandbox.token).upload(contacts(1000), chunk_rows=10, concurrency=3)
+    task = asyncio.create_task(upload.run())
+    while len(sandbox.jobs) < 30:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.wait([task])
+    doubted = {outcome.phone for receipt in upload.in_doubt for outcome in receipt.outcomes()}
+    assert doubted == {job.phone for job in sandbox.jobs}
+    assert upload.summary.unknown == 30
+
+
 async def test_a_low_rate_makes_small_chunks(sandbox: Sandbox, client: CallsClient) -> None:
     await client.campaign(sandbox.token).upload(contacts(30), rate=500).run()
     assert max(len(json.loads(call.body)) for call in sandbox.calls) <= 50
@@ -333,7 +435,15 @@ async def test_several_campaigns_share_a_client() -> None:  # C-IDEM-6
 
 
 @pytest.mark.parametrize(
-    "settings", [{"chunk_rows": 0}, {"chunk_bytes": -1}, {"concurrency": 0}, {"rate": 0}, {"concurrency": 1.5}]
+    "settings",
+    [
+        {"chunk_rows": 0},
+        {"chunk_bytes": -1},
+        {"concurrency": 0},
+        {"rate": 0},
+        {"concurrency": 1.5},
+        {"linger_seconds": 0},
+    ],
 )
 def test_settings_that_cannot_work(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(settings))):

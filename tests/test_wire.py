@@ -20,6 +20,8 @@ from calls_async import (
     NoAnswerError,
     RefusedError,
 )
+from calls_async.protocol.endpoints import Response
+from calls_async.transport.exchange import shown_body
 from tests.conftest import TOKEN, Wire
 
 JAICP = f"https://app.jaicp.com/api/calls/campaign/{TOKEN}"
@@ -247,6 +249,34 @@ async def test_contacts_are_checked_before_anything_is_sent(wire: Wire, jaicp: C
     assert not wire.sent
 
 
+@pytest.mark.parametrize("status", [400, 403, 409, 413])
+async def test_a_refusal_after_a_lost_answer_is_no_certain_answer(
+    wire: Wire, jaicp: CallsClient, status: int
+) -> None:  # C-IDEM-1
+    wire.post(f"{JAICP}/addPhones", status=502)
+    wire.post(f"{JAICP}/addPhones", status=status, body="duplicate")
+    with pytest.raises(NoAnswerError) as caught:
+        await jaicp.campaign(TOKEN).add_phones(CONTACTS)
+    assert (caught.value.refused, caught.value.status) == (True, status)
+    wire.post(f"{JAICP}/callJob/cancel", status=502)
+    wire.post(f"{JAICP}/callJob/cancel", status=status, body="duplicate")
+    with pytest.raises(RefusedError):
+        await jaicp.campaign(TOKEN).cancel(ids=["1"])  # cancelling twice harms nobody
+
+
+@pytest.mark.parametrize("answer", ["in work", '"В работе"', "brandNew"])
+async def test_a_status_that_no_page_names(wire: Wire, jaicp: CallsClient, answer: str) -> None:  # C-CAM-3, C-M-15
+    wire.get(f"{JAICP}/status", body=answer)
+    assert await jaicp.campaign(TOKEN).status() == answer.strip('"')
+
+
+@pytest.mark.parametrize("answer", ["null", "true", "ERROR", "<b>1</b>", ""])
+async def test_a_word_that_is_no_id(wire: Wire, jaicp: CallsClient, answer: str) -> None:  # C-M-15
+    wire.post(f"{CRM}/addPhone?phone=16500000000", body=answer)
+    wire.post(f"{CRM}/addPhone?phone=16500000000", body="17")
+    assert await jaicp.campaign(TOKEN).add_phone("16500000000") == "17"
+
+
 @pytest.mark.parametrize(
     "answer", ["<html>Welcome</html>", "", "null", "[1.5]", '["a b"]', '[""]', "5", "[", '[["1"]]']
 )
@@ -257,9 +287,19 @@ async def test_an_answer_that_is_no_list_of_ids(wire: Wire, jaicp: CallsClient, 
     assert ids == ["9007199254740993", "123456789012345678901234567890"]
 
 
-def test_an_empty_token() -> None:
-    with pytest.raises(ConfigurationError, match="token"):
-        CallsClient("jaicp").campaign(" ")
+@pytest.mark.parametrize("token", [" ", "", None, "a\nb", "secret\udce9"])
+def test_a_token_that_is_none(token: Any) -> None:  # C-M-18
+    with pytest.raises(ConfigurationError, match="token") as caught:
+        CallsClient("jaicp").campaign(token)
+    assert "secret" not in repr(caught.value)
+
+
+def test_a_token_that_fills_the_servers_error() -> None:  # C-M-18
+    token = "0123456789abcdefghijklmnopqrstuvwxyz.x"
+    body = b"x" * 25 + (token.encode() + b" ") * 200
+    shown = shown_body(Response(status=400, body=body), token)
+    assert token[:20] not in shown
+    assert shown
 
 
 async def test_a_client_that_is_not_open() -> None:

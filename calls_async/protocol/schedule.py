@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -84,7 +85,8 @@ def check_days(value: object) -> tuple[str, ...]:
     for day in days:
         if day not in WEEKDAYS:
             raise ContactError("allowedDays", f"{day!r:.40} is not one of {', '.join(WEEKDAYS)}")
-    return days
+    # A set has no order of its own, but the same contact must be the same bytes.
+    return tuple(sorted(days, key=WEEKDAYS.index)) if isinstance(value, AbstractSet) else days
 
 
 def check_times(value: object, days: Sequence[str] | None) -> dict[str, tuple[Interval, ...]]:
