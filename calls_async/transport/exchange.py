@@ -28,15 +28,21 @@ class ExchangeFailed(Exception):  # noqa: N818  # a signal between the floors, n
 
 def scrub(text: str, token: str) -> str:
     """`text` without the token, which servers like to repeat in their error pages (C-M-18)."""
-    for form in {token, quote(token, safe=""), quote(token)}:
+    for form in _forms(token):
         text = text.replace(form, TOKEN_PLACEHOLDER)
     return text
 
 
 def shown_body(response: Response, token: str) -> str:
     """The beginning of an answer, fit to be shown."""
-    read = SHOWN_BODY_CHARS * 4
-    text = response.body[:read].decode("utf-8", "replace")
-    if len(response.body) > read:
-        text = text[: -len(quote(token, safe=""))]  # the cut may have gone through a token
-    return scrub(text, token)[:SHOWN_BODY_CHARS].strip()
+    text = scrub(response.body[: SHOWN_BODY_CHARS * 4].decode("utf-8", "replace"), token)
+    for form in _forms(token):
+        # The cut may have gone through a token, whose beginning is left at the end.
+        longest = next((size for size in range(len(form) - 1, 0, -1) if text.endswith(form[:size])), 0)
+        text = text[: len(text) - longest]
+    return text[:SHOWN_BODY_CHARS].strip()
+
+
+def _forms(token: str) -> set[str]:
+    """How a token may stand in a text or in a URL."""
+    return {token, quote(token, safe=""), quote(token)}
