@@ -22,6 +22,7 @@ pytestmark = [
 
 SOME, MANY = 400, 10_000
 PARTS = 20
+EVERY_STEP = 150
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +63,20 @@ def test_many_schedules(part: int, tmp_path: Path) -> None:
     first, last = seeds(MANY)
     step = -(-(last - first) // PARTS)
     play(first + part * step, min(last, first + (part + 1) * step), tmp_path)
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+@pytest.mark.parametrize("how", ["first_crash", "first_cancel"])
+def test_an_end_at_every_step(seed: int, how: str, tmp_path: Path) -> None:
+    """The first life dies, or is cancelled, after each of its steps in turn: at every await, at every write."""
+    for step in range(1, EVERY_STEP):
+        own = tmp_path / str(step)
+        own.mkdir()
+        one = Schedule(seed, own)
+        setattr(one, how, step)
+        try:
+            one.run()
+        except BaseException as error:
+            error.add_note(f"seed {seed}, {how} {step}")
+            raise
+    gc.collect()

@@ -269,6 +269,10 @@ async def test_cancelling_leaves_nothing_running(sandbox: Sandbox, client: Calls
         with pytest.raises(asyncio.CancelledError):
             await task
         assert only_this_task()
+        session = client._transport._session
+        assert session is not None
+        assert session.connector is not None
+        assert not session.connector._acquired  # no connection is left in use
 
 
 async def test_receipts_that_nobody_reads_hold_the_source_back(sandbox: Sandbox, client: CallsClient) -> None:

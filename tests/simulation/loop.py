@@ -31,23 +31,32 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     `crash_after` counts steps; a step is one round of callbacks. Work for threads is done inline, after a moment.
     """
 
-    def __init__(self, rng: random.Random, crash_after: int | None = None) -> None:
+    def __init__(self, rng: random.Random, crash_after: int | None = None, disk_seconds: float = 0.01) -> None:
         super().__init__()
         self._selector = _NoSelector(self)
         self._now = 0.0
         self._rng = rng
         self._crash_after = crash_after
+        self._disk_seconds = disk_seconds
         self.steps = 0
         self.dead = False
+        self._at_step: tuple[int, Callable[[], object]] | None = None
 
     def time(self) -> float:
         return self._now
+
+    def at_step(self, step: int, act: Callable[[], object]) -> None:
+        """Lets something happen after a step of that number."""
+        self._at_step = (step, act)
 
     def step(self, timeout: float | None) -> None:
         self.steps += 1
         if self._crash_after is not None and self.steps > self._crash_after:
             self.dead = True
             raise Crash
+        if self._at_step is not None and self.steps == self._at_step[0]:
+            self._at_step[1]()
+            return
         if timeout is None:
             raise RuntimeError("everything waits and nothing can happen any more")
         self._now += timeout
@@ -70,9 +79,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             except Exception as error:  # noqa: BLE001  # it is handed to whoever waits
                 failed = error
             # The work is done, but nobody knows yet: a crash may fall between.
-            self.call_later(self._rng.uniform(0, 0.01), finish, result, failed)
+            self.call_later(self._rng.uniform(0, self._disk_seconds), finish, result, failed)
 
-        self.call_later(self._rng.uniform(0, 0.01), work)
+        self.call_later(self._rng.uniform(0, self._disk_seconds), work)
         return done
 
     def bury(self) -> None:

@@ -44,16 +44,27 @@ class Schedule:
 
     seed: int
     folder: Path
+    first_crash: int | None = None
+    """The step of the first life after which it dies; None: drawn like the others."""
+    first_cancel: int | None = None
+    """The step of the first life after which it is cancelled."""
     rng: random.Random = attrs.field(init=False)
     world: World = attrs.field(init=False)
     rows: list[dict[str, Any]] = attrs.field(init=False)
     kind: str = attrs.field(init=False)
+    disk_seconds: float = attrs.field(init=False)
     lives: int = 0
     story: list[str] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         rng = self.rng = random.Random(self.seed)
-        self.world = World(rng, trouble=rng.choice([0.0, 0.1, 0.3, 0.6]), skew_seconds=rng.uniform(-200, 200))
+        self.world = World(
+            rng,
+            trouble=rng.choice([0.0, 0.1, 0.3, 0.6]),
+            skew_seconds=rng.uniform(-200, 200),
+            slowness_seconds=rng.choice([0.0, 0.01, 0.3]),
+        )
+        self.disk_seconds = rng.choice([0.01, 0.01, 2.0])
         self.rows = [self._row(number) for number in range(1, rng.randint(1, 40) + 1)]
         self.world.refused = {row["phone"] for row in self.rows if rng.random() < 0.01}
         self.kind = rng.choice(["csv", "list", "generator", "async"])
@@ -89,6 +100,8 @@ class Schedule:
         if self.lives > 1 and not calm and self.rng.random() < 0.1:
             self._tamper()
         crash_after = None if calm or self.rng.random() < 0.3 else int(self.rng.expovariate(1 / 150)) + 1
+        if self.lives == 1 and self.first_crash is not None:
+            crash_after = self.first_crash
         outcomes: list[Outcome] = []
         ending = self._in_a_process(lambda loop: self._upload(loop, outcomes, calm=calm), crash_after)
         self.story.append(f"life {self.lives}: {ending!r}")
@@ -102,7 +115,7 @@ class Schedule:
         return bool(ending)
 
     def _in_a_process(self, main: Any, crash_after: int | None) -> Any:
-        loop = SimulatedLoop(self.rng, crash_after)
+        loop = SimulatedLoop(self.rng, crash_after, self.disk_seconds)
         stores: list[Store] = []
         started = self.world.now
         make = Store.__init__
@@ -123,6 +136,9 @@ class Schedule:
         try:
             task = loop.create_task(main(loop))
             loop.call_soon(self._tick, loop, started)
+            if self.first_cancel is not None:
+                loop.at_step(self.first_cancel, task.cancel)
+                self.first_cancel = None
             try:
                 return loop.run_until_complete(task)
             except (Crash, Exception, asyncio.CancelledError) as error:

@@ -26,6 +26,8 @@ class World:
     rng: random.Random
     trouble: float
     skew_seconds: float
+    slowness_seconds: float = 0.3
+    """How long a request or an answer takes at most, when all is well."""
     now: float = START
     api: Api = attrs.field(init=False)
     refused: set[str] = attrs.field(factory=set)
@@ -43,7 +45,7 @@ class World:
     async def exchange(self, request: Request) -> Response:
         """One exchange, which may go wrong at every point of it."""
         call = _to_call(request)
-        await self._pass(0.3)
+        await self._pass(self.slowness_seconds)
         fate = self._draw()
         if fate == "no connection":
             raise ExchangeFailed("no connection", reached=False)
@@ -57,7 +59,7 @@ class World:
             wait = self.rng.choice(["1", "30", "100000", "Wed, 21 Oct 2015 07:28:00 GMT"])
             return Response(status=self.rng.choice([429, 503]), headers={"retry-after": wait})
         reply = self.handle(call)
-        await self._pass(0.3)
+        await self._pass(self.slowness_seconds)
         if fate == "answer lost":
             raise ExchangeFailed("the connection broke", reached=True)
         if fate == "answer spoilt":
