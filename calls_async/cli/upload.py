@@ -41,30 +41,38 @@ SHOWN_REASONS = 10
 async def upload(arguments: Namespace) -> Exit:
     journal = _journal_of(arguments)
     results = _results_of(arguments, journal)
+    troubles = Troubles()
     async with _campaign_of(arguments) as campaign:
         one = campaign.upload(_source_of(arguments), journal=journal, **_reading(arguments), **_settings(arguments))
-        troubles = Troubles()
-        try:
-            with _interruptions(one) as interruptions:
-                async with _reported(arguments, results, lambda: _look(one)), one:
-                    async for receipt in one:
-                        await _note(receipt, troubles, results)
-        except CallsError:
-            if one.summary.rows:
-                _print_summary(arguments, one.summary, troubles)
-                warn(f"failed; {_how_to_resume(journal)}")
-            raise
-        for receipt in one.in_doubt:
-            await _note(receipt, troubles, results)
-        if results is not None:
-            await results.finish()
-    _print_summary(arguments, one.summary, troubles)
-    if interruptions.count:
+        with _signals(one) as signals:
+            try:
+                await _run(one, arguments, results, troubles)
+            except CallsError:
+                if one.summary.rows:
+                    _print_summary(arguments, one.summary, troubles)
+                    warn(f"failed; {_how_to_resume(journal)}")
+                raise
+            except asyncio.CancelledError:
+                if not signals.cancelled:
+                    raise
+            signals.over = True
+            for receipt in one.in_doubt:
+                await _note(receipt, troubles, results)
+            if results is not None:
+                await results.finish()
+            _print_summary(arguments, one.summary, troubles)
+    if signals.count and not one.complete:
         warn(f"interrupted; {_how_to_resume(journal)}")
         return Exit.INTERRUPTED
     if not one.summary.rows:
         warn("the source has no rows")
     return exit_of_summary(one.summary)
+
+
+async def _run(one: Upload, arguments: Namespace, results: ResultsFile | None, troubles: Troubles) -> None:
+    async with _reported(arguments, results, lambda: _look(one)), one:
+        async for receipt in one:
+            await _note(receipt, troubles, results)
 
 
 def _how_to_resume(journal: JournalSettings | None) -> str:
@@ -190,23 +198,31 @@ def _look(one: Upload) -> Snapshot:
 
 
 @attrs.define
-class _Interruptions:
+class _Signals:
+    """The signals that came while an upload was running."""
+
     count: int = 0
+    cancelled: bool = False
+    over: bool = False
+    """The upload has ended; there is nothing left to stop."""
 
 
 @contextmanager
-def _interruptions(one: Upload) -> Iterator[_Interruptions]:
+def _signals(one: Upload) -> Iterator[_Signals]:
     """Ctrl-C once: stop reading, let what is in flight finish. Twice: stop at once. SIGTERM: the same, by itself."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    seen = _Interruptions()
+    seen = _Signals()
     timers: list[asyncio.TimerHandle] = []
 
     def interrupt() -> None:
         seen.count += 1
+        if seen.over or task is None:
+            return
         if seen.count == 1:
             warn("stopping: what is in flight finishes, and is not tried again; Ctrl-C again stops at once")
             one.stop(try_again=False)
-        elif task is not None:
+        else:
+            seen.cancelled = True
             task.cancel()
 
     def terminate() -> None:
@@ -217,9 +233,6 @@ def _interruptions(one: Upload) -> Iterator[_Interruptions]:
     loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
         yield seen
-    except asyncio.CancelledError:
-        if seen.count < 2:
-            raise
     finally:
         for timer in timers:
             timer.cancel()

@@ -120,6 +120,7 @@ class Upload:
         self._workers: Sequence[asyncio.Task[None]] = ()
         self._failed = asyncio.Event()
         self._read_whole = False
+        self._left_over = False
         self._limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
         largest = settings.chunk_rows if self._limiter is None else self._limiter.largest_chunk
         self._chunker = Chunker(
@@ -161,6 +162,11 @@ class Upload:
         """How long it has been running."""
         running = self._task is not None and not self._task.done()
         return self._caller.clock.monotonic() - self._started_at if running else self.summary.seconds
+
+    @property
+    def complete(self) -> bool:
+        """Whether the source has been read to its end and everything has an outcome."""
+        return self._read_whole and self._finished and not self._left_over and not self.in_doubt
 
     def fraction_read(self) -> float | None:
         """How much of the source has been read, 0 to 1; None where that cannot be known."""
@@ -344,6 +350,7 @@ class Upload:
                 if not self._gave_up_while_stopping(error):
                     self._fail(error)
                 if self._journal is not None:
+                    self._left_over = True
                     continue  # it stands in the journal without an answer, to be sent again under its key
                 verdict = self._verdict_of_failure(chunk, error)
             except asyncio.CancelledError:
