@@ -127,6 +127,20 @@ async def slowly(items: Iterator[Contact]) -> AsyncIterator[Contact]:
         yield item
 
 
+async def test_an_upload_is_finished_when_its_reader_has_had_every_receipt(
+    sandbox: Sandbox, campaign: Campaign, path: Path
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with campaign.upload(contacts(30), journal=path, chunk_rows=10) as upload:
+            receipts = [await anext(upload) for _ in range(3)]
+            raise ZeroDivisionError  # before the last one is worked upon
+    assert sum(len(receipt.rows) for receipt in receipts) == len(sandbox.jobs) == 30
+    outcomes = await outcomes_of(campaign.upload(contacts(30), journal=path))
+    assert_each_once(sandbox, outcomes)
+    with pytest.raises(JournalRefusedError, match="finished"):
+        await campaign.upload(contacts(30), journal=path).run()
+
+
 async def test_receipts_of_before_come_again_marked(campaign: Campaign, path: Path) -> None:
     await stopped_after(campaign, list(contacts(100)), path, 2, chunk_rows=10, concurrency=1)
     async with campaign.upload(list(contacts(100)), journal=path) as upload:

@@ -121,6 +121,8 @@ class Upload:
         self._failed = asyncio.Event()
         self._read_whole = False
         self._left_over = False
+        self._discarded = False
+        self._all_read = asyncio.Event()
         self._limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
         largest = settings.chunk_rows if self._limiter is None else self._limiter.largest_chunk
         self._chunker = Chunker(
@@ -187,7 +189,7 @@ class Upload:
             if kind is None and not self._finished:
                 self.stop()
                 async for _ in self:
-                    pass
+                    self._discarded = True
         finally:
             await self._cancel()
 
@@ -202,6 +204,8 @@ class Upload:
             if receipt is not None:
                 return receipt
             self._finished = True
+            self._all_read.set()
+            await see_through(self._task)  # the journal is being finished
             if self._error is not None:
                 raise self._error
         raise StopAsyncIteration
@@ -226,32 +230,46 @@ class Upload:
 
     async def _run(self) -> None:
         try:
-            await self._open_journal()
-            async with asyncio.TaskGroup() as tasks:
-                replay = tasks.create_task(self._replay(), name="calls_async replay")
-                linger = tasks.create_task(self._linger(), name="calls_async linger")
-                self._reader = tasks.create_task(self._read(), name="calls_async reader")
-                if self._stopping:
-                    self._reader.cancel()
-                count = self._settings.concurrency
-                self._workers = [tasks.create_task(self._work(), name="calls_async worker") for _ in range(count)]
-                halter = tasks.create_task(self._halt(), name="calls_async halter")
-                await asyncio.wait([self._reader])
-                linger.cancel()
-                self._end_reading()
-                await asyncio.wait([replay, *self._workers])
-                halter.cancel()
-                if self._read_whole and self._journal is not None and not self._failed.is_set():
-                    await self._journal.note_source_done()
-        except BaseExceptionGroup as group:
-            self._error = group.exceptions[0]  # what the others met while they were being cancelled is no news
-        except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts
-            self._error = error
+            try:
+                await self._open_journal()
+                await self._flow()
+            except BaseExceptionGroup as group:
+                self._error = group.exceptions[0]  # what the others met while they were being cancelled is no news
+            except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts
+                self._error = error
+            self._note_time()
+            await self._receipts.put(None)
+            await self._all_read.wait()
+            await self._finish_journal()
         finally:
             if self._journal is not None:
                 await self._journal.close()
-        self._note_time()
-        await self._receipts.put(None)
+
+    async def _flow(self) -> None:
+        """From the source to the receipts."""
+        async with asyncio.TaskGroup() as tasks:
+            replay = tasks.create_task(self._replay(), name="calls_async replay")
+            linger = tasks.create_task(self._linger(), name="calls_async linger")
+            self._reader = tasks.create_task(self._read(), name="calls_async reader")
+            if self._stopping:
+                self._reader.cancel()
+            count = self._settings.concurrency
+            self._workers = [tasks.create_task(self._work(), name="calls_async worker") for _ in range(count)]
+            halter = tasks.create_task(self._halt(), name="calls_async halter")
+            await asyncio.wait([self._reader])
+            linger.cancel()
+            self._end_reading()
+            await asyncio.wait([replay, *self._workers])
+            halter.cancel()
+
+    async def _finish_journal(self) -> None:
+        """An upload is finished when its reader has had every receipt: a death before that brings them again."""
+        if self._journal is None or not self._read_whole or self._error is not None or self._discarded:
+            return
+        try:
+            await self._journal.note_source_done()
+        except JournalError as error:
+            self._error = error
 
     async def _open_journal(self) -> None:
         settings = self._journal_settings
