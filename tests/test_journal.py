@@ -32,7 +32,8 @@ from calls_async.upload import inspect
 from calls_async.upload.journal import Durability, JournalSettings
 from calls_async.upload.outcomes import Verdict
 from calls_async.upload.reconcile import Finding, UnknownRow, settle_unknown
-from calls_async.upload.store import SCHEMA_VERSION, Store
+from calls_async.upload.schema import SCHEMA_VERSION
+from calls_async.upload.store import Store
 from tests.conftest import QUICK, HeldClock
 from tests.test_upload import assert_each_once, contacts, only_this_task, outcomes_of
 

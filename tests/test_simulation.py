@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from calls_async.upload import store
+from calls_async.upload import schema
 from tests.simulation.schedule import Schedule
 
 # What the dead processes had open is closed by nobody, and what they had begun is awaited by nobody.
@@ -28,7 +28,7 @@ EVERY_STEP = 150
 @pytest.fixture(autouse=True)
 def _quick_fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
     # A journal is opened several times a schedule; guessing its token need not be slow here.
-    monkeypatch.setattr(store, "_FINGERPRINT_ROUNDS", 1)
+    monkeypatch.setattr(schema, "_FINGERPRINT_ROUNDS", 1)
 
 
 def seeds(count: int) -> tuple[int, int]:

@@ -236,8 +236,10 @@ def _signals(one: Upload) -> Iterator[_Signals]:
     finally:
         for timer in timers:
             timer.cancel()
-        loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(signum)
+            if seen.count:
+                signal.signal(signum, signal.SIG_IGN)  # it is ending already
 
 
 # --- in the end ---

@@ -20,7 +20,8 @@ from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.transport.clock import Clock
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.outcomes import Receipt, Verdict
-from calls_async.upload.store import Operation, PastChunk, Store, fingerprint
+from calls_async.upload.schema import PastChunk, fingerprint
+from calls_async.upload.store import Operation, Store
 from calls_async.upload.waiting import see_through
 
 Result = TypeVar("Result")

@@ -14,7 +14,7 @@ from calls_async.errors import JournalRefusedError
 from calls_async.protocol.keys import digest
 from calls_async.upload.chunks import Mark
 from calls_async.upload.rows import EncodedRow, Row
-from calls_async.upload.store import PastChunk
+from calls_async.upload.schema import PastChunk
 
 
 @attrs.frozen(slots=True, kw_only=True)

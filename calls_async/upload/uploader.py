@@ -15,7 +15,6 @@ from typing import Self
 import attrs
 
 from calls_async.errors import (
-    AccessError,
     CallsError,
     ConfigurationError,
     JournalError,
@@ -25,10 +24,9 @@ from calls_async.errors import (
     SourceError,
     UnreachableError,
 )
-from calls_async.protocol import endpoints, keys
-from calls_async.protocol.reports import JobReport
+from calls_async.protocol import keys
 from calls_async.transport.pacing import RateLimiter
-from calls_async.transport.retry import ACCESS_STATUSES, Caller, Retry
+from calls_async.transport.retry import Caller, Retry
 from calls_async.upload.chunks import Chunk, Chunker, Mark
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
 from calls_async.upload.marks import NOTHING, Consumed
@@ -37,9 +35,9 @@ from calls_async.upload.outcomes import (
     Receipt,
     Summary,
     Verdict,
-    phones_with_job_since,
-    settle_by_report,
 )
+from calls_async.upload.queue import ChunkQueue
+from calls_async.upload.sending import Sender
 from calls_async.upload.sources import NoSource, Source
 from calls_async.upload.waiting import see_through
 
@@ -102,9 +100,6 @@ class Upload:
             raise ConfigurationError("without a source there must be a journal, whose contacts are sent")
         self.summary = Summary(upload_id=keys.new_upload_id())
         """The upload in numbers, at any time."""
-        self.in_flight = 0
-        """Chunks that are being sent now."""
-        self.last_retry: Retry | None = None
         self.in_doubt: list[Receipt] = []
         """Without a journal: the chunks that were in flight when the upload was cancelled; their rows are unknown."""
         self._source = source
@@ -123,14 +118,15 @@ class Upload:
         self._left_over = False
         self._discarded = False
         self._all_read = asyncio.Event()
-        self._limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
-        largest = settings.chunk_rows if self._limiter is None else self._limiter.largest_chunk
+        limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
+        largest = settings.chunk_rows if limiter is None else limiter.largest_chunk
+        self._sender = Sender(caller, token, self.summary, limiter)
         self._chunker = Chunker(
             upload_id=self.summary.upload_id,
             chunk_rows=min(settings.chunk_rows, largest),
             chunk_bytes=settings.chunk_bytes,
         )
-        self._queue = _ChunkQueue(QUEUED_CHUNKS)
+        self._queue = ChunkQueue(QUEUED_CHUNKS)
         self._receipts: asyncio.Queue[Receipt | None] = asyncio.Queue(settings.concurrency)
         self._task: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -158,6 +154,16 @@ class Upload:
         self._caller.halted = self._caller.halted or not try_again
         if self._reader is not None:
             self._reader.cancel()
+
+    @property
+    def in_flight(self) -> int:
+        """How many chunks are being sent now."""
+        return len(self._sender.under_way)
+
+    @property
+    def last_retry(self) -> Retry | None:
+        """The last failure that is being retried."""
+        return self._sender.last_retry
 
     @property
     def seconds(self) -> float:
@@ -278,6 +284,7 @@ class Upload:
         self._journal = await open_journal(
             settings, token=self._token, host=self._host, source=self._source.name, clock=self._caller.clock
         )
+        self._sender.journal = self._journal
         past = self._journal.past
         self.summary.upload_id = self._chunker.upload_id = past.upload_id
         self._chunker.next_number = past.next_number
@@ -361,7 +368,7 @@ class Upload:
     async def _work(self) -> None:
         while (chunk := await self._queue.get()) is not None:
             try:
-                verdict = await self._send(chunk)
+                verdict = await self._sender.send(chunk)
                 if self._journal is not None and chunk.rows:
                     await self._journal.note_answered(chunk, verdict)
             except (RequestError, JournalError) as error:
@@ -372,8 +379,8 @@ class Upload:
                     continue  # it stands in the journal without an answer, to be sent again under its key
                 verdict = self._verdict_of_failure(chunk, error)
             except asyncio.CancelledError:
-                if self._journal is not None:
-                    raise  # it stands in the journal
+                if self._journal is not None or chunk.number not in self._sender.under_way:
+                    raise  # it stands in the journal, or was not sent
                 reason = "no answer came before the upload was stopped" + (f": {self._error}" if self._error else "")
                 verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
                 if not self._failed.is_set():
@@ -397,118 +404,5 @@ class Upload:
         status = OutcomeStatus.REJECTED if certain else OutcomeStatus.UNKNOWN
         return Verdict.all(status, len(chunk.rows), str(error))
 
-    async def _send(self, chunk: Chunk) -> Verdict:
-        """What became of the chunk's rows. Raises `RequestError` for what concerns every further request as well."""
-        count = len(chunk.rows)
-        if not count:
-            return Verdict.all(OutcomeStatus.REJECTED, 0, None)
-        if self._limiter is not None:
-            await self._limiter.take(count)
-        first_sent_at = await self._note_sent(chunk)
-        request = endpoints.add_phones(self._token, chunk.body, chunk.key)
-        self.in_flight += 1
-        self.summary.requests += 1
-        try:
-            ids = await self._caller.call(
-                request,
-                endpoints.read_ids,
-                not_after=keys.last_attempt_at(first_sent_at),
-                sent_before=chunk.first_sent_at is not None,
-                on_retry=self._note_retry,
-            )
-            return Verdict.accepted(ids) if len(ids) == count else await self._settle(chunk, ids)
-        except AccessError:
-            raise
-        except RefusedError as error:
-            return Verdict.all(OutcomeStatus.REJECTED, count, str(error))
-        except NoAnswerError as error:
-            if error.refused and error.status not in ACCESS_STATUSES:
-                return await self._settle_refusal(chunk, error, first_sent_at)
-            if error.unreachable or error.refused or self._caller.halted:
-                raise  # it may be sent again, under the same key, when that has been mended
-            return Verdict.all(OutcomeStatus.UNKNOWN, count, str(error))
-        finally:
-            self.in_flight -= 1
-
-    async def _note_sent(self, chunk: Chunk) -> float:
-        """When the chunk was first sent: the beginning of its key's day (C-IDEM-7)."""
-        if chunk.first_sent_at is not None:
-            return chunk.first_sent_at
-        now = self._caller.clock.wall()
-        if self._journal is not None:
-            await self._journal.note_sent(chunk, now)
-        return now
-
-    async def _settle(self, chunk: Chunk, ids: list[str]) -> Verdict:
-        """Asks the report whose the IDs are, where their number is not that of the rows."""
-        try:
-            reports = await self._report(chunk, ids)
-        except RequestError as error:
-            reason = f"{len(chunk.rows)} rows were answered with {len(ids)} IDs, and the report failed: {error}"
-            return Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
-        return settle_by_report(chunk.phones, chunk.contents(), ids, reports)
-
-    async def _settle_refusal(self, chunk: Chunk, refusal: NoAnswerError, first_sent_at: float) -> Verdict:
-        """A refusal that came after a lost answer is certain only for phones that have no job since then."""
-        reason = str(refusal)
-        try:
-            reports = await self._report(chunk, [])
-        except RequestError as error:
-            return Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), f"{reason} And the report failed: {error}")
-        called = phones_with_job_since(first_sent_at, reports)
-        statuses = [OutcomeStatus.UNKNOWN if phone in called else OutcomeStatus.REJECTED for phone in chunk.phones]
-        count = len(statuses)
-        return Verdict(statuses=statuses, job_ids=[None] * count, errors=[reason] * count)
-
-    async def _report(self, chunk: Chunk, ids: list[str]) -> list[JobReport]:
-        """The jobs with these IDs and all jobs of the chunk's phones."""
-        request = endpoints.job_report(self._token, ids, sorted(set(chunk.phones)), keys.new_key())
-        return await self._caller.call(request, endpoints.read_job_reports)
-
-    def _note_retry(self, retry: Retry) -> None:
-        self.summary.requests += 1
-        self.summary.retries += 1
-        self.last_retry = retry
-
     def _note_time(self) -> None:
         self.summary.seconds = self._caller.clock.monotonic() - self._started_at
-
-
-class _ChunkQueue:
-    """Sealed chunks on their way to the workers. Putting never waits, so that a cancellation cannot lose a sealed
-    chunk; whoever has put waits for room afterwards."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._room.set()
-
-    @property
-    def has_room(self) -> bool:
-        return self._chunks.qsize() < self._size
-
-    def put(self, chunks: Iterable[Chunk]) -> None:
-        for chunk in chunks:
-            self._chunks.put_nowait(chunk)
-        if not self.has_room:
-            self._room.clear()
-
-    async def room(self) -> None:
-        await self._room.wait()
-
-    def clear(self) -> None:
-        """Nothing that waits is to be sent any more."""
-        while not self._chunks.empty():
-            self._chunks.get_nowait()
-
-    async def get(self) -> Chunk | None:
-        chunk = await self._chunks.get()
-        if self.has_room:
-            self._room.set()
-        return chunk
-
-    def close(self, workers: int) -> None:
-        """Each of the workers gets None when all chunks are taken."""
-        for _ in range(workers):
-            self._chunks.put_nowait(None)

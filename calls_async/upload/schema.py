@@ -1,0 +1,153 @@
+"""How a journal looks on disk: its schema, and how rows and verdicts are written in it.
+
+Schema, readable with the sqlite3 shell:
+
+- `upload`: one row; which upload this is, for which campaign (a salted fingerprint, never the token), from which
+  source.
+- `chunk`: one row a chunk. `state` is `planned` (written down, not sent), `sent` (on its way since `sent_at`) or
+  `answered`. `rows` is a JSON array, or NULL for all rows from `first_row` to `last_row`; `phones` goes with it.
+  `rejected` is a JSON array of [row, phone, field, reason]. `verdict` is a JSON object of `statuses`, `job_ids` and
+  `errors`, each an array, or one value for all rows. `mark_position` and `mark_digest` tell how far the source had
+  been read, and the SHA-256 of that much of it. `parent` is the chunk that a repeated one took its rows from, and
+  `moved` how many rows were taken from a chunk. Times are Unix time in seconds.
+- `body`: the exact bytes of a chunk, as long as they may be needed.
+- `outcome`: a view; one row for each answered row of the source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import orjson
+
+from calls_async.upload.chunks import Chunk, Mark
+from calls_async.upload.outcomes import OutcomeStatus, Verdict
+
+APPLICATION_ID = 0x43414C4A
+"""Marks the file as a journal of ours."""
+SCHEMA_VERSION = 1
+_FINGERPRINT_ROUNDS = 100_000
+
+SCHEMA = """
+CREATE TABLE upload (
+    upload_id TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    library TEXT NOT NULL,
+    host TEXT NOT NULL,
+    salt BLOB NOT NULL,
+    fingerprint BLOB NOT NULL,
+    source TEXT NOT NULL,
+    rehearsal INTEGER NOT NULL,
+    source_done INTEGER NOT NULL DEFAULT 0,
+    purged_at REAL
+);
+CREATE TABLE chunk (
+    number INTEGER PRIMARY KEY,
+    parent INTEGER,
+    moved INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL CHECK (state IN ('planned', 'sent', 'answered')),
+    first_row INTEGER NOT NULL,
+    last_row INTEGER NOT NULL,
+    key TEXT NOT NULL UNIQUE,
+    digest BLOB NOT NULL,
+    rows TEXT,
+    phones TEXT,
+    rejected TEXT NOT NULL,
+    verdict TEXT,
+    mark_position INTEGER,
+    mark_digest BLOB,
+    planned_at REAL NOT NULL,
+    sent_at REAL,
+    answered_at REAL
+);
+CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
+CREATE TABLE body (number INTEGER PRIMARY KEY REFERENCES chunk, body BLOB NOT NULL);
+CREATE VIEW outcome AS
+    SELECT coalesce(json_extract(c.rows, '$[' || p.key || ']'), c.first_row + p.key) AS row,
+        p.value AS phone,
+        CASE json_type(c.verdict, '$.statuses')
+            WHEN 'array' THEN json_extract(c.verdict, '$.statuses[' || p.key || ']')
+            ELSE json_extract(c.verdict, '$.statuses') END AS status,
+        json_extract(c.verdict, '$.job_ids[' || p.key || ']') AS job_id,
+        CASE json_type(c.verdict, '$.errors') WHEN 'array' THEN json_extract(c.verdict, '$.errors[' || p.key || ']')
+            ELSE json_extract(c.verdict, '$.errors') END AS error
+    FROM chunk AS c, json_each(c.phones) AS p WHERE c.state = 'answered'
+    UNION ALL
+    SELECT json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), 'rejected', NULL,
+        json_extract(r.value, '$[2]') || ': ' || json_extract(r.value, '$[3]')
+    FROM chunk AS c, json_each(c.rejected) AS r WHERE c.state = 'answered';
+"""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class UploadRecord:
+    """What the journal says of the upload as a whole."""
+
+    upload_id: str
+    created_at: float
+    library: str
+    host: str
+    salt: bytes = attrs.field(repr=False)
+    fingerprint: bytes = attrs.field(repr=False)
+    source: str
+    rehearsal: bool = attrs.field(converter=bool)
+    source_done: bool = attrs.field(converter=bool)
+    purged_at: float | None
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class PastChunk:
+    """Where a chunk of an earlier process stood in the source."""
+
+    number: int
+    first_row: int
+    last_row: int
+    rows: Sequence[int]
+    digest: bytes | None
+    """None where some of its rows have been given to another chunk since."""
+    mark: Mark | None
+
+
+def fingerprint(token: str, salt: bytes) -> bytes:
+    """What recognises the campaign's token and does not give it away (C-M-18)."""
+    return hashlib.pbkdf2_hmac("sha256", token.encode(), salt, _FINGERPRINT_ROUNDS)
+
+
+def to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def rows_to_json(chunk: Chunk) -> str | None:
+    whole = len(chunk.rows) == chunk.last_row - chunk.first_row + 1
+    return None if whole else to_json(list(chunk.rows))
+
+
+def rows_from_json(rows: str | None, first: int, last: int) -> Sequence[int]:
+    return range(first, last + 1) if rows is None else orjson.loads(rows)
+
+
+def verdict_to_json(verdict: Verdict) -> str:
+    return to_json(
+        {
+            "statuses": _folded([status.value for status in verdict.statuses]),
+            "job_ids": list(verdict.job_ids) if any(verdict.job_ids) else None,
+            "errors": _folded(verdict.errors),
+        }
+    )
+
+
+def _folded(values: Sequence[Any]) -> Any:
+    """One value in place of a list of equal ones."""
+    return values[0] if len(values) > 0 and len(set(values)) == 1 else list(values)
+
+
+def verdict_from_json(text: str, count: int) -> Verdict:
+    fields = orjson.loads(text)
+    statuses, job_ids, errors = (
+        value if isinstance(value, list) else [value] * count
+        for value in (fields["statuses"], fields["job_ids"], fields["errors"])
+    )
+    return Verdict(statuses=[OutcomeStatus(status) for status in statuses], job_ids=job_ids, errors=errors)
