@@ -27,7 +27,9 @@ from calls_async.protocol.reports import (
 from calls_async.protocol.schedule import Interval
 from calls_async.transport.http import Timeouts
 from calls_async.transport.retry import Retry, RetryPolicy
+from calls_async.upload.journal import Durability
 from calls_async.upload.outcomes import Outcome, OutcomeStatus, Receipt, Summary
+from calls_async.upload.reconcile import Reconciliation
 from calls_async.upload.uploader import Upload
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "ConfigurationError",
     "Contact",
     "ContactError",
+    "Durability",
     "Interval",
     "JobReport",
     "JobStatus",
@@ -51,6 +54,7 @@ __all__ = [
     "Outcome",
     "OutcomeStatus",
     "Receipt",
+    "Reconciliation",
     "RefusedError",
     "RequestError",
     "Retry",

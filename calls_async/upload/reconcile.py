@@ -111,11 +111,11 @@ async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool 
         request = endpoints.job_report(token, [], some, keys.new_key())
         reports += await caller.call(request, endpoints.read_job_reports)
     findings = settle_unknown(rows, reports, taken)
+    by_chunk: dict[int, dict[int, Finding]] = {}
+    for row, finding in findings.items():
+        by_chunk.setdefault(row.chunk, {})[row.index] = finding
     for chunk in chunks:
-        own = {row.index: findings[row] for row in rows if row.chunk == chunk.number}
-        if not own:
-            continue
-        await _write(journal, chunk, verdicts[chunk.number], own, resend=resend)
+        await _write(journal, chunk, verdicts[chunk.number], by_chunk[chunk.number], resend=resend)
     unclear = sum(finding.unclear is not None for finding in findings.values())
     adopted = sum(finding.job_id is not None for finding in findings.values())
     return Reconciliation(
