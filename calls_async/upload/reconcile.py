@@ -115,7 +115,7 @@ async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool 
     for row, finding in findings.items():
         by_chunk.setdefault(row.chunk, {})[row.index] = finding
     for chunk in chunks:
-        await _write(journal, chunk, verdicts[chunk.number], by_chunk[chunk.number], resend=resend)
+        await _write(journal, chunk, verdicts[chunk.number], by_chunk.get(chunk.number, {}), resend=resend)
     unclear = sum(finding.unclear is not None for finding in findings.values())
     adopted = sum(finding.job_id is not None for finding in findings.values())
     return Reconciliation(
