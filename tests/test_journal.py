@@ -492,7 +492,7 @@ def job(job_id: str, phone: str, seconds_after: float | None = 1.0) -> JobReport
         ([row(0, "p")], [], [None]),
         ([row(0, "p")], [job("1", "q")], [None]),
         ([row(0, "p")], [job("taken", "p")], [None]),
-        ([row(0, "p")], [job("1", "p", -7200)], [None]),  # long before it was first sent
+        ([row(0, "p")], [job("1", "p", -26 * 3600)], [None]),  # long before it was first sent
         ([row(0, "p")], [job("1", "p", -200)], ["1"]),  # the server's clock may be behind
         ([row(0, "p")], [job("1", "p", -1800)], ["?"]),  # or not so much
         ([row(0, "p")], [job("1", "p", None)], ["?"]),
@@ -505,7 +505,7 @@ def job(job_id: str, phone: str, seconds_after: float | None = 1.0) -> JobReport
     ],
 )
 def test_what_a_report_says_of_unknown_rows(rows: Any, jobs: Any, found: Any) -> None:
-    findings = settle_unknown(rows, jobs, frozenset({"taken"}))
+    findings = settle_unknown(rows, jobs, frozenset({"taken"}), 2_000_000.0)
     said = ["?" if findings[one].unclear else findings[one].job_id for one in rows]
     assert said == found
     assert Finding() == Finding(None, None)
@@ -544,6 +544,8 @@ async def test_looking_into_a_journal(sandbox: Sandbox, path: Path) -> None:
     assert unknown == [{"phone": c.phone, "payload": c.payload} for c in contacts(3)]
     with pytest.raises(JournalRefusedError, match="unknown"):
         inspect.purge(path, 1.0)
+    inspect.purge(path, 1.0, with_unknown=True)
+    assert b"1650000" not in path.read_bytes()
 
 
 async def test_purging(sandbox: Sandbox, campaign: Campaign, path: Path) -> None:

@@ -110,6 +110,7 @@ def _journal(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--json", action="store_true", help="show as one JSON object")
     parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="of the results")
+    parser.add_argument("--with-unknown", action="store_true", help="purge also where rows are still unknown")
     parser.add_argument(
         "--status", choices=["accepted", "duplicate", "rejected", "unknown"], help="only results of this status"
     )

@@ -105,7 +105,7 @@ def _print_all(arguments: Namespace, lines: Callable[[Store], Iterator[bytes]]) 
 
 
 def _purge(arguments: Namespace) -> Exit:
-    inspect.purge(Path(arguments.file), time.time())
+    inspect.purge(Path(arguments.file), time.time(), with_unknown=arguments.with_unknown)
     warn(f"{arguments.file} holds no phone and no payload any more")
     return Exit.DONE
 

@@ -31,7 +31,7 @@ BATCH_BYTES = 2**20
 MAX_FIELD_CHARS = 16 * 2**20
 """The longest cell of a CSV file (beyond it, a quote was probably never closed) and line of JSON Lines."""
 _DELIMITERS = ",;\t|"
-_BUFFER_BYTES = 64 * 1024
+_BUFFER_BYTES = 16 * 1024
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 FORMATS = {
@@ -105,6 +105,8 @@ class Gathering:
     def __init__(self) -> None:
         self.compared = False
         """Whether the consumed part of the source is known to be the same; until then nothing may be taken."""
+        self.mark: Callable[[], Mark | None] = lambda: None
+        """How far the source has been read."""
         self._lock = threading.Lock()
         self._rows: list[Row] = []
         self._bytes = 0
@@ -133,6 +135,7 @@ def read_batches(
     form = format_of(name, reading)
     gathering = gathering or Gathering()
     marked = MarkedFile(file, consumed)
+    gathering.mark = marked.mark
     if form in _READ_IN_ORDER:
         buffered = cast("io.BufferedReader", io.BufferedReader(marked, _BUFFER_BYTES))
         held: list[Batch] = []

@@ -87,8 +87,10 @@ def unknown_contacts(store: Store) -> Iterator[bytes]:
                 yield orjson.dumps(contact, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def purge(path: Path, at: float) -> None:
+def purge(path: Path, at: float, *, with_unknown: bool = False) -> None:
     """Removes phones, payloads and server's words from a journal that is done; counts, keys and job IDs stay.
+
+    `with_unknown` says that a person has decided what to do about the rows that are unknown.
 
     Raises `JournalRefusedError` for a journal that still needs them.
     """
@@ -98,8 +100,10 @@ def purge(path: Path, at: float) -> None:
     try:
         if store.empty or not store.finished():
             raise JournalRefusedError(str(path), "is not finished; run the upload again first")
-        if store.with_unknown():
-            raise JournalRefusedError(str(path), "has unknown rows; reconcile them, or export them and decide, first")
+        if store.with_unknown() and not with_unknown:
+            raise JournalRefusedError(
+                str(path), "has unknown rows; reconcile them, or export them, decide, and purge --with-unknown"
+            )
         store.purge(at)
     finally:
         store.close()

@@ -102,6 +102,10 @@ class Journal:
         """`chunk` is about to be sent for the first time, at `at` (Unix time, seconds)."""
         await self._commit(lambda store: store.note_sent(chunk.number, at))
 
+    async def note_unsent(self, chunk: Chunk) -> None:
+        """The first attempt at `chunk` came to nothing, for certain."""
+        await self._commit(lambda store: store.note_unsent(chunk.number))
+
     async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
         at = self._clock.wall()
         await self._commit(lambda store: store.note_answered(chunk.number, verdict, at))
@@ -129,8 +133,15 @@ class Journal:
     async def _close(self) -> None:
         if self._writer is not None:
             await asyncio.wait([self._writer])
-        await self._in_thread(self._store.close)
+        await self._in_thread(self._give_back)
         self._thread.shutdown(wait=False)
+
+    def _give_back(self) -> None:
+        try:
+            if self._broken is None and self._store.blank():
+                self._store.set_aside(keep=False)  # nothing came of it: there is nothing to go on with
+        finally:
+            self._store.close()
 
     async def _commit(self, operation: Operation) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -195,8 +206,7 @@ def _open(settings: JournalSettings, *, token: str, host: str, source: str, at: 
     store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
     try:
         if not store.empty and _gives_way(store, settings, token):
-            store.close()
-            _set_aside(path, keep=settings.again)
+            store.set_aside(keep=settings.again)
             store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
         if store.empty:
             store.begin(token=token, host=host, source=source, rehearsal=settings.rehearsal, at=at)
@@ -224,6 +234,8 @@ def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
             "this upload is finished. A second one would call everybody a second time; "
             "--again (again=True) starts one all the same",
         )
+    if store.nothing_sent() and not _same_campaign(store, token):
+        return True  # begun with a mistyped token; nobody was called
     check_campaign(store, token)
     if settings.again:
         raise JournalRefusedError(
@@ -234,23 +246,16 @@ def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
 
 def check_campaign(store: Store, token: str) -> None:
     """Raises `JournalRefusedError` where the journal is another campaign's."""
-    upload = store.upload()
-    if fingerprint(token, upload.salt) != upload.fingerprint:
+    if not _same_campaign(store, token):
         raise JournalRefusedError(
             str(store.path),
-            f"belongs to another campaign, at {upload.host}; check the token, or name another journal",
+            f"belongs to another campaign, at {store.upload().host}; check the token, or name another journal",
         )
 
 
-def _set_aside(path: Path, *, keep: bool) -> None:
-    """Makes room for a new journal. All of the old one is in its main file: it has been closed."""
-    if not keep:
-        path.unlink()
-        return
-    number = 1
-    while (other := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    path.rename(other)
+def _same_campaign(store: Store, token: str) -> bool:
+    upload = store.upload()
+    return fingerprint(token, upload.salt) == upload.fingerprint
 
 
 def _past(store: Store) -> Past:

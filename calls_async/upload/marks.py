@@ -47,8 +47,12 @@ class MarkedFile(io.RawIOBase):
         self._consumed = consumed
         self._hash = hashlib.sha256()
         self._position = 0
+        self._mark = Mark(0, self._hash.digest())
         marked = {chunk.mark.position: chunk for chunk in consumed.chunks if chunk.mark is not None}
         self._expected = deque(marked[position] for position in sorted(marked))
+        last = max(consumed.chunks, key=lambda chunk: chunk.last_row, default=None)
+        if last is not None and last.mark is None:
+            raise consumed.changed(last, "it was no file that was read in this way")
 
     def readable(self) -> bool:
         return True
@@ -60,6 +64,7 @@ class MarkedFile(io.RawIOBase):
             return 0
         buffer[: len(data)] = data
         self._note(data)
+        self._mark = Mark(self._position, self._hash.digest())
         return len(data)
 
     @property
@@ -68,8 +73,8 @@ class MarkedFile(io.RawIOBase):
         return not self._expected
 
     def mark(self) -> Mark:
-        """Where reading has got to."""
-        return Mark(self._position, self._hash.digest())
+        """Where reading has got to; also for another thread, while this one waits for more."""
+        return self._mark
 
     def read_to_mark(self) -> Mark:
         """Reads all that is left, and goes back to the beginning: for formats that are not read in order."""

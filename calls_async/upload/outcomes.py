@@ -154,8 +154,8 @@ def settle_by_report(
 
 SKEW_SECONDS = 300.0
 """How far the server's clock may be behind ours: a job from this long before the first send may be ours."""
-DOUBT_SECONDS = 3600.0
-"""A job from up to this long before the first send might be ours all the same."""
+DOUBT_SECONDS = 25 * 3600.0
+"""A job from up to this long before the first send might be ours all the same, where a clock was wrong."""
 
 
 def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport]) -> set[str]:

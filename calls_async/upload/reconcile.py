@@ -9,11 +9,14 @@ person to decide.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 
 import attrs
 import orjson
 
+from calls_async.errors import ConfigurationError
 from calls_async.protocol import endpoints, keys
+from calls_async.protocol.endpoints import Response
 from calls_async.protocol.reports import JobReport
 from calls_async.transport.retry import Caller
 from calls_async.upload.chunks import Chunk
@@ -83,7 +86,8 @@ async def reconcile(
     finally:
         await journal.close()
     if late is not None:
-        await caller.clock.sleep(max(0.0, late + LATE_SECONDS - caller.clock.wall()))
+        wait = late + LATE_SECONDS - caller.clock.wall()
+        await caller.clock.sleep(min(max(0.0, wait), LATE_SECONDS))
         journal = await open_journal(settings, token=token, host=host, source="", clock=caller.clock)
         try:
             # Asked again: what was late may have arrived.
@@ -109,8 +113,11 @@ async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool 
     for first in range(0, len(phones), PHONES_PER_REPORT):
         some = phones[first : first + PHONES_PER_REPORT]
         request = endpoints.job_report(token, [], some, keys.new_key())
-        reports += await caller.call(request, endpoints.read_job_reports)
-    findings = settle_unknown(rows, reports, taken)
+        found, headers = await caller.call(request, _read_with_headers)
+        reports += found
+        if resend:
+            _check_clock(headers, journal.now())
+    findings = settle_unknown(rows, reports, taken, journal.now())
     by_chunk: dict[int, dict[int, Finding]] = {}
     for row, finding in findings.items():
         by_chunk.setdefault(row.chunk, {})[row.index] = finding
@@ -123,8 +130,22 @@ async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool 
     )
 
 
+def _read_with_headers(response: Response) -> tuple[list[JobReport], Mapping[str, str]]:
+    return endpoints.read_job_reports(response), response.headers
+
+
+def _check_clock(headers: Mapping[str, str], now: float) -> None:
+    """Nothing is sent again by a clock that is wrong: it could not tell which jobs are new."""
+    try:
+        off = parsedate_to_datetime(headers.get("date", "")).timestamp() - now
+    except (ValueError, OverflowError):
+        return  # the server does not say what time it is
+    if abs(off) > SKEW_SECONDS:
+        raise ConfigurationError(f"this machine's clock is {-off:+.0f} s off the server's; correct it, then resend")
+
+
 def settle_unknown(
-    rows: Sequence[UnknownRow], reports: Iterable[JobReport], taken: frozenset[str]
+    rows: Sequence[UnknownRow], reports: Iterable[JobReport], taken: frozenset[str], now: float
 ) -> dict[UnknownRow, Finding]:
     """What `reports` say of unknown rows. `taken` are the IDs of other rows' jobs. Pure."""
     jobs: dict[str, list[JobReport]] = {}
@@ -136,12 +157,12 @@ def settle_unknown(
         by_phone.setdefault(row.phone, []).append(row)
     findings: dict[UnknownRow, Finding] = {}
     for phone, same in by_phone.items():
-        findings.update(zip(same, _settle_phone(same, jobs.get(phone, [])), strict=True))
+        findings.update(zip(same, _settle_phone(same, jobs.get(phone, []), now), strict=True))
     return findings
 
 
-def _settle_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport]) -> list[Finding]:
-    since = min(row.first_sent_at for row in rows)
+def _settle_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport], now: float) -> list[Finding]:
+    since = min(now, *(row.first_sent_at for row in rows))
     unique = {job.call_job_id: job for job in jobs}.values()
     near = [job for job in unique if job.created_at is None or job.created_at >= (since - DOUBT_SECONDS) * 1000]
     sure = [job for job in near if job.created_at is not None and job.created_at >= (since - SKEW_SECONDS) * 1000]

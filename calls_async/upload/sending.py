@@ -9,7 +9,14 @@ from calls_async.transport.pacing import RateLimiter
 from calls_async.transport.retry import ACCESS_STATUSES, Caller, Retry
 from calls_async.upload.chunks import Chunk
 from calls_async.upload.journal import Journal
-from calls_async.upload.outcomes import OutcomeStatus, Summary, Verdict, phones_with_job_since, settle_by_report
+from calls_async.upload.outcomes import (
+    SKEW_SECONDS,
+    OutcomeStatus,
+    Summary,
+    Verdict,
+    phones_with_job_since,
+    settle_by_report,
+)
 
 
 class Sender:
@@ -47,7 +54,7 @@ class Sender:
             ids = await self._caller.call(
                 endpoints.add_phones(self._token, chunk.body, chunk.key),
                 endpoints.read_ids,
-                not_after=keys.last_attempt_at(first_sent_at),
+                not_after=self._last_attempt_at(first_sent_at),
                 sent_before=chunk.first_sent_at is not None,
                 on_retry=self._note_retry,
             )
@@ -62,6 +69,11 @@ class Sender:
             if error.unreachable or error.refused or self._caller.halted:
                 raise  # it may be sent again, under the same key, when that has been mended
             return Verdict.all(OutcomeStatus.UNKNOWN, count, str(error))
+
+    def _last_attempt_at(self, first_sent_at: float) -> float:
+        """A first send in the future was noted by a clock that was wrong: nobody knows when the key's day ends."""
+        wrong = first_sent_at > self._caller.clock.wall() + SKEW_SECONDS
+        return 0.0 if wrong else keys.last_attempt_at(first_sent_at)
 
     async def _note_sent(self, chunk: Chunk) -> float:
         """When the chunk was first sent: the beginning of its key's day (C-IDEM-7)."""

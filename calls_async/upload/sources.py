@@ -76,13 +76,12 @@ class NoSource:
 
 
 class FileSource:
-    """A contact list in a file."""
-
-    may_pause = False
+    """A contact list in a file, or in a named pipe."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
         self.name = str(path)
         self._path = path
+        self.may_pause = path.exists() and not path.is_file()
         self._reading = reading
         self._size = 0
         self._file: BinaryIO | None = None
@@ -92,9 +91,8 @@ class FileSource:
         # A named pipe opens when somebody writes into it: not on the event loop.
         self._file = await asyncio.to_thread(self._open)
         with self._file as file:
-            may_block = not self._path.is_file()
             async with aclosing(
-                _read_in_thread(self.name, file, self._reading, consumed, may_block=may_block)
+                _read_in_thread(self.name, file, self._reading, consumed, may_block=self.may_pause)
             ) as batches:
                 async for batch in batches:
                     yield batch
@@ -152,7 +150,7 @@ async def _read_in_thread(
             reads = loop.run_in_executor(thread, next, batches, None)
             while may_block and not (await asyncio.wait([reads], timeout=PAUSE_SECONDS))[0]:
                 if gathering.compared and (rows := gathering.take()):
-                    yield Batch(rows)
+                    yield Batch(rows, gathering.mark())  # rows first: the mark may be further, never nearer
             batch = await reads
             if batch is None:
                 return

@@ -17,7 +17,7 @@ import attrs
 import orjson
 
 from calls_async.errors import JournalError
-from calls_async.protocol.keys import digest, new_upload_id
+from calls_async.protocol.keys import chunk_key, digest, new_upload_id
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.outcomes import OutcomeStatus, Receipt, Verdict
 from calls_async.upload.rows import RejectedRow
@@ -71,8 +71,26 @@ class Store:
                     connection.execute("PRAGMA journal_mode = DELETE")
             connection.close()
         if self._lock is not None:
-            os.close(self._lock)
+            _unlock_file(self._lock)
             self._lock = None
+
+    def set_aside(self, *, keep: bool) -> None:
+        """Closes the journal and takes it out of the way of another, under another name or for good. The lock is held
+        until that is done."""
+        lock, self._lock = self._lock, None
+        try:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA journal_mode = DELETE")
+            self._connection.close()
+            if self.path.with_name(self.path.name + "-wal").exists():
+                raise JournalError(str(self.path), "is being read by another program; try again when it has finished")
+            if keep:
+                self.path.rename(_free_name(self.path))
+            else:
+                self.path.unlink()
+        finally:
+            if lock is not None:
+                _unlock_file(lock)
 
     def _check(self) -> bool:
         """Whether the file is new. Raises `JournalError` where it is none of ours."""
@@ -80,6 +98,10 @@ class Store:
         (schema,) = self._connection.execute("PRAGMA user_version").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables and not application:
+            if self.path.stat().st_size > 0:
+                raise JournalError(
+                    str(self.path), "is damaged: it holds nothing. Is the -wal file missing that belongs beside it?"
+                )
             return True
         if application != APPLICATION_ID:
             raise JournalError(str(self.path), "is a database of another program; name another file")
@@ -115,6 +137,8 @@ class Store:
                 values,
             )
             self._connection.execute("COMMIT")
+            # What the file is stands in the file itself, not only beside it.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise self._wrong(error) from None
         self.empty = False
@@ -166,6 +190,10 @@ class Store:
         self._connection.execute(
             "UPDATE chunk SET state = 'sent', sent_at = coalesce(sent_at, ?) WHERE number = ?", (at, number)
         )
+
+    def note_unsent(self, number: int) -> None:
+        """The first attempt came to nothing, for certain: the chunk is as it was before."""
+        self._connection.execute("UPDATE chunk SET state = 'planned', sent_at = NULL WHERE number = ?", (number,))
 
     def note_answered(self, number: int, verdict: Verdict, at: float) -> None:
         """What became of the chunk's rows. Its bytes stay only where some of them are unknown."""
@@ -228,8 +256,19 @@ class Store:
 
     def upload(self) -> UploadRecord:
         names = [field.name for field in attrs.fields(UploadRecord)]
-        (values,) = self._read(f"SELECT {', '.join(names)} FROM upload")  # noqa: S608  # our own names
-        return UploadRecord(**dict(zip(names, values, strict=True)))
+        with self._understanding():
+            (values,) = self._read(f"SELECT {', '.join(names)} FROM upload")  # noqa: S608  # our own names
+            return UploadRecord(**dict(zip(names, values, strict=True)))
+
+    def nothing_sent(self) -> bool:
+        """Whether no chunk has ever been sent."""
+        ((sent,),) = self._read("SELECT count(*) FROM chunk WHERE sent_at IS NOT NULL")
+        return not sent
+
+    def blank(self) -> bool:
+        """Whether nothing has been written down."""
+        ((chunks,),) = self._read("SELECT count(*) FROM chunk")
+        return not chunks and not self.upload().source_done
 
     def finished(self) -> bool:
         """Whether the source was read to its end and every chunk is answered."""
@@ -257,7 +296,12 @@ class Store:
     def pending(self) -> list[Chunk]:
         """The chunks without an answer, with their exact bytes. Raises `JournalError` where those are damaged."""
         found = self._read("SELECT number FROM chunk WHERE state <> 'answered' ORDER BY number")
-        return [self.chunk(number) for (number,) in found]
+        chunks = [self.chunk(number) for (number,) in found]
+        upload_id = self.upload().upload_id
+        for chunk in chunks:
+            if chunk.key != chunk_key(upload_id, str(chunk.number), digest(chunk.body)):
+                raise JournalError(str(self.path), f"the key of chunk {chunk.number} is damaged; nothing was sent")
+        return chunks
 
     def chunk(self, number: int) -> Chunk:
         """One chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
@@ -268,17 +312,18 @@ class Store:
         )
         if not isinstance(body, bytes) or digest(body) != wanted:
             raise JournalError(str(self.path), f"the bytes of chunk {number} are damaged; nothing was sent")
-        return Chunk(
-            number=number,
-            first_row=first,
-            last_row=last,
-            rows=rows_from_json(rows, first, last),
-            phones=orjson.loads(phones),
-            body=body,
-            key=key,
-            rejected=[RejectedRow(*row) for row in orjson.loads(rejected)],
-            first_sent_at=sent_at,
-        )
+        with self._understanding():
+            return Chunk(
+                number=number,
+                first_row=first,
+                last_row=last,
+                rows=rows_from_json(rows, first, last),
+                phones=orjson.loads(phones),
+                body=body,
+                key=key,
+                rejected=[RejectedRow(*row) for row in orjson.loads(rejected)],
+                first_sent_at=sent_at,
+            )
 
     def answered(self) -> list[int]:
         """The numbers of the answered chunks."""
@@ -296,17 +341,22 @@ class Store:
     def receipts(self, numbers: Iterable[int]) -> Iterator[Receipt]:
         """The receipts of answered chunks."""
         for number in numbers:
-            ((first, last, rows, phones, rejected, verdict),) = self._read(
-                "SELECT first_row, last_row, rows, phones, rejected, verdict FROM chunk WHERE number = ?", (number,)
-            )
-            numbers_sent = orjson.loads(phones)
-            yield Receipt(
+            yield self.receipt(number)
+
+    def receipt(self, number: int) -> Receipt:
+        """The receipt of an answered chunk."""
+        ((first, last, rows, phones, rejected, verdict),) = self._read(
+            "SELECT first_row, last_row, rows, phones, rejected, verdict FROM chunk WHERE number = ?", (number,)
+        )
+        with self._understanding():
+            sent = orjson.loads(phones)
+            return Receipt(
                 chunk=number,
                 first_row=first,
                 last_row=last,
                 rows=rows_from_json(rows, first, last),
-                phones=numbers_sent,
-                verdict=verdict_from_json(verdict, len(numbers_sent)),
+                phones=sent,
+                verdict=verdict_from_json(verdict, len(sent)),
                 rejected=[RejectedRow(*row) for row in orjson.loads(rejected)],
                 replayed=True,
             )
@@ -327,6 +377,14 @@ class Store:
     def next_number(self) -> int:
         ((last,),) = self._read("SELECT max(number) FROM chunk")
         return (last or 0) + 1
+
+    @contextlib.contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Raises `JournalError` for what cannot be understood."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise JournalError(str(self.path), f"is damaged ({error}); restore it, or name another file") from None
 
     def _read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -349,20 +407,48 @@ def _connect(path: Path, writing: bool) -> sqlite3.Connection:
     )
 
 
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (other := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return other
+
+
+_open_here: set[tuple[int, int]] = set()
+"""The journals that are open in this process, by device and inode. Opening and closing such a file once more would
+take away SQLite's own locks on it, which belong to the process as a whole."""
+
+
 def _lock_file(path: Path) -> int:
     """Creates the file for its owner only, and takes it for this process. The lock ends with the process."""
+    in_use = JournalError(str(path), "is in use by another running upload; wait for it, or stop it")
+    if path.exists() and _identity(path.stat()) in _open_here:
+        raise in_use
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalError(str(path), f"cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = os.fstat(descriptor)
+        if _identity(mine) != _identity(path.stat()):
+            raise BlockingIOError(errno.EAGAIN, "renamed meanwhile")
     except OSError as error:
         os.close(descriptor)
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise JournalError(str(path), "is in use by another running upload; wait for it, or stop it") from None
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.ENOENT):
+            raise in_use from None
         raise JournalError(str(path), f"cannot be locked: {error.strerror}") from None
+    _open_here.add(_identity(mine))
     return descriptor
+
+
+def _unlock_file(descriptor: int) -> None:
+    _open_here.discard(_identity(os.fstat(descriptor)))
+    os.close(descriptor)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _explain(error: sqlite3.Error) -> str:

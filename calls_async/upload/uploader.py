@@ -310,7 +310,8 @@ class Upload:
                     if self._stopping:
                         return
             self._send_pending()
-            self._read_whole = not isinstance(self._source, NoSource)
+            settling = self._journal_settings is not None and self._journal_settings.reopen
+            self._read_whole = not (isinstance(self._source, NoSource) and settling)
         except asyncio.CancelledError:
             if self._stopping:
                 return
@@ -376,6 +377,8 @@ class Upload:
                     self._fail(error)
                 if self._journal is not None:
                     self._left_over = True
+                    if chunk.first_sent_at is None and isinstance(error, RefusedError | UnreachableError):
+                        await self._journal.note_unsent(chunk)
                     continue  # it stands in the journal without an answer, to be sent again under its key
                 verdict = self._verdict_of_failure(chunk, error)
             except asyncio.CancelledError:
