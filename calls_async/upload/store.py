@@ -52,8 +52,9 @@ class Store:
             self._connection = _connect(path, writing)
             self.empty = self._check()
             if writing:
-                self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+                if not self.empty:
+                    self._connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
             self.close()
             raise self._wrong(error) from None
@@ -137,8 +138,8 @@ class Store:
                 values,
             )
             self._connection.execute("COMMIT")
-            # What the file is stands in the file itself, not only beside it.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # Only now: what the file is stands in the file itself, not only in the log beside it.
+            self._connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
             raise self._wrong(error) from None
         self.empty = False
