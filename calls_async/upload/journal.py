@@ -49,7 +49,8 @@ class JournalSettings:
     path: Path
     durability: Durability = Durability.POWER
     again: bool = False
-    """Begin anew where a finished journal stands; that one is kept under another name."""
+    """Begin anew where a finished journal stands; that one is kept under another name. An unfinished one is gone on
+    with all the same: the same command again resumes."""
     reopen: bool = False
     """Go on with a finished journal, too: to settle its unknown rows."""
     rehearsal: bool = False
@@ -237,10 +238,6 @@ def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
     if store.nothing_sent() and not _same_campaign(store, token):
         return True  # begun with a mistyped token; nobody was called
     check_campaign(store, token)
-    if settings.again:
-        raise JournalRefusedError(
-            path, "this upload is not finished; run it without --again to finish it, or name another journal"
-        )
     return False
 
 
