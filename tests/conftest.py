@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -13,7 +14,7 @@ import attrs
 import pytest
 from aioresponses import aioresponses
 
-from calls_async import CallsClient, RetryPolicy
+from calls_async import CallsClient, Campaign, RetryPolicy
 from calls_async.sandbox import Sandbox
 from calls_async.transport.clock import Clock
 
@@ -53,6 +54,17 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def client(sandbox: Sandbox) -> AsyncIterator[CallsClient]:
     async with CallsClient(sandbox.url, retry=QUICK, upload_retry=QUICK, rng=random.Random(1)) as opened:
         yield opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of a journal."""
+    return tmp_path / "list.journal"
+
+
+@pytest.fixture
+def campaign(sandbox: Sandbox, client: CallsClient) -> Campaign:
+    return client.campaign(sandbox.token)
 
 
 class _Response(aiohttp.ClientResponse):

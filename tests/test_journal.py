@@ -40,16 +40,6 @@ from tests.test_upload import assert_each_once, contacts, only_this_task, outcom
 TWICE = RetryPolicy(max_attempts=2, backoff_seconds=0.001)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "list.journal"
-
-
-@pytest.fixture
-def campaign(sandbox: Sandbox, client: CallsClient) -> Campaign:
-    return client.campaign(sandbox.token)
-
-
 async def stopped_after(campaign: Campaign, source: Any, path: Path, chunks: int, **settings: Any) -> None:
     """An upload that dies after some receipts, by an error of its consumer."""
     with pytest.raises(ZeroDivisionError):

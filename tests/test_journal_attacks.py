@@ -29,16 +29,6 @@ from tests.test_journal import outcomes_in, stopped_after, unknown_upload
 from tests.test_upload import assert_each_once, contacts, outcomes_of
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "list.journal"
-
-
-@pytest.fixture
-def campaign(sandbox: Sandbox, client: CallsClient) -> Campaign:
-    return client.campaign(sandbox.token)
-
-
 async def test_a_refused_second_upload_takes_no_lock_away(campaign: Campaign, path: Path) -> None:
     look = f"import sqlite3; sqlite3.connect({str(path)!r}).execute('SELECT count(*) FROM chunk').fetchone()"
     async with campaign.upload(contacts(100_000), journal=path, chunk_rows=10) as upload:

@@ -81,8 +81,8 @@ def unknown_contacts(store: Store) -> Iterator[bytes]:
     """The contact of each unknown row, as a line of JSON that could be uploaded."""
     for number in store.with_unknown():
         chunk = store.chunk(number)
-        (receipt,) = store.receipts([number])
-        for contact, status in zip(orjson.loads(chunk.body), receipt.verdict.statuses, strict=True):
+        statuses = store.receipt(number).verdict.statuses
+        for contact, status in zip(orjson.loads(chunk.body), statuses, strict=True):
             if status is OutcomeStatus.UNKNOWN:
                 yield orjson.dumps(contact, option=orjson.OPT_APPEND_NEWLINE)
 

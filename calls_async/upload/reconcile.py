@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from functools import partial
 
 import attrs
 import orjson
@@ -104,7 +105,7 @@ async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool 
     chunks = await journal.do(lambda store: [store.chunk(number) for number in store.with_unknown()])
     verdicts = {}
     for chunk in chunks:
-        (receipt,) = await journal.do(lambda store, number=chunk.number: list(store.receipts([number])))  # type: ignore[misc]
+        receipt = await journal.do(partial(Store.receipt, number=chunk.number))
         verdicts[chunk.number] = receipt.verdict
     rows = [row for chunk in chunks for row in _unknown_rows(chunk, verdicts[chunk.number])]
     phones = sorted({row.phone for row in rows})

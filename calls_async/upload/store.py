@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +16,7 @@ import orjson
 from calls_async.errors import JournalError
 from calls_async.protocol.keys import chunk_key, digest, new_upload_id
 from calls_async.upload.chunks import Chunk, Mark
+from calls_async.upload.locks import lock_file, unlock_file
 from calls_async.upload.outcomes import OutcomeStatus, Receipt, Verdict
 from calls_async.upload.rows import RejectedRow
 from calls_async.upload.schema import (
@@ -47,7 +45,7 @@ class Store:
         self.path = path
         self._lock: int | None = None
         if writing:
-            self._lock = _lock_file(path)
+            self._lock = lock_file(path)
         try:
             self._connection = _connect(path, writing)
             self.empty = self._check()
@@ -72,7 +70,7 @@ class Store:
                     connection.execute("PRAGMA journal_mode = DELETE")
             connection.close()
         if self._lock is not None:
-            _unlock_file(self._lock)
+            unlock_file(self._lock)
             self._lock = None
 
     def set_aside(self, *, keep: bool) -> None:
@@ -91,7 +89,7 @@ class Store:
                 self.path.unlink()
         finally:
             if lock is not None:
-                _unlock_file(lock)
+                unlock_file(lock)
 
     def _check(self) -> bool:
         """Whether the file is new. Raises `JournalError` where it is none of ours."""
@@ -413,43 +411,6 @@ def _free_name(path: Path) -> Path:
     while (other := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
     return other
-
-
-_open_here: set[tuple[int, int]] = set()
-"""The journals that are open in this process, by device and inode. Opening and closing such a file once more would
-take away SQLite's own locks on it, which belong to the process as a whole."""
-
-
-def _lock_file(path: Path) -> int:
-    """Creates the file for its owner only, and takes it for this process. The lock ends with the process."""
-    in_use = JournalError(str(path), "is in use by another running upload; wait for it, or stop it")
-    if path.exists() and _identity(path.stat()) in _open_here:
-        raise in_use
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise JournalError(str(path), f"cannot be written: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = os.fstat(descriptor)
-        if _identity(mine) != _identity(path.stat()):
-            raise BlockingIOError(errno.EAGAIN, "renamed meanwhile")
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.ENOENT):
-            raise in_use from None
-        raise JournalError(str(path), f"cannot be locked: {error.strerror}") from None
-    _open_here.add(_identity(mine))
-    return descriptor
-
-
-def _unlock_file(descriptor: int) -> None:
-    _open_here.discard(_identity(os.fstat(descriptor)))
-    os.close(descriptor)
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 def _explain(error: sqlite3.Error) -> str:

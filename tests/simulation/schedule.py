@@ -21,10 +21,11 @@ from calls_async.transport.clock import Clock
 from calls_async.transport.retry import Caller, RetryPolicy
 from calls_async.upload.files import Reading
 from calls_async.upload.journal import Durability, JournalSettings
+from calls_async.upload.locks import unlock_file
 from calls_async.upload.outcomes import Outcome, OutcomeStatus
 from calls_async.upload.reconcile import reconcile
 from calls_async.upload.sources import SourceLike, open_source
-from calls_async.upload.store import Store, _unlock_file
+from calls_async.upload.store import Store
 from calls_async.upload.uploader import Upload, UploadSettings
 from tests.simulation.loop import Crash, SimulatedLoop
 from tests.simulation.world import LATEST_SECONDS, TOKEN, World
@@ -352,5 +353,5 @@ def _tear_away(store: Store) -> None:
     """What the operating system does with the open files of a dead process."""
     store._connection.close()
     if store._lock is not None:
-        _unlock_file(store._lock)
+        unlock_file(store._lock)
         store._lock = None
