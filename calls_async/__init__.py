@@ -1,5 +1,7 @@
 """An asyncio client for the Calls API: no contact is lost and nobody is called twice."""
 
+import logging
+
 from calls_async.client import CallsClient, Campaign
 from calls_async.errors import (
     AccessError,
@@ -13,6 +15,7 @@ from calls_async.errors import (
     RefusedError,
     RequestError,
     SourceError,
+    TooManyRefusalsError,
     UnreachableError,
 )
 from calls_async.protocol.contact import Contact
@@ -25,11 +28,20 @@ from calls_async.protocol.reports import (
     ShortReport,
 )
 from calls_async.protocol.schedule import Interval
+from calls_async.transport.events import Event, OutageBegan, OutageEnded, Throttled
 from calls_async.transport.http import Timeouts
-from calls_async.transport.retry import Retry, RetryPolicy
+from calls_async.transport.policy import RetryPolicy
+from calls_async.upload.events import (
+    ChunkAccepted,
+    ChunkRetried,
+    ChunkSent,
+    ChunkSplit,
+    JournalLag,
+)
 from calls_async.upload.journal import Durability
-from calls_async.upload.outcomes import Outcome, OutcomeStatus, Receipt, Summary
+from calls_async.upload.outcomes import Outcome, Receipt, Summary
 from calls_async.upload.reconcile import Reconciliation
+from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.uploader import Upload
 
 __all__ = [
@@ -40,29 +52,40 @@ __all__ = [
     "Campaign",
     "CampaignInfo",
     "CampaignStatus",
+    "ChunkAccepted",
+    "ChunkRetried",
+    "ChunkSent",
+    "ChunkSplit",
     "ConfigurationError",
     "Contact",
     "ContactError",
     "Durability",
+    "Event",
     "Interval",
     "JobReport",
     "JobStatus",
     "JournalError",
+    "JournalLag",
     "JournalRefusedError",
     "MissingExtraError",
     "NoAnswerError",
+    "OutageBegan",
+    "OutageEnded",
     "Outcome",
     "OutcomeStatus",
     "Receipt",
     "Reconciliation",
     "RefusedError",
     "RequestError",
-    "Retry",
     "RetryPolicy",
     "ShortReport",
     "SourceError",
     "Summary",
+    "Throttled",
     "Timeouts",
+    "TooManyRefusalsError",
     "UnreachableError",
     "Upload",
 ]
+
+logging.getLogger("calls_async").addHandler(logging.NullHandler())  # silent, unless the program logs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -17,11 +17,15 @@ from calls_async.protocol.contact import Contact, to_contact
 from calls_async.protocol.endpoints import Request, Response, to_key
 from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignStatus, JobReport
 from calls_async.transport.clock import Clock
+from calls_async.transport.events import Event
 from calls_async.transport.http import HttpTransport, Timeouts, resolve_host
-from calls_async.transport.retry import Caller, RetryPolicy
+from calls_async.transport.pacing import Pace
+from calls_async.transport.policy import RetryPolicy
+from calls_async.transport.retry import Caller
 from calls_async.upload.files import Reading
 from calls_async.upload.journal import Durability, JournalSettings
 from calls_async.upload.reconcile import Reconciliation, reconcile
+from calls_async.upload.screening import Screening
 from calls_async.upload.sources import ContactLike, SourceLike, open_source
 from calls_async.upload.uploader import Upload, UploadSettings
 
@@ -65,6 +69,7 @@ class CallsClient:
         self._clock = clock or Clock()
         self._rng = rng or random.Random()
         self._caller = self._new_caller(self._retry)
+        self._pace = Pace(policy=self._upload_retry, clock=self._clock, rng=self._rng)
 
     def campaign(self, token: str) -> Campaign:
         """A handle on the campaign of `token`; it costs nothing and holds nothing open."""
@@ -86,7 +91,9 @@ class CallsClient:
         return Caller(exchange=self._transport.exchange, policy=policy, clock=self._clock, rng=self._rng)
 
     def _new_upload_caller(self) -> Caller:
-        return self._new_caller(self._upload_retry)
+        caller = self._new_caller(self._upload_retry)
+        caller.pace = self._pace  # all uploads to this server share what they learn of it
+        return caller
 
     async def _call(self, request: Request, read: Callable[[Response], Answer]) -> Answer:
         return await self._caller.call(request, read)
@@ -243,6 +250,12 @@ class Campaign:
         concurrency: int = UploadSettings().concurrency,
         rate: float | None = None,
         linger_seconds: float = UploadSettings().linger_seconds,
+        max_outage_seconds: float = UploadSettings().max_outage_seconds,
+        max_refusals: int | None = UploadSettings().max_refusals,
+        verify: bool = UploadSettings().verify,
+        dedupe: bool = False,
+        exclude: Sequence[str | Path] = (),
+        on_event: Callable[[Event], object] | None = None,
         on_hint: Callable[[str], None] | None = None,
     ) -> Upload:
         """Streams contacts of any number through `addPhones`, chunk by chunk; see `Upload`.
@@ -250,7 +263,10 @@ class Campaign:
         `source` is a path (CSV, JSON Lines, Parquet, Excel), an open binary file (with `format`), or an iterable or
         async iterable of `Contact` or of mappings with the API's field names. `columns` maps a column's name in a
         file to the field that it means; `region` (`US`, `DE` …) completes national numbers; `on_hint` is told of
-        column names that look like mistakes. The other settings are those of `UploadSettings`.
+        column names that look like mistakes. `exclude` are files of numbers that must not be called: their rows are
+        rejected. With `dedupe`, a row that says the same as an earlier one is not sent: it is a duplicate. `on_event`
+        is told what happens (see `Event`), on the event loop; whatever it raises is logged, and the upload goes on.
+        The other settings are those of `UploadSettings`.
 
         `journal` is a file in which everything is written down before it is sent, so that the same upload can be
         begun again after any death and goes on; `durability` is `power` or `process`, what it survives; `again`
@@ -258,8 +274,8 @@ class Campaign:
         journal holds is sent.
 
         Raises `ConfigurationError` at once; while it runs, `JournalError`, `SourceError`, `AccessError`,
-        `UnreachableError`, and
-        whatever an iterable of the caller's raises. A contact that cannot be sent is an outcome, not an error.
+        `NoAnswerError`, `TooManyRefusalsError`, and whatever an iterable of the caller's raises. A contact that
+        cannot be sent is an outcome, not an error.
         """
         reading = Reading(
             format=format,
@@ -275,6 +291,9 @@ class Campaign:
             concurrency=concurrency,
             rate=rate,
             linger_seconds=linger_seconds,
+            max_outage_seconds=max_outage_seconds,
+            max_refusals=max_refusals,
+            verify=verify,
         )
         return Upload(
             open_source(source, reading),
@@ -283,6 +302,8 @@ class Campaign:
             token=self._token,
             host=self._client.base_url,
             journal=_journal_settings(journal, durability, again),
+            screening=Screening(exclude=_paths(exclude), dedupe=dedupe, region=region),
+            on_event=on_event,
         )
 
     async def reconcile(self, journal: str | Path, *, resend: bool = False) -> Reconciliation:
@@ -312,6 +333,12 @@ def _journal_settings(
         return JournalSettings(path=Path(journal), durability=Durability(durability), again=again)
     except ValueError:
         raise ConfigurationError(f"durability {durability!r} is not one of {', '.join(Durability)}") from None
+
+
+def _paths(files: Sequence[str | Path]) -> list[Path]:
+    if isinstance(files, str | Path):
+        raise ConfigurationError("exclude is a list of files; put a single one into brackets")
+    return [Path(file) for file in files]
 
 
 def _encode(row: int, item: ContactLike) -> bytes:

@@ -7,6 +7,7 @@
     ├── SourceError                a contact list that cannot be read: .source, .place
     ├── JournalError               a journal that cannot be used: .path
     │   └── JournalRefusedError    a journal that is finished, another campaign's, or of a source that has changed
+    ├── TooManyRefusalsError       the server refuses every contact: .refused
     └── RequestError               one call of the API failed: .method, .path, .status, .body
         ├── RefusedError           the server said no (4xx); nothing was created
         │   └── AccessError        401, 403, 404 or a redirect: wrong token or wrong host
@@ -85,6 +86,19 @@ class JournalRefusedError(JournalError):
     """A journal that this upload must not go on with: finished, another campaign's, or its source has changed."""
 
 
+class TooManyRefusalsError(CallsError):
+    """The server has refused so many contacts in a row, each by itself, that the campaign itself may be the reason.
+    What was not sent yet can be, when that is mended."""
+
+    def __init__(self, refused: int, words: str) -> None:
+        super().__init__(
+            f"the server has refused {refused:,} contacts in a row, each by itself; the last one: {words} "
+            "Is the campaign running? Those were rejected; what was not sent yet is left. max_refusals=None "
+            "(--max-refusals 0) goes on all the same"
+        )
+        self.refused = refused
+
+
 class RequestError(CallsError):
     """One call of the API failed. `body` is the beginning of what the server said (C-ERR-1)."""
 
@@ -107,7 +121,8 @@ class AccessError(RefusedError):
 class NoAnswerError(RequestError):
     """No certain answer within the limits: the request may or may not have taken effect.
 
-    Where `refused`, the server said no (`status`) at last, but an earlier attempt may have been accepted.
+    Where `refused`, the server said no (`status`) at last, but an earlier attempt may have been accepted. Where
+    `outage`, the server had answered nothing at all for longer than the upload was allowed to wait.
     Repeating it with the same `idempotence_key` and the same content within 24 hours of its first use is safe
     (C-IDEM-1, C-IDEM-7).
     """
@@ -123,12 +138,14 @@ class NoAnswerError(RequestError):
         idempotence_key: str | None,
         unreachable: bool = False,
         refused: bool = False,
+        outage: bool = False,
         status: int | None = None,
         body: str = "",
     ) -> None:
         super().__init__(message, method=method, path=path, status=status, body=body)
         self.unreachable = unreachable
         self.refused = refused
+        self.outage = outage
         self.attempts = attempts
         self.seconds = seconds
         self.idempotence_key = idempotence_key

@@ -22,9 +22,14 @@ from calls_async import CallsError, ContactError, NoAnswerError, RefusedError, S
 from calls_async.cli import sample
 from calls_async.cli.arguments import make_parser
 from calls_async.cli.main import COMMANDS
+from calls_async.cli.progress import Snapshot, Traffic
 from calls_async.cli.results import read_results
+from calls_async.cli.troubles import Troubles
 from calls_async.protocol.phones import is_clean
 from calls_async.sandbox import Faults, Sandbox
+from calls_async.upload.outcomes import Receipt, Verdict
+from calls_async.upload.rows import UnsentRow
+from calls_async.upload.status import OutcomeStatus
 from tests.conftest import TOKEN
 
 COMMAND = [sys.executable, "-m", "calls_async"]
@@ -106,7 +111,7 @@ async def test_check_sends_nothing(tmp_path: Path) -> None:
     ran = await run("check", path)
     assert ran.code == 3
     assert "row 2: phone: was spoilt by a spreadsheet" in ran.out
-    assert "row 3: says the same as an earlier row" in ran.out
+    assert "row 3: says the same as row 1" in ran.out
     assert "3 rows: 1 fit to be sent, 1 duplicates, 1 rejected" in ran.out
     ran = await run("check", path, "--json")
     summary = json.loads(ran.out)
@@ -305,3 +310,80 @@ ERRORS = [
 def test_errors_can_be_pickled(error: CallsError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.__dict__) == (type(error), str(error), error.__dict__)
+
+
+async def test_exclude_and_dedupe(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) -> None:
+    sandbox, env = served
+    path, listed, results = tmp_path / "list.csv", tmp_path / "dnc.txt", tmp_path / "results.jsonl"
+    path.write_text("phone\n16500000001\n16500000002\n16500000001\n12\n")
+    listed.write_text("+1 650 000 0002\n")
+    options: list[str | Path] = [
+        "--exclude",
+        listed,
+        "--exclude",
+        listed,
+        "--dedupe",
+        "--verify",
+        "--results",
+        results,
+    ]
+    ran = await run("upload", path, *options, env=env)
+    assert ran.code == 3
+    assert [(line["status"], line["error"]) for line in results_of(results)] == [
+        ("accepted", None),
+        ("rejected", f"excluded by {listed}"),
+        ("duplicate", "says the same as row 1"),
+        ("rejected", "phone: has 2 digits; an international number has 7 to 15"),
+    ]
+    assert [job.phone for job in sandbox.jobs] == ["16500000001"]
+    ran = await run("check", path, "--exclude", listed)
+    assert f"row 2: excluded by {listed}" in ran.out
+    assert (await run("upload", path, "--journal", tmp_path / "j", "--exclude", tmp_path / "no", env=env)).code == 2
+
+
+async def test_what_was_rejected_is_a_table(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) -> None:
+    _, env = served
+    path = tmp_path / "list.csv"
+    path.write_text("phone\n" + "16500000001\n" + "12\n123\n12345\n1234\n" + "016500000000\n" * 2)
+    ran = await run("upload", path, "--quiet", env=env)
+    assert ran.err.splitlines() == [
+        "rows  outcome   for example    reason",
+        "   4  rejected  row 2, 3, 4 …  phone: has 2 digits; an international number has 7 to 15",
+        (
+            "   2  rejected  row 6, 7       phone: starts with 0, so it is a national number; "
+            "add the country code, or name the region"
+        ),
+    ]
+
+
+def test_a_table_stays_small() -> None:
+    troubles = Troubles()
+    alphabet = [chr(code) for code in range(0x4E00, 0x4E00 + 3000)]
+    unsent = [UnsentRow(n, None, OutcomeStatus.REJECTED, char) for n, char in enumerate(alphabet, start=1)]
+    verdict = Verdict.all(OutcomeStatus.ACCEPTED, 0, None)
+    troubles.note(Receipt(chunk=1, first_row=1, last_row=3000, rows=[], phones=[], verdict=verdict, unsent=unsent))
+    lines = list(troubles.lines())
+    assert lines[1].split() == ["2,000", "rejected", "row", "1001,", "1002,", "1003", "…", "many", "other", "reasons"]
+    assert len(lines) == 12
+
+
+def test_the_progress_line_says_how_the_server_takes_it() -> None:
+    well = Traffic(in_flight=3, window=4, slowed=False, hold_seconds=0, out_seconds=0, retries=0, trouble=None)
+    busy = "503 Service Unavailable"
+    for traffic, words in [
+        (well, "3 of 4 requests in flight"),
+        (
+            attrs.evolve(well, slowed=True, retries=1200, trouble=busy),
+            f"3 of 4 requests in flight, slowed down by the server, 1,200 retries (last: {busy})",
+        ),
+        (
+            attrs.evolve(well, hold_seconds=12.4, retries=1, trouble="429 Too Many Requests"),
+            "the server asked for a pause, 12 s more, 1 retry (last: 429 Too Many Requests)",
+        ),
+        (
+            attrs.evolve(well, out_seconds=95, retries=20, trouble="no connection"),
+            "no answer from the server for 1 min 35 s, trying on (no connection), 20 retries",
+        ),
+    ]:
+        assert traffic.words() == words
+        assert words in Snapshot(rows=1, seconds=1, fraction=None, traffic=traffic).words()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from calls_async import (
 from calls_async.sandbox import Clock, Sandbox
 from calls_async.upload import inspect
 from calls_async.upload.journal import Durability, JournalSettings
-from calls_async.upload.outcomes import Verdict
+from calls_async.upload.outcomes import LATE_SECONDS, Verdict
 from calls_async.upload.reconcile import Finding, UnknownRow, settle_unknown
 from calls_async.upload.schema import SCHEMA_VERSION
 from calls_async.upload.store import Store
@@ -505,7 +506,7 @@ def test_what_a_report_says_of_unknown_rows(rows: Any, jobs: Any, found: Any) ->
     assert Finding() == Finding(None, None)
 
 
-async def test_a_refusal_after_a_lost_answer_is_not_believed(sandbox: Sandbox, client: CallsClient) -> None:
+async def test_a_refusal_after_a_lost_answer_is_not_believed(sandbox: Sandbox, held_clock: HeldClock) -> None:
     # C-IDEM-1: the first attempt was accepted; a gateway says no to the second
     answer = sandbox.api.handle
     attempts: Counter[str] = Counter()
@@ -519,8 +520,11 @@ async def test_a_refusal_after_a_lost_answer_is_not_believed(sandbox: Sandbox, c
 
     sandbox.api.handle = refusing  # type: ignore[method-assign]
     sandbox.fail_next("reset-after", 1)
-    outcomes = await outcomes_of(client.campaign(sandbox.token).upload(contacts(5)))
+    held_clock.now = time.time()
+    async with CallsClient(sandbox.url, clock=held_clock.clock()) as client:
+        outcomes = await outcomes_of(client.campaign(sandbox.token).upload(contacts(5)))
     assert {str(outcome.status) for outcome in outcomes} == {"unknown"}
+    assert max(held_clock.slept) == LATE_SECONDS  # what was lost may have been late
     assert len(sandbox.jobs) == 5
 
 

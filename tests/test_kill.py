@@ -134,7 +134,7 @@ async def test_a_hard_stop_without_a_journal_names_the_rows_in_doubt(tmp_path: P
     async with Sandbox(duplicates=DuplicateRule.OFF, faults=faults) as sandbox:
         one = Killed(tmp_path, sandbox, 5)
         process = one.start("--no-journal")
-        while len(sandbox.jobs) < 16 * 20:
+        while len(sandbox.jobs) < 4 * 20:
             await asyncio.sleep(0.01)
         for _ in range(2):
             process.send_signal(signal.SIGINT)

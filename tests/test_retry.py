@@ -112,11 +112,19 @@ async def test_no_attempt_starts_after_the_keys_day(held_clock: HeldClock) -> No
 
     one.exchange = noting
     first = held_clock.now
+
+    async def prepare() -> float:
+        return not_after
+
     with pytest.raises(NoAnswerError):
-        await one.call(REQUEST, endpoints.read_ids, not_after=not_after)
+        await one.call(REQUEST, endpoints.read_ids, prepare=prepare)
+    held_clock.now = not_after
     assert first + 22 * 3600 < max(attempts) < not_after < first + 24 * 3600
-    with pytest.raises(NoAnswerError, match="0 attempts"):
-        await one.call(REQUEST, endpoints.read_ids, not_after=held_clock.now)
+    with pytest.raises(NoAnswerError, match="0 attempts") as caught:
+        await one.call(REQUEST, endpoints.read_ids, prepare=prepare, sent_before=True)
+    assert not isinstance(caught.value, UnreachableError)
+    with pytest.raises(UnreachableError, match="was not sent"):
+        await one.call(REQUEST, endpoints.read_ids, prepare=prepare)
 
 
 async def test_retry_after_is_kept_and_capped(held_clock: HeldClock) -> None:

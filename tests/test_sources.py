@@ -20,7 +20,7 @@ from openpyxl import Workbook
 
 from calls_async import ConfigurationError, Contact, SourceError
 from calls_async.upload.files import Reading, guess_delimiter, guess_encoding, read_batches
-from calls_async.upload.rows import EncodedRow, RejectedRow, Row
+from calls_async.upload.rows import EncodedRow, Row, UnsentRow
 from calls_async.upload.sources import SourceLike, open_source
 
 
@@ -39,7 +39,7 @@ async def drawn(source: SourceLike, **reading: Any) -> list[Row]:
 
 
 def reasons(rows: list[Row]) -> dict[int, str]:
-    return {row.row: row.error for row in rows if isinstance(row, RejectedRow)}
+    return {row.row: row.error for row in rows if isinstance(row, UnsentRow)}
 
 
 CSV = "phone,name,gmtZone,maxAttempts\n+1 (650) 000-0000,Zoë,-05:00,2\n16500000001,,,\n"
@@ -388,7 +388,7 @@ def test_a_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calls_async.upload.files.MAX_FIELD_CHARS", 100)
     good = b'{"phone": "16500000000"}\n'
     rows = rows_of(good + b'{"phone": "' + b"1" * 1000 + b'"}\n' + good, format="jsonl")
-    assert [type(row) for row in rows] == [EncodedRow, RejectedRow, EncodedRow]
+    assert [type(row) for row in rows] == [EncodedRow, UnsentRow, EncodedRow]
 
 
 async def test_an_async_generator_is_closed_when_it_is_left() -> None:

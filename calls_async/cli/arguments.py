@@ -68,6 +68,13 @@ def _source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--delimiter", type=_delimiter, help="of a CSV file, such as ; or tab; default: by its header")
     group.add_argument("--encoding", help="of a CSV file; default: by its byte order mark, else UTF-8")
+    group.add_argument(
+        "--exclude",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="numbers that must not be called: one a line, or CSV with a column phone; repeatable",
+    )
     group.add_argument("--chunk-rows", metavar="N", type=int, help="contacts in one request at most; default: 500")
     group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request; default: 1000000")
 
@@ -76,6 +83,23 @@ def _upload(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sending")
     group.add_argument("--concurrency", metavar="N", type=int, help="requests in flight at most; default: 16")
     group.add_argument("--rate", metavar="N", type=float, help="contacts a second at most")
+    group.add_argument("--dedupe", action="store_true", help="do not send what says the same as an earlier row")
+    group.add_argument(
+        "--verify", action="store_true", default=None, help="check every answer against the report of jobs"
+    )
+    group.add_argument(
+        "--max-outage",
+        metavar="SECONDS",
+        dest="max_outage_seconds",
+        type=float,
+        help="how long the server may answer nothing at all; default: 1800",
+    )
+    group.add_argument(
+        "--max-refusals",
+        metavar="N",
+        type=int,
+        help="stop when so many contacts in a row are refused, each by itself; 0: never; default: 2000",
+    )
     group.add_argument("--sandbox", action="store_true", help="send to an embedded sandbox instead of a host")
     _faults(group)
     group = parser.add_argument_group("journal")

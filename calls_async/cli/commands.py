@@ -19,7 +19,7 @@ from calls_async.client import Campaign
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.protocol.reports import to_dict
 from calls_async.sandbox import DEFAULT_TOKEN, DuplicateRule, Sandbox
-from calls_async.upload.outcomes import OutcomeStatus
+from calls_async.upload.status import OutcomeStatus
 
 JOBS_PER_REQUEST = 500
 """How many call jobs one request asks about."""

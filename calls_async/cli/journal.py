@@ -17,8 +17,9 @@ from calls_async.cli.exits import Exit
 from calls_async.cli.results import FORMATS
 from calls_async.cli.server import client_of, token_of, warn
 from calls_async.upload import inspect
-from calls_async.upload.outcomes import Outcome, OutcomeStatus, Receipt
+from calls_async.upload.outcomes import Outcome, Receipt
 from calls_async.upload.reconcile import Reconciliation
+from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
 
 

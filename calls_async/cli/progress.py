@@ -16,16 +16,45 @@ LIVE_SECONDS = 0.25
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class Traffic:
+    """How the server takes it."""
+
+    in_flight: int
+    window: int
+    """How many requests may be in flight now."""
+    slowed: bool
+    """Whether the server has limited that."""
+    hold_seconds: float
+    """How long nothing is sent, because the server asked for it."""
+    out_seconds: float
+    """How long the server has answered nothing."""
+    retries: int
+    trouble: str | None
+    """Why the last request failed that is being retried."""
+
+    def words(self) -> str:
+        if self.out_seconds > 0:
+            said = f"no answer from the server for {spell_seconds(self.out_seconds)}, trying on ({self.trouble})"
+        elif self.hold_seconds >= 1:
+            said = f"the server asked for a pause, {spell_seconds(self.hold_seconds)} more"
+        else:
+            said = f"{self.in_flight} of {self.window} requests in flight"
+            said += ", slowed down by the server" if self.slowed else ""
+        if self.retries:
+            last = f" (last: {self.trouble})" if self.trouble and self.out_seconds == 0 else ""
+            said += f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}{last}"
+        return said
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class Snapshot:
     """How far an upload is."""
 
     rows: int
     seconds: float
     fraction: float | None
-    in_flight: int = 0
-    retries: int = 0
-    trouble: str | None = None
-    """Why the last request failed that is being retried."""
+    traffic: Traffic | None = None
+    """None where nothing is sent."""
 
     @property
     def rate(self) -> float:
@@ -38,9 +67,9 @@ class Snapshot:
         return self.seconds * (1 - self.fraction) / self.fraction
 
     def words(self) -> str:
-        parts = [f"{self.rows:,} rows", f"{self.rate:,.0f} rows/s", f"{self.in_flight} in flight"]
-        if self.retries:
-            parts.append(f"{self.retries:,} retries" + (f" (last: {self.trouble})" if self.trouble else ""))
+        parts = [f"{self.rows:,} rows", f"{self.rate:,.0f} rows/s"]
+        if self.traffic is not None:
+            parts.append(self.traffic.words())
         if self.fraction is not None:
             parts.append(f"{self.fraction:.0%} read")
         if (left := self.seconds_left) is not None:

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from argparse import Namespace
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,25 +16,26 @@ from typing import Any, BinaryIO
 import attrs
 
 from calls_async.cli.exits import Exit, exit_of_summary
-from calls_async.cli.progress import Snapshot, choose_display, shown, spell_seconds
+from calls_async.cli.progress import Snapshot, Traffic, choose_display, shown, spell_seconds
 from calls_async.cli.results import ResultsFile
 from calls_async.cli.server import client_of, faults_of, token_of, warn
+from calls_async.cli.troubles import Troubles
 from calls_async.client import CallsClient, Campaign
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.sandbox import Sandbox
 from calls_async.upload.check import Check
 from calls_async.upload.files import Reading
 from calls_async.upload.journal import Durability, JournalSettings
-from calls_async.upload.outcomes import OutcomeStatus, Receipt, Summary
+from calls_async.upload.outcomes import Receipt, Summary
+from calls_async.upload.screening import Screening
 from calls_async.upload.sources import open_source
+from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.uploader import Upload, UploadSettings
 
 JOURNAL_SUFFIX = ".journal"
 """What a source's name ends with to name its journal."""
 DRAIN_SECONDS = 30.0
 """How long SIGTERM lets what is in flight finish."""
-SHOWN_REASONS = 10
-"""How many reasons of rejection are listed at the end."""
 
 
 async def upload(arguments: Namespace) -> Exit:
@@ -43,7 +43,14 @@ async def upload(arguments: Namespace) -> Exit:
     results = _results_of(arguments, journal)
     troubles = Troubles()
     async with _campaign_of(arguments) as campaign:
-        one = campaign.upload(_source_of(arguments), journal=journal, **_reading(arguments), **_settings(arguments))
+        one = campaign.upload(
+            _source_of(arguments),
+            journal=journal,
+            exclude=arguments.exclude,
+            dedupe=arguments.dedupe,
+            **_reading(arguments),
+            **_settings(arguments),
+        )
         with _signals(one) as signals:
             try:
                 await _run(one, arguments, results, troubles)
@@ -92,7 +99,9 @@ async def _note(receipt: Receipt, troubles: Troubles, results: ResultsFile | Non
 async def check(arguments: Namespace) -> Exit:
     results = _results_of(arguments, None)
     source = open_source(_source_of(arguments), Reading(**_reading(arguments)))
-    one = Check(source, UploadSettings(**_settings(arguments)))
+    # Repetitions are always shown: what the server does with them is its own affair.
+    screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, region=arguments.region)
+    one = Check(source, UploadSettings(**_settings(arguments)), screening)
     troubles = Troubles()
     started = time.monotonic()
 
@@ -168,7 +177,10 @@ def _reading(arguments: Namespace) -> dict[str, Any]:
 def _settings(arguments: Namespace) -> dict[str, Any]:
     names = [field.name for field in attrs.fields(UploadSettings)]
     given = {name: getattr(arguments, name, None) for name in names}
-    return {name: value for name, value in given.items() if value is not None}
+    settings = {name: value for name, value in given.items() if value is not None}
+    if settings.get("max_refusals") == 0:
+        settings["max_refusals"] = None  # never
+    return settings
 
 
 # --- while it runs ---
@@ -187,13 +199,20 @@ async def _reported(
 
 
 def _look(one: Upload) -> Snapshot:
+    pace = one.pace
     return Snapshot(
         rows=one.summary.rows,
         seconds=one.seconds,
         fraction=one.fraction_read(),
-        in_flight=one.in_flight,
-        retries=one.summary.retries,
-        trouble=one.last_retry.reason if one.last_retry is not None else None,
+        traffic=Traffic(
+            in_flight=pace.in_flight,
+            window=pace.window,
+            slowed=pace.slowed,
+            hold_seconds=pace.hold_seconds,
+            out_seconds=pace.out_now_seconds,
+            retries=one.summary.retries,
+            trouble=one.last_retry.reason if one.last_retry is not None else None,
+        ),
     )
 
 
@@ -245,41 +264,16 @@ def _signals(one: Upload) -> Iterator[_Signals]:
 # --- in the end ---
 
 
-class Troubles:
-    """Why rows did not get through, grouped by reason, with the first rows of each."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._examples: dict[str, list[int]] = {}
-
-    def note(self, receipt: Receipt) -> None:
-        if receipt.counts()[OutcomeStatus.ACCEPTED] == len(receipt.rows) and not receipt.rejected:
-            return
-        for outcome in receipt.outcomes():
-            if outcome.error is not None:
-                reason = f"{outcome.status}: {outcome.error}"
-                self.counts[reason] += 1
-                examples = self._examples.setdefault(reason, [])
-                if len(examples) < 3:
-                    examples.append(outcome.row)
-
-    def lines(self) -> Iterator[str]:
-        for reason, count in self.counts.most_common(SHOWN_REASONS):
-            rows = ", ".join(map(str, self._examples[reason])) + (" …" if count > 3 else "")
-            yield f"  {count:,} times {reason} (row {rows})"
-        if len(self.counts) > SHOWN_REASONS:
-            yield f"  … and {len(self.counts) - SHOWN_REASONS} more reasons; --results FILE has every row"
-
-
 def _print_bad_rows(receipt: Receipt) -> None:
     for outcome in receipt.outcomes():
-        if outcome.status is OutcomeStatus.REJECTED:
+        if outcome.status is OutcomeStatus.REJECTED or outcome.status is OutcomeStatus.DUPLICATE:
             print(f"row {outcome.row}: {outcome.error}")
-        elif outcome.status is OutcomeStatus.DUPLICATE:
-            print(f"row {outcome.row}: says the same as an earlier row")
 
 
 def _print_summary(arguments: Namespace, summary: Summary, troubles: Troubles) -> None:
+    if arguments.command == "upload":
+        for line in troubles.lines():
+            print(line, file=sys.stderr)
     if arguments.json:
         print(json.dumps(attrs.asdict(summary) | {"seconds": round(summary.seconds, 3)}))
         return
@@ -289,6 +283,3 @@ def _print_summary(arguments: Namespace, summary: Summary, troubles: Troubles) -
         f"{summary.rejected:,} rejected, {summary.unknown:,} unknown; {summary.requests:,} requests, "
         f"{summary.retries:,} retries, {spell_seconds(summary.seconds)}"
     )
-    if arguments.command == "upload":
-        for line in troubles.lines():
-            print(line, file=sys.stderr)

@@ -35,7 +35,8 @@ class Sandbox:
     """A Calls API server on this machine. `async with` starts and stops it.
 
     `tokens` are the campaigns that exist. `port` 0 takes a free one. `duplicates` chooses between the rules of
-    C-DUP-1 and C-DUP-2. `quoted` and `numeric_ids` choose among the forms of answers (C-M-15, C-M-17).
+    C-DUP-1 and C-DUP-2. Larger requests than `max_request_bytes` are answered 413 (C-M-16). `quoted` and
+    `numeric_ids` choose among the forms of answers (C-M-15, C-M-17).
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Sandbox:
         duplicates: DuplicateRule = DuplicateRule.IGNORE,
         quoted: bool = False,
         numeric_ids: bool = False,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
         faults: Faults | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -57,12 +59,13 @@ class Sandbox:
         """The first campaign's."""
         self.url = ""
         """Where it listens, once it does."""
+        self._max_request_bytes = max_request_bytes
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+        app = web.Application(client_max_size=self._max_request_bytes)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

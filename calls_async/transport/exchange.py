@@ -17,13 +17,15 @@ SHOWN_BODY_CHARS = 500
 
 
 class ExchangeFailed(Exception):  # noqa: N818  # a signal between the floors, not one of the package's errors
-    """No response. `reached`: the request may have got to the server; `lasting`: trying again cannot help."""
+    """No response. `reached`: the request may have got to the server; `lasting`: trying again cannot help;
+    `timed_out`: the server may only be slow."""
 
-    def __init__(self, reason: str, *, reached: bool, lasting: bool = False) -> None:
+    def __init__(self, reason: str, *, reached: bool, lasting: bool = False, timed_out: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.reached = reached
         self.lasting = lasting
+        self.timed_out = timed_out
 
 
 def scrub(text: str, token: str) -> str:

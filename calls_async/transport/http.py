@@ -157,11 +157,11 @@ def _failure(error: Exception, token: str) -> ExchangeFailed:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return ExchangeFailed("the server's certificate is not valid for this host", reached=False, lasting=True)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return ExchangeFailed("connecting took too long", reached=False)
+        return ExchangeFailed("connecting took too long", reached=False, timed_out=True)
     if isinstance(error, aiohttp.ClientConnectorError):
         return ExchangeFailed(f"no connection: {_os_reason(error.os_error)}", reached=False)
     if isinstance(error, TimeoutError):
-        return ExchangeFailed("no answer in time", reached=True)
+        return ExchangeFailed("no answer in time", reached=True, timed_out=True)
     if isinstance(error, aiohttp.InvalidURL):
         return ExchangeFailed("the host's URL is not valid", reached=False, lasting=True)
     if isinstance(error, aiohttp.ClientPayloadError):

@@ -1,15 +1,33 @@
-"""How fast: contacts a second."""
+"""How fast and how many at once: the gate that every attempt of every upload passes, and what it has learnt."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from enum import Enum, auto
+
+import attrs
 
 from calls_async.errors import ConfigurationError
 from calls_async.transport.clock import Clock
+from calls_async.transport.events import Event, OutageBegan, OutageEnded, Throttled
+from calls_async.transport.policy import RetryPolicy
+from calls_async.transport.sizes import BodyLimit
+from calls_async.transport.window import START, Window
 
 BURST_SECONDS = 0.1
 """No chunk is larger than what the rate allows in this time (but one contact at least), so that the rate holds over
 short spans, too: within 2 % over any 10 seconds."""
+SLACK_SECONDS = 0.05
+"""How much lateness of a sleep is made up for."""
+OUTAGE_FAILURES = 6
+"""So many failures in a row, without one answer between them, are an outage …"""
+OUTAGE_SECONDS = 2.0
+"""… when they have lasted as long as this."""
 
 
 class RateLimiter:
@@ -21,16 +39,278 @@ class RateLimiter:
         self._rate = contacts_per_second
         self._clock = clock
         self._free_at = clock.monotonic()
+        self._turn = asyncio.Lock()
 
     @property
     def largest_chunk(self) -> int:
         """How many contacts may go at once."""
         return max(1, int(self._rate * BURST_SECONDS))
 
-    async def take(self, contacts: int) -> None:
-        """Returns when `contacts` more may be sent."""
-        now = self._clock.monotonic()
-        start = max(now, self._free_at)
-        self._free_at = start + contacts / self._rate
-        if start > now:
-            await self._clock.sleep(start - now)
+    async def take(self, contacts: int, enter: Callable[[], Awaitable[bool]]) -> bool:
+        """Returns when `contacts` more may be sent and `enter`, which is asked then, says so. False: it does not."""
+        async with self._turn:  # one at a time, or what waits for `enter` would go all at once
+            wait = self._free_at - self._clock.monotonic()
+            if wait > 0:
+                await self._clock.sleep(wait)
+            if not await enter():
+                return False
+            now = self._clock.monotonic()
+            start = self._free_at if now - self._free_at <= SLACK_SECONDS else now
+            self._free_at = start + contacts / self._rate
+            return True
+
+
+class RetryBudget:
+    """Keeps retries from becoming the load: a bucket of tokens that retries draw from and answers fill.
+
+    A retry costs `COST`, and has it back if it is answered; an answer to a first attempt brings one token. So retries
+    are free of wait as long as fewer than about 30 % of all attempts fail.
+    """
+
+    CAPACITY = 500.0
+    COST = 5.0
+    TRICKLE = 10.0
+    """Tokens that come by themselves each second: two retries."""
+
+    def __init__(self, now: float) -> None:
+        self._tokens = self.CAPACITY
+        self._at = now
+
+    def wait_seconds(self, now: float) -> float:
+        """How long a retry has to wait."""
+        self._trickle(now)
+        return max(0.0, (self.COST - self._tokens) / self.TRICKLE)
+
+    def take(self, now: float) -> None:
+        self._trickle(now)
+        self._tokens -= self.COST
+
+    def refund(self, *, retry: bool) -> None:
+        self._tokens = min(self.CAPACITY, self._tokens + (self.COST if retry else 1.0))
+
+    def _trickle(self, now: float) -> None:
+        self._tokens = min(self.CAPACITY, self._tokens + (now - self._at) * self.TRICKLE)
+        self._at = now
+
+
+class Sign(Enum):
+    """What an attempt has shown of the server."""
+
+    NOTHING = auto()
+    """It was cancelled."""
+    ANSWERED = auto()
+    """It answered, be it with a refusal."""
+    BUSY = auto()
+    """It answered that there is too much to do."""
+    OVERLOADED = auto()
+    """It could not answer for the load, or not in time."""
+    FAILED = auto()
+    """There was no answer, or none that can be understood."""
+
+
+@attrs.define(slots=True)
+class Outage:
+    """The server answers nothing."""
+
+    since: float
+    """Monotonic seconds."""
+    reason: str
+    probes: int = 0
+
+
+class Pace:
+    """What one server has shown of itself, shared by all uploads of a client."""
+
+    def __init__(
+        self, *, policy: RetryPolicy, clock: Clock, rng: random.Random, window: Window | None = None
+    ) -> None:
+        self.server_answered = False
+        """Whether it ever did."""
+        self.outage: Outage | None = None
+        self.body_limit = BodyLimit()
+        self._policy = policy
+        self._clock = clock
+        self._rng = rng
+        self._window = window or Window(START, START)
+        self._budget = RetryBudget(clock.monotonic())
+        self._members: list[tuple[int, Callable[[Event], None]]] = []
+        self._in_flight = 0
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+        self._held_until = -math.inf
+        self._failures = 0
+        self._failing_since = 0.0
+        self._out_before = 0.0
+        self._usual_bytes = 0.0
+
+    @contextlib.contextmanager
+    def shared_by(self, concurrency: int, tell: Callable[[Event], None]) -> Iterator[None]:
+        """For the time of an upload that has up to `concurrency` chunks in flight, and is told what happens."""
+        member = (concurrency, tell)
+        self._members.append(member)
+        self._window.largest = sum(most for most, _ in self._members)
+        try:
+            yield
+        finally:
+            self._members.remove(member)
+            if self._members:
+                self._window.largest = sum(most for most, _ in self._members)
+
+    @property
+    def window(self) -> int:
+        """How many requests may be in flight now."""
+        return 1 if self.outage is not None else self._window.limit
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are."""
+        return self._in_flight
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the server has limited the window."""
+        return self._window.slowed
+
+    @property
+    def hold_seconds(self) -> float:
+        """How long nothing is sent."""
+        return max(0.0, self._held_until - self._clock.monotonic())
+
+    @property
+    def calm(self) -> bool:
+        """Whether an attempt may start without a long wait."""
+        return self.outage is None and self.hold_seconds == 0.0
+
+    @property
+    def out_seconds(self) -> float:
+        """How long the server has answered nothing, all outages together."""
+        return self._out_before + self.out_now_seconds
+
+    @property
+    def out_now_seconds(self) -> float:
+        """How long this outage has lasted; 0 without one."""
+        return self._clock.monotonic() - self.outage.since if self.outage is not None else 0.0
+
+    # --- the gate ---
+
+    async def enter(
+        self, *, retry: bool, too_late: Callable[[float], bool], sleep: Callable[[float], Awaitable[None]]
+    ) -> bool:
+        """Returns when an attempt may start, to be ended by `leave`.
+
+        False where it may not: `too_late` is asked whether an attempt that starts after so many seconds would be.
+        """
+        while True:
+            wait = self._wait_seconds(retry)
+            if too_late(wait):
+                return False
+            if wait > 0:
+                await sleep(wait)
+                continue
+            if self._in_flight < self.window and not self._waiting:
+                self._in_flight += 1
+            elif not await self._turn():
+                continue
+            if self._wait_seconds(retry) == 0 and not too_late(0.0):
+                break
+            self._give_back()
+        if retry and self.outage is None:
+            self._budget.take(self._clock.monotonic())
+        return True
+
+    def leave(
+        self,
+        sign: Sign,
+        *,
+        started: float,
+        retry: bool,
+        reason: str = "",
+        hold_seconds: float = 0.0,
+        chunk_bytes: int | None = None,
+    ) -> None:
+        """The attempt that began at `started` (monotonic seconds) has ended. `chunk_bytes` are those of a chunk."""
+        now, full = self._clock.monotonic(), self._in_flight >= self.window
+        limit = self.window
+        if sign in (Sign.ANSWERED, Sign.BUSY):
+            self._end_outage(now)
+            self._failures = 0
+            self.server_answered = True
+        if hold_seconds > 0:
+            self._held_until = max(self._held_until, now + hold_seconds)
+        if sign is Sign.ANSWERED:
+            self._budget.refund(retry=retry)
+            if chunk_bytes is not None and self._is_usual(chunk_bytes):
+                self._window.answered(now, now - started, full=full)
+        elif sign in (Sign.BUSY, Sign.OVERLOADED):
+            self._window.refused(now, started)
+        if sign in (Sign.OVERLOADED, Sign.FAILED):
+            self._fail(now, reason)
+        if sign in (Sign.BUSY, Sign.OVERLOADED) and (self.window < limit or hold_seconds > 0):
+            self._tell(Throttled(at=self._clock.wall(), reason=reason, window=self.window, hold_seconds=hold_seconds))
+        self._give_back()
+
+    def look_again(self) -> None:
+        """Lets everybody who waits at the gate ask again whether it is too late."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(False)
+
+    def _wait_seconds(self, retry: bool) -> float:
+        wait = self.hold_seconds
+        if retry and self.outage is None:
+            wait = max(wait, self._budget.wait_seconds(self._clock.monotonic()))
+        return wait
+
+    async def _turn(self) -> bool:
+        """Waits for a place in flight. False: look again."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.result():
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        """Gives free a place in flight, and hands on those that are free."""
+        self._in_flight -= 1
+        while self._waiting and self._in_flight < self.window:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._in_flight += 1
+                waiter.set_result(True)
+
+    def _is_usual(self, chunk_bytes: int) -> bool:
+        """Whether a chunk is of the usual size: how fast a small one is answered says nothing about a large one."""
+        self._usual_bytes = max(float(chunk_bytes), self._usual_bytes * 0.95)
+        return chunk_bytes * 2 >= self._usual_bytes
+
+    # --- outages ---
+
+    def _fail(self, now: float, reason: str) -> None:
+        if self._failures == 0:
+            self._failing_since = now
+        self._failures += 1
+        lasted = now - self._failing_since
+        if self.outage is None and self._failures >= OUTAGE_FAILURES and lasted >= OUTAGE_SECONDS:
+            self.outage = Outage(self._failing_since, reason)
+            self._tell(OutageBegan(at=self._clock.wall(), reason=reason))
+        if self.outage is not None:
+            self.outage.reason = reason
+            exponent = min(self.outage.probes, 30)
+            most = min(self._policy.backoff_max_seconds, self._policy.backoff_seconds * 2**exponent)
+            self.outage.probes += 1
+            self._held_until = max(self._held_until, now + self._rng.uniform(most / 2, most))
+
+    def _end_outage(self, now: float) -> None:
+        outage, self.outage = self.outage, None
+        if outage is not None:
+            self._out_before += now - outage.since
+            self._held_until = now
+            self._window.restart(now)
+            self._tell(OutageEnded(at=self._clock.wall(), seconds=now - outage.since))
+
+    def _tell(self, event: Event) -> None:
+        for _, tell in list(self._members):
+            tell(event)

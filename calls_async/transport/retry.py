@@ -7,57 +7,33 @@ same key. *No certain answer* (the limits are used up): never sent again blindly
 
 from __future__ import annotations
 
+import asyncio
+import math
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 import tenacity
 
-from calls_async.errors import AccessError, ConfigurationError, NoAnswerError, RefusedError, UnreachableError
+from calls_async.errors import AccessError, NoAnswerError, RefusedError, RequestError, UnreachableError
 from calls_async.protocol.endpoints import Request, Response, UnreadableAnswer
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import Exchange, ExchangeFailed, shown_body
+from calls_async.transport.pacing import Pace, RateLimiter, Sign
+from calls_async.transport.policy import RetryPolicy
 
 Answer = TypeVar("Answer")
 
-_TRY_AGAIN_STATUSES = frozenset({408, 425, 429})
+_BUSY_STATUSES = frozenset({408, 425, 429})
+_OVERLOADED_STATUSES = frozenset({503, 504})
 ACCESS_STATUSES = frozenset({401, 403, 404})
 _IN_PROGRESS = re.compile(
     r"(?<!not )(?<!n't )(?:in[ -]?progress|processing|in[ -]?flight|concurrent|try again|retry)"
 )
-
-
-def _positive(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise ConfigurationError(f"{attribute.name} must be greater than 0, not {value!r}")
-
-
-@attrs.frozen(slots=True, kw_only=True)
-class RetryPolicy:
-    """How often and how long one call is tried. Whatever limit is met first ends it.
-
-    The wait after attempt n is drawn between 0 and min(`backoff_max_seconds`, `backoff_seconds` · 2ⁿ⁻¹) (full
-    jitter); a `Retry-After` of the server's, cut to `retry_after_max_seconds`, comes on top.
-    """
-
-    max_attempts: int | None = attrs.field(default=6, validator=_positive)
-    """None: as many as fit into the time."""
-    give_up_seconds: float = attrs.field(default=60.0, validator=_positive)
-    """No attempt starts later than this after the first."""
-    unreachable_seconds: float = attrs.field(default=30.0, validator=_positive)
-    """The same, as long as the server has never answered at all: then the host is probably wrong."""
-    backoff_seconds: float = attrs.field(default=0.5, validator=_positive)
-    backoff_max_seconds: float = attrs.field(default=30.0, validator=_positive)
-    retry_after_max_seconds: float = attrs.field(default=300.0, validator=_positive)
-
-    @classmethod
-    def for_uploads(cls) -> RetryPolicy:
-        """For an unattended bulk upload: a chunk is given up by time, not after a handful of tries."""
-        return cls(max_attempts=None, give_up_seconds=1800.0)
 
 
 class _TryAgain(Exception):  # noqa: N818  # a signal within this module
@@ -65,14 +41,14 @@ class _TryAgain(Exception):  # noqa: N818  # a signal within this module
         self,
         reason: str,
         *,
-        reached: bool,
+        sign: Sign = Sign.FAILED,
         wait_seconds: float = 0.0,
         status: int | None = None,
         body: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.reached = reached
+        self.sign = sign
         self.wait_seconds = wait_seconds
         self.status = status
         self.body = body
@@ -95,41 +71,74 @@ class Caller:
     policy: RetryPolicy
     clock: Clock = attrs.field(factory=Clock)
     rng: random.Random = attrs.field(factory=random.Random, repr=False)
+    pace: Pace | None = None
+    """The gate that every attempt passes."""
+    limiter: RateLimiter | None = None
+    """Of contacts a second; goes with a `pace`."""
+    max_outage_seconds: float = math.inf
     server_answered: bool = attrs.field(default=False, init=False)
     halted: bool = attrs.field(default=False, init=False)
-    """Set to let no call try again any more."""
+    _naps: set[asyncio.Future[None]] = attrs.field(factory=set, init=False, repr=False)
 
     async def call(
         self,
         request: Request,
         read: Callable[[Response], Answer],
         *,
-        not_after: float | None = None,
+        prepare: Callable[[], Awaitable[float]] | None = None,
+        contacts: int = 0,
         sent_before: bool = False,
         on_retry: Callable[[Retry], None] | None = None,
     ) -> Answer:
         """The answer to `request`, read by `read`.
 
-        No attempt starts after `not_after` (Unix time, seconds). `sent_before` says that an earlier process may have
-        sent the request. Raises `RefusedError`, `AccessError`, `NoAnswerError`, `UnreachableError`.
+        `prepare` is awaited before the first attempt, once that may start, and returns the time (Unix time, seconds)
+        after which none may. `contacts` is how many the request carries. `sent_before` says that an earlier process
+        may have sent it. Raises `RefusedError`, `AccessError`, `NoAnswerError`, `UnreachableError`.
         """
-        one = _Call(self, request, not_after=not_after, sent_before=sent_before, on_retry=on_retry)
+        one = _Call(self, request, prepare=prepare, contacts=contacts, sent_before=sent_before, on_retry=on_retry)
         # A fresh tenacity object for each call: a shared one mixes the counts of concurrent tasks.
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_TryAgain),
             wait=one.wait_seconds,
             stop=one.must_stop,
             before_sleep=one.before_sleep,
-            sleep=self.clock.sleep,
+            sleep=self.nap,
             reraise=True,
         )
-        if not_after is not None and self.clock.wall() >= not_after:
-            raise one.gave_up(_TryAgain("the idempotence key is near its expiry", reached=True))
         try:
             return await retrying(one.attempt, read)
         except _TryAgain as failure:
             last = failure
         raise one.gave_up(last)  # outside the handler: nothing of the last attempt hangs on it
+
+    def own_pace(self) -> Pace:
+        """Its gate; a new one where it had none."""
+        if self.pace is None:
+            self.pace = Pace(policy=self.policy, clock=self.clock, rng=self.rng)
+        return self.pace
+
+    def halt(self) -> None:
+        """Lets no call try again any more, and wakes those that wait for it."""
+        self.halted = True
+        for nap in self._naps:
+            nap.cancel()
+        if self.pace is not None:
+            self.pace.look_again()
+
+    async def nap(self, seconds: float) -> None:
+        """Sleeps, but no longer than until `halt`."""
+        if self.halted:
+            return
+        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
+        self._naps.add(sleeping)
+        try:
+            await asyncio.wait([sleeping])
+        finally:
+            self._naps.discard(sleeping)
+            if not sleeping.done():
+                sleeping.cancel()
+                await asyncio.wait([sleeping])
 
 
 @attrs.define(slots=True)
@@ -138,20 +147,81 @@ class _Call:
 
     caller: Caller
     request: Request
-    not_after: float | None = attrs.field(kw_only=True)
+    prepare: Callable[[], Awaitable[float]] | None = attrs.field(kw_only=True)
+    contacts: int = attrs.field(kw_only=True)
     sent_before: bool = attrs.field(kw_only=True)
     on_retry: Callable[[Retry], None] | None = attrs.field(kw_only=True)
     attempts: int = 0
+    not_after: float | None = None
     reached: bool = False
+    outage: bool = False
+    """Whether it was given up because the server has answered nothing for too long."""
+    last: _TryAgain | None = None
     maybe_created: bool = attrs.field(init=False)
     """Whether an earlier attempt may have been acted upon, though its answer did not come or was none."""
     started: float = attrs.field(init=False)
+    out_before: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.started = self.caller.clock.monotonic()
+        self.out_before = self.out_seconds
         self.maybe_created = self.sent_before
 
     async def attempt(self, read: Callable[[Response], Answer]) -> Answer:
+        pace = self.caller.pace
+        if pace is None or pace.calm:
+            await self.ready()
+        if pace is None:
+            if self.too_late(0.0):
+                raise self.gave_up(self.last)
+            return await self.exchange(read)
+        if not await self.enter(pace):
+            raise self.gave_up(self.last)
+        retry, started = self.attempts > 0, self.caller.clock.monotonic()
+        sign, failure = Sign.NOTHING, None
+        try:
+            await self.ready()
+            if self.too_late(0.0):  # only now is it known how long the key is good
+                raise self.gave_up(self.last)
+            started = self.caller.clock.monotonic()
+            answer = await self.exchange(read)
+            sign = Sign.ANSWERED
+        except _TryAgain as again:
+            sign, failure = again.sign, again
+            raise
+        except RequestError:
+            sign = Sign.ANSWERED if self.reached else Sign.FAILED
+            raise
+        finally:
+            pace.leave(
+                sign,
+                started=started,
+                retry=retry,
+                reason=failure.reason if failure is not None else "",
+                hold_seconds=self.hold_seconds(failure) if failure is not None else 0.0,
+                chunk_bytes=len(self.request.body or b"") if self.request.creates else None,
+            )
+        return answer
+
+    async def ready(self) -> None:
+        """Does what must be done before the first attempt. Not long before it may start: the key's clock begins here.
+        And not only then, if all is calm: a place in flight would wait for the disk."""
+        if self.prepare is not None:
+            prepare, self.prepare = self.prepare, None
+            self.not_after = await prepare()
+
+    async def enter(self, pace: Pace) -> bool:
+        async def enter() -> bool:
+            return await pace.enter(retry=self.attempts > 0, too_late=self.too_late, sleep=self.caller.nap)
+
+        limiter = self.caller.limiter
+        if limiter is None or not self.contacts:
+            return await enter()
+        return await limiter.take(self.contacts, enter)
+
+    async def exchange(self, read: Callable[[Response], Answer]) -> Answer:
+        if self.attempts == 0:
+            self.started, self.out_before = self.caller.clock.monotonic(), self.out_seconds
         self.attempts += 1
         try:
             response = await self.caller.exchange(self.request)
@@ -162,9 +232,8 @@ class _Call:
         else:
             self.reached = self.caller.server_answered = True
             return self.judge(response, read)
-        if failed.lasting:
-            raise self.gave_up(_TryAgain(failed.reason, reached=failed.reached))
-        raise _TryAgain(failed.reason, reached=failed.reached)
+        again = _TryAgain(failed.reason, sign=Sign.OVERLOADED if failed.timed_out else Sign.FAILED)
+        raise self.gave_up(again) if failed.lasting else again
 
     def judge(self, response: Response, read: Callable[[Response], Answer]) -> Answer:
         status = response.status
@@ -175,10 +244,11 @@ class _Call:
                 reason = f"{status} with {unreadable}"
             self.maybe_created = True
             raise self.again(response, reason)
-        if status >= 500 or status in _TRY_AGAIN_STATUSES:
+        if status >= 500 or status in _BUSY_STATUSES:
             self.maybe_created = self.maybe_created or status >= 500
             raise self.again(response, _spell(status))
         if status == HTTPStatus.CONFLICT and self.in_progress(response):
+            self.maybe_created = True
             raise self.again(response, "409, the key is in progress")
         refusal = self.refused(response)
         if self.request.creates and self.maybe_created:
@@ -197,7 +267,7 @@ class _Call:
     def again(self, response: Response, reason: str) -> _TryAgain:
         return _TryAgain(
             reason,
-            reached=True,
+            sign=_sign_of(response.status),
             wait_seconds=retry_after_seconds(response.headers, self.caller.clock.wall()),
             status=response.status,
             body=shown_body(response, self.request.token),
@@ -214,13 +284,16 @@ class _Call:
         kind = AccessError if status < 400 or status in ACCESS_STATUSES else RefusedError
         return kind(said, method=self.request.method.value, path=self.request.path, status=status, body=body)
 
-    def gave_up(self, last: _TryAgain, *, refused: bool = False) -> NoAnswerError:
+    def gave_up(self, last: _TryAgain | None, *, refused: bool = False) -> NoAnswerError:
         seconds = self.caller.clock.monotonic() - self.started
-        unreachable = self.attempts > 0 and not self.reached
+        last = last or _TryAgain(self.why_not_tried())
+        unreachable = not self.reached and not (self.sent_before and self.attempts == 0)
         kind = UnreachableError if unreachable and not self.sent_before else NoAnswerError
-        if kind is UnreachableError:
+        if kind is UnreachableError and self.attempts == 0:
+            said = f"was not sent: {last.reason}."
+        elif kind is UnreachableError:
             said = f"the server cannot be reached ({last.reason}); check the host and the network. "
-            said += "This request was not sent." if self.caller.server_answered else "Nothing was sent."
+            said += "This request was not sent." if self.known else "Nothing was sent."
         else:
             said = f"no certain answer in {self.attempts} attempts over {seconds:.0f} s (last: {last.reason})."
             if self.request.creates:
@@ -234,31 +307,79 @@ class _Call:
             idempotence_key=self.request.idempotence_key,
             unreachable=unreachable,
             refused=refused,
+            outage=self.outage,
             status=last.status,
             body=last.body,
         )
 
+    def hold_seconds(self, failure: _TryAgain) -> float:
+        return min(failure.wait_seconds, self.caller.policy.retry_after_max_seconds)
+
+    # --- when it is too late ---
+
+    def too_late(self, delay: float) -> bool:
+        """Whether no attempt may start any more after `delay` seconds."""
+        caller, now = self.caller, self.caller.clock.monotonic()
+        if caller.halted and (self.attempts > 0 or delay > 0 or (caller.pace is not None and not caller.pace.calm)):
+            return True
+        if self.not_after is not None and caller.clock.wall() + delay >= self.not_after:
+            return True
+        self.outage = self.outage_too_long(delay)
+        if self.outage:
+            return True
+        policy, patience = caller.policy, caller.policy.give_up_seconds
+        if not self.known:
+            patience = min(policy.unreachable_seconds, patience)
+        elif caller.pace is not None and caller.pace.outage is not None:
+            return False  # all wait for the server; that is not this call's fault
+        else:
+            patience += self.out_seconds - self.out_before
+        return self.attempts > 0 and now + delay > self.started + patience
+
+    @property
+    def known(self) -> bool:
+        """Whether the server has ever answered."""
+        pace = self.caller.pace
+        return self.reached or self.caller.server_answered or (pace is not None and pace.server_answered)
+
+    @property
+    def out_seconds(self) -> float:
+        return self.caller.pace.out_seconds if self.caller.pace is not None else 0.0
+
+    def outage_too_long(self, delay: float) -> bool:
+        caller, outage = self.caller, self.caller.pace and self.caller.pace.outage
+        if not outage:
+            return False
+        most = caller.max_outage_seconds
+        if not self.known:
+            most = min(most, caller.policy.unreachable_seconds)
+        return caller.clock.monotonic() + delay - outage.since > most
+
+    def why_not_tried(self) -> str:
+        """Why a call is given up without an attempt."""
+        if self.caller.halted:
+            return "the upload is stopping"
+        outage = self.caller.pace and self.caller.pace.outage
+        if outage:
+            return f"the server does not answer ({outage.reason})"
+        return "the idempotence key is near its expiry" if self.sent_before else "there was no time for it"
+
     # --- what tenacity asks ---
 
     def wait_seconds(self, state: tenacity.RetryCallState) -> float:
-        policy = self.caller.policy
+        failure, policy, pace = _failure(state), self.caller.policy, self.caller.pace
+        if pace is not None and pace.outage is not None:
+            return self.hold_seconds(failure)  # the probes have a rhythm of their own
         exponent = min(state.attempt_number - 1, 30)
         jitter = self.caller.rng.uniform(0, min(policy.backoff_max_seconds, policy.backoff_seconds * 2**exponent))
-        return jitter + min(_failure(state).wait_seconds, policy.retry_after_max_seconds)
+        return jitter + self.hold_seconds(failure)
 
     def must_stop(self, state: tenacity.RetryCallState) -> bool:
-        policy, clock = self.caller.policy, self.caller.clock
-        if self.caller.halted:
-            return True
-        if policy.max_attempts is not None and state.attempt_number >= policy.max_attempts:
-            return True
-        if self.not_after is not None and clock.wall() + state.upcoming_sleep >= self.not_after:
-            return True
-        known = self.reached or self.caller.server_answered
-        patience = policy.give_up_seconds if known else min(policy.unreachable_seconds, policy.give_up_seconds)
-        return clock.monotonic() + state.upcoming_sleep > self.started + patience
+        most = self.caller.policy.max_attempts
+        return (most is not None and state.attempt_number >= most) or self.too_late(state.upcoming_sleep)
 
     def before_sleep(self, state: tenacity.RetryCallState) -> None:
+        self.last = _failure(state)
         if self.on_retry is not None:
             reason = _failure(state).reason
             self.on_retry(Retry(attempt=state.attempt_number, reason=reason, wait_seconds=state.upcoming_sleep))
@@ -282,6 +403,14 @@ def _failure(state: tenacity.RetryCallState) -> _TryAgain:
     if not isinstance(failure, _TryAgain):
         raise TypeError(f"tenacity asked about {failure!r}")
     return failure
+
+
+def _sign_of(status: int) -> Sign:
+    if status in _BUSY_STATUSES:
+        return Sign.BUSY
+    if status in _OVERLOADED_STATUSES:
+        return Sign.OVERLOADED
+    return Sign.ANSWERED if status == HTTPStatus.CONFLICT else Sign.FAILED
 
 
 def _spell(status: int) -> str:

@@ -139,10 +139,11 @@ def read_batches(
     if form in _READ_IN_ORDER:
         buffered = cast("io.BufferedReader", io.BufferedReader(marked, _BUFFER_BYTES))
         held: list[Batch] = []
-        for rows in _in_batches(_READ_IN_ORDER[form](name, buffered, reading, consumed.rows), gathering):
+        for rows in _in_batches(_READ_IN_ORDER[form](name, buffered, reading, consumed.skipped_rows), gathering):
             held.append(Batch(rows, marked.mark()))
             gathering.compared = marked.compared
-            if marked.compared:  # nothing new is handed over before the consumed part is known to be the same
+            # Nothing new is handed over before the consumed part is known to be the same.
+            if marked.compared or rows[-1].row <= consumed.rows:
                 yield from held
                 held.clear()
         return
@@ -150,7 +151,7 @@ def read_batches(
         file = io.BytesIO(file.read())  # neither format can be read in order
         marked = MarkedFile(file, consumed)
     whole = marked.read_to_mark()
-    for rows in _in_batches(_READ_AS_A_WHOLE[form](name, file, reading, consumed.rows), gathering):
+    for rows in _in_batches(_READ_AS_A_WHOLE[form](name, file, reading, consumed.skipped_rows), gathering):
         yield Batch(rows, whole)
 
 

@@ -11,7 +11,8 @@ import orjson
 
 from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.protocol.keys import last_attempt_at
-from calls_async.upload.outcomes import OutcomeStatus, Receipt
+from calls_async.upload.outcomes import Receipt
+from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
 
 
@@ -67,7 +68,7 @@ def overview(store: Store) -> Overview:
         purged=upload.purged_at is not None,
         chunks={state: count for state, (count, _, _) in times.items()},
         rows={status.value: rows[status] for status in OutcomeStatus},
-        pending_rows=sum(len(chunk.rows) + len(chunk.rejected) for chunk in pending),
+        pending_rows=sum(len(chunk.rows) + len(chunk.unsent) for chunk in pending),
         resume_before=last_attempt_at(min(sent)) if sent else None,
     )
 

@@ -18,7 +18,9 @@ import attrs
 
 from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.transport.clock import Clock
+from calls_async.transport.events import Event
 from calls_async.upload.chunks import Chunk, Mark
+from calls_async.upload.events import JournalLag
 from calls_async.upload.outcomes import Receipt, Verdict
 from calls_async.upload.schema import PastChunk, fingerprint
 from calls_async.upload.store import Operation, Store
@@ -26,6 +28,8 @@ from calls_async.upload.waiting import see_through
 
 Result = TypeVar("Result")
 
+LAG_SECONDS = 0.5
+"""A commit that takes longer is told of."""
 REPLAYED_AT_A_TIME = 20
 """Receipts of earlier processes that are read from the file at once."""
 
@@ -67,6 +71,8 @@ class Past:
     pending: Sequence[Chunk] = ()
     """Without an answer: to be sent again, the same bytes under the same key."""
     answered: Sequence[int] = ()
+    body_limit: int | None = None
+    """The largest body that the server takes, as far as that has been learnt; bytes."""
 
     @property
     def rows(self) -> int:
@@ -85,6 +91,8 @@ class Journal:
         self._waiting: list[tuple[Operation, asyncio.Future[None] | None]] = []
         self._writer: asyncio.Task[None] | None = None
         self._broken: JournalError | None = None
+        self.tell: Callable[[Event], None] = lambda event: None
+        """Hears when the disk is slow."""
 
     def now(self) -> float:
         """Unix time in seconds, by the clock that the journal's times go by."""
@@ -110,6 +118,15 @@ class Journal:
     async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
         at = self._clock.wall()
         await self._commit(lambda store: store.note_answered(chunk.number, verdict, at))
+
+    async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
+        """Some rows of a chunk go into others, in one step; `rest` stays behind with its `verdict`."""
+        at = self._clock.wall()
+        await self._commit(lambda store: store.split(rest, verdict, parts, at))
+
+    async def note_body_limit(self, body_bytes: int) -> None:
+        """The server takes no larger body."""
+        await self._commit(lambda store: store.note_body_limit(body_bytes))
 
     async def note_source_done(self) -> None:
         await self._commit(Store.note_source_done)
@@ -159,6 +176,7 @@ class Journal:
     async def _write(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
+            began = self._clock.monotonic()
             try:
                 await self._in_thread(partial(self._store.commit, [operation for operation, _ in batch]))
             except JournalError as error:
@@ -171,6 +189,8 @@ class Journal:
                         done.set_exception(self._broken)
             if self._broken is not None:
                 break
+            if (seconds := self._clock.monotonic() - began) >= LAG_SECONDS:
+                self.tell(JournalLag(at=self._clock.wall(), seconds=seconds, waiting=len(self._waiting)))
         self._writer = None
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
@@ -262,4 +282,5 @@ def _past(store: Store) -> Past:
         chunks=store.past(),
         pending=store.pending(),
         answered=store.answered(),
+        body_limit=store.upload().body_limit,
     )

@@ -24,6 +24,13 @@ class Consumed:
     journal: str = ""
     rows: int = 0
     chunks: Sequence[PastChunk] = ()
+    shown: bool = False
+    """Whether these rows are handed over, too, for somebody to look at."""
+
+    @property
+    def skipped_rows(self) -> int:
+        """How many rows are not handed over."""
+        return 0 if self.shown else self.rows
 
     def changed(self, chunk: PastChunk, how: str) -> JournalRefusedError:
         """The error for a source whose consumed part is not what it was."""
@@ -119,11 +126,12 @@ class RowCheck:
         self._waiting = deque(sorted(self.consumed.chunks, key=lambda chunk: chunk.last_row))
 
     def see(self, rows: Iterable[Row]) -> list[Row]:
-        """Takes in `rows` and returns those that are new. Raises `JournalRefusedError`."""
+        """Takes in `rows` and returns those to be handed over. Raises `JournalRefusedError`."""
         new = []
         for row in rows:
-            if row.row > self.consumed.rows:
+            if row.row > self.consumed.skipped_rows:
                 new.append(row)
+            if row.row > self.consumed.rows:
                 continue
             if isinstance(row, EncodedRow):
                 self._bodies[row.row] = row.body
@@ -140,5 +148,5 @@ class RowCheck:
         bodies = [self._bodies.pop(row, b"") for row in chunk.rows]
         for row in [row for row in self._bodies if row <= chunk.last_row]:
             del self._bodies[row]  # rejected then, for example for its size
-        if chunk.digest is not None and chunk.digest != digest(b"[%b]" % b",".join(bodies)):
+        if chunk.digest != digest(b"[%b]" % b",".join(bodies)):
             raise self.consumed.changed(chunk, "it gives other contacts")

@@ -5,30 +5,14 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from operator import attrgetter
 
 import attrs
 
 from calls_async.protocol.reports import JobReport
 from calls_async.upload.chunks import Chunk
-from calls_async.upload.rows import RejectedRow
-
-
-class OutcomeStatus(StrEnum):
-    """What became of a contact."""
-
-    ACCEPTED = "accepted"
-    """It has a call job."""
-    DUPLICATE = "duplicate"
-    """The server ignored it, for it has the same contact already (C-DUP-1)."""
-    REJECTED = "rejected"
-    """It was not sent, or the server refused it: nobody is called."""
-    UNKNOWN = "unknown"
-    """No certain answer came: it may or may not have a call job. It is never sent again blindly."""
-
-    def __str__(self) -> str:
-        return self.value
+from calls_async.upload.rows import UnsentRow
+from calls_async.upload.status import OutcomeStatus
 
 
 @attrs.frozen(slots=True)
@@ -72,7 +56,7 @@ class Receipt:
     rows: Sequence[int] = attrs.field(repr=False)
     phones: Sequence[str] = attrs.field(repr=False)
     verdict: Verdict = attrs.field(repr=False)
-    rejected: Sequence[RejectedRow] = attrs.field(default=(), repr=False)
+    unsent: Sequence[UnsentRow] = attrs.field(default=(), repr=False)
     replayed: bool = False
     """Whether an earlier process had it answered, and it comes again from the journal."""
 
@@ -85,21 +69,21 @@ class Receipt:
             rows=chunk.rows,
             phones=chunk.phones,
             verdict=verdict,
-            rejected=chunk.rejected,
+            unsent=chunk.unsent,
         )
 
     def outcomes(self) -> Iterator[Outcome]:
         verdict = self.verdict
         sent = map(Outcome, self.rows, self.phones, verdict.statuses, verdict.job_ids, verdict.errors)
-        if not self.rejected:
+        if not self.unsent:
             return sent
-        refused = (Outcome(r.row, r.phone, OutcomeStatus.REJECTED, None, r.error) for r in self.rejected)
-        return heapq.merge(sent, refused, key=attrgetter("row"))
+        unsent = (Outcome(row.row, row.phone, row.status, None, row.error) for row in self.unsent)
+        return heapq.merge(sent, unsent, key=attrgetter("row"))
 
     def counts(self) -> Counter[OutcomeStatus]:
         """How many rows have which status."""
         counts = Counter(self.verdict.statuses)
-        counts[OutcomeStatus.REJECTED] += len(self.rejected)
+        counts.update(row.status for row in self.unsent)
         return counts
 
 
@@ -135,7 +119,7 @@ def settle_by_report(
     own is a duplicate where its phone has a job at all (C-DUP-1), and unknown otherwise. Where a phone stands in rows
     of different content and only some of them have a job, nobody can tell which: they are unknown.
     """
-    new, known = _jobs_by_phone(set(ids), reports)
+    new, known = _jobs_by_phone(ids, reports)
     if sum(map(len, new.values())) != len(set(ids)) or not new.keys() <= set(phones):
         reason = f"{len(phones)} rows were answered with {len(ids)} IDs, and the report does not tell whose"
         return Verdict.all(OutcomeStatus.UNKNOWN, len(phones), reason)
@@ -152,6 +136,19 @@ def settle_by_report(
     return Verdict(statuses=statuses, job_ids=job_ids, errors=errors)
 
 
+def verify_by_report(phones: Sequence[str], ids: Sequence[str], reports: Sequence[JobReport]) -> Verdict | None:
+    """The verdict by position, where there are as many IDs as rows and the report contradicts none; else None."""
+    phone_of = {report.call_job_id: (report.phone or "").removeprefix("+") for report in reports}
+    if len(set(ids)) != len(phones) or len(ids) != len(phones):
+        return None
+    if any(phone_of.get(job_id, phone) != phone for job_id, phone in zip(ids, phones, strict=True)):
+        return None
+    errors = [None if job_id in phone_of else "the report does not know the job" for job_id in ids]
+    return Verdict(statuses=[OutcomeStatus.ACCEPTED] * len(ids), job_ids=ids, errors=errors)
+
+
+LATE_SECONDS = 120.0
+"""How long a request that had no answer might still be on its way; as long as an attempt takes at most."""
 SKEW_SECONDS = 300.0
 """How far the server's clock may be behind ours: a job from this long before the first send may be ours."""
 DOUBT_SECONDS = 25 * 3600.0
@@ -171,17 +168,18 @@ def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport]) ->
 _RowVerdict = tuple[OutcomeStatus, str | None, str | None]
 
 
-def _jobs_by_phone(answered: set[str], reports: Sequence[JobReport]) -> tuple[dict[str, list[str]], set[str]]:
-    """The answered jobs by phone, and the phones that have any job."""
+def _jobs_by_phone(ids: Sequence[str], reports: Sequence[JobReport]) -> tuple[dict[str, list[str]], set[str]]:
+    """The answered jobs by phone, in the order of the answer, and the phones that have any job."""
+    phone_of = {
+        report.call_job_id: report.phone.removeprefix("+")
+        for report in reports
+        if report.phone is not None and report.call_job_id is not None
+    }
     new: dict[str, list[str]] = {}
-    known: set[str] = set()
-    for report in reports:
-        if report.phone is not None and report.call_job_id is not None:
-            phone = report.phone.removeprefix("+")
-            known.add(phone)
-            if report.call_job_id in answered:
-                new.setdefault(phone, []).append(report.call_job_id)
-    return new, known
+    for job_id in dict.fromkeys(ids):
+        if job_id in phone_of:
+            new.setdefault(phone_of[job_id], []).append(job_id)
+    return new, set(phone_of.values())
 
 
 def _settle_phone(rows: int, jobs: Sequence[str], known: bool, same: bool) -> list[_RowVerdict]:
@@ -189,7 +187,8 @@ def _settle_phone(rows: int, jobs: Sequence[str], known: bool, same: bool) -> li
     if 0 < len(jobs) < rows and not same:
         reason = f"phone: stands in {rows} rows of the chunk, of which {len(jobs)} got a job; nobody can tell which"
         return [(OutcomeStatus.UNKNOWN, None, reason)] * rows
-    accepted: list[_RowVerdict] = [(OutcomeStatus.ACCEPTED, job_id, None) for job_id in jobs[:rows]]
+    doubt = None if same else f"phone: stands in {rows} rows of the chunk; which of its jobs is whose is not certain"
+    accepted: list[_RowVerdict] = [(OutcomeStatus.ACCEPTED, job_id, doubt) for job_id in jobs[:rows]]
     if known:
         return accepted + [(OutcomeStatus.DUPLICATE, None, None)] * (rows - len(accepted))
     return [

@@ -3,46 +3,70 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Sequence
 
 from calls_async.upload.chunks import Chunk
 
 
 class ChunkQueue:
-    """Sealed chunks on their way to the workers. Putting never waits, so that a cancellation cannot lose a sealed
-    chunk; whoever has put waits for room afterwards."""
+    """Putting never waits, so that a cancellation cannot lose a sealed chunk; the reader waits for room afterwards. A
+    worker that has taken a chunk may put others in its place, and says when it is done with it."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
+        self._chunks: deque[Chunk] = deque()
+        self._at_work = 0
+        self._closed = False
+        self._dropping = False
         self._room = asyncio.Event()
         self._room.set()
+        self._news = asyncio.Event()
 
     @property
     def has_room(self) -> bool:
-        return self._chunks.qsize() < self._size
+        return len(self._chunks) < self._size
 
-    def put(self, chunks: Iterable[Chunk]) -> None:
-        for chunk in chunks:
-            self._chunks.put_nowait(chunk)
+    def put(self, chunks: Sequence[Chunk], *, first: bool = False) -> None:
+        """Behind those that wait, or before them."""
+        if self._dropping:
+            return
+        if first:
+            self._chunks.extendleft(reversed(chunks))
+        else:
+            self._chunks.extend(chunks)
+        self._news.set()
         if not self.has_room:
             self._room.clear()
 
     async def room(self) -> None:
         await self._room.wait()
 
-    def clear(self) -> None:
-        """Nothing that waits is to be sent any more."""
-        while not self._chunks.empty():
-            self._chunks.get_nowait()
+    def drop(self) -> None:
+        """Nothing that waits, or comes later, is to be sent any more."""
+        self._dropping = True
+        self._chunks.clear()
+        self._room.set()
+
+    def close(self) -> None:
+        """Only workers put any more."""
+        self._closed = True
+        self._news.set()
 
     async def get(self) -> Chunk | None:
-        chunk = await self._chunks.get()
+        """The next chunk, to be ended by `done`; None when there is none and none can come."""
+        while not self._chunks:
+            if self._closed and self._at_work == 0:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        self._at_work += 1
+        chunk = self._chunks.popleft()
         if self.has_room:
             self._room.set()
         return chunk
 
-    def close(self, workers: int) -> None:
-        """Each of the workers gets None when all chunks are taken."""
-        for _ in range(workers):
-            self._chunks.put_nowait(None)
+    def done(self) -> None:
+        """A chunk that was taken needs no more work."""
+        self._at_work -= 1
+        self._news.set()

@@ -13,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 
 import attrs
-import orjson
 
 from calls_async.errors import ConfigurationError
 from calls_async.protocol import endpoints, keys
@@ -22,15 +21,13 @@ from calls_async.protocol.reports import JobReport
 from calls_async.transport.retry import Caller
 from calls_async.upload.chunks import Chunk
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
-from calls_async.upload.outcomes import DOUBT_SECONDS, SKEW_SECONDS, OutcomeStatus, Summary, Verdict
+from calls_async.upload.outcomes import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, Summary, Verdict
 from calls_async.upload.sources import NoSource
+from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
 from calls_async.upload.uploader import Upload, UploadSettings
 
 PHONES_PER_REPORT = 500
-LATE_SECONDS = 120.0
-"""How long a request that had no answer might still be on its way; as long as an attempt takes at most."""
-
 NO_JOB = "the API knows no job of this phone since it was sent; reconcile with --resend sends it again"
 
 
@@ -225,23 +222,5 @@ async def _write(
         await journal.do(lambda store: store.settle(chunk.number, left))
         return
     upload_id, number = journal.past.upload_id, await journal.do(Store.next_number)
-    moved = _part(chunk, sorted(gone), number=number, upload_id=upload_id)
-    rest = _part(chunk, stays, number=chunk.number, upload_id=upload_id)
-    at = journal.now()
-    await journal.do(lambda store: store.move(rest, left, moved, at))
-
-
-def _part(chunk: Chunk, indexes: Sequence[int], *, number: int, upload_id: str) -> Chunk:
-    """Some of a chunk's rows, as a chunk with the key of its own content."""
-    contacts = orjson.loads(chunk.body)
-    body = orjson.dumps([contacts[index] for index in indexes])
-    rows = [chunk.rows[index] for index in indexes]
-    return Chunk(
-        number=number,
-        first_row=rows[0] if rows else chunk.first_row,
-        last_row=rows[-1] if rows else chunk.last_row,
-        rows=rows,
-        phones=[chunk.phones[index] for index in indexes],
-        body=body,
-        key=keys.chunk_key(upload_id, str(number), keys.digest(body)),
-    )
+    moved = chunk.part(sorted(gone), number=number, upload_id=upload_id)
+    await journal.split(chunk.rest(stays), left, [moved])

@@ -13,6 +13,7 @@ import attrs
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
 from calls_async.protocol.contact import FIELDS, Contact, did_you_mean, to_contact
 from calls_async.protocol.phones import digits_of, normalise_phone, phone_text, written_internationally
+from calls_async.upload.status import OutcomeStatus
 
 
 class EncodedRow(NamedTuple):
@@ -23,20 +24,16 @@ class EncodedRow(NamedTuple):
     body: bytes
 
 
-class RejectedRow(NamedTuple):
-    """A row that cannot be a contact."""
+class UnsentRow(NamedTuple):
+    """A row that is not sent: it cannot be a contact, must not be called, or says the same as an earlier one."""
 
     row: int
     phone: str | None
-    field: str
-    reason: str
-
-    @property
-    def error(self) -> str:
-        return f"{self.field}: {self.reason}"
+    status: OutcomeStatus
+    error: str
 
 
-Row = EncodedRow | RejectedRow
+Row = EncodedRow | UnsentRow
 Encode = Callable[[int, Any], Row]
 
 
@@ -52,10 +49,10 @@ def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None 
         return rejected(row, given, error)
 
 
-def rejected(row: int, phone: Any, error: ContactError) -> RejectedRow:
+def rejected(row: int, phone: Any, error: ContactError) -> UnsentRow:
     """The rejection; `phone` as it was given, for the reader of the results to find the row by."""
     shown = None if phone is None else _printable(phone if isinstance(phone, str) else f"{phone!s:.100}")[:100]
-    return RejectedRow(row, shown, _printable(error.field), _printable(error.reason))
+    return UnsentRow(row, shown, OutcomeStatus.REJECTED, _printable(f"{error.field}: {error.reason}"))
 
 
 @attrs.frozen(slots=True)

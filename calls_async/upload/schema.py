@@ -3,13 +3,15 @@
 Schema, readable with the sqlite3 shell:
 
 - `upload`: one row; which upload this is, for which campaign (a salted fingerprint, never the token), from which
-  source.
+  source; `body_limit` is the largest body in bytes that the server takes, once it has refused a larger one.
 - `chunk`: one row a chunk. `state` is `planned` (written down, not sent), `sent` (on its way since `sent_at`) or
   `answered`. `rows` is a JSON array, or NULL for all rows from `first_row` to `last_row`; `phones` goes with it.
-  `rejected` is a JSON array of [row, phone, field, reason]. `verdict` is a JSON object of `statuses`, `job_ids` and
+  `unsent` is a JSON array of [row, phone, status, error]. `verdict` is a JSON object of `statuses`, `job_ids` and
   `errors`, each an array, or one value for all rows. `mark_position` and `mark_digest` tell how far the source had
-  been read, and the SHA-256 of that much of it. `parent` is the chunk that a repeated one took its rows from, and
-  `moved` how many rows were taken from a chunk. Times are Unix time in seconds.
+  been read, and the SHA-256 of that much of it. `parent` is the chunk whose rows these were, before it was refused
+  and split or its unknown rows were sent anew; `rest_digest` tells that some rows of a chunk went into others: what
+  is left has that digest, while `digest` stays that of all rows that the source gave it. Times are Unix time in
+  seconds.
 - `body`: the exact bytes of a chunk, as long as they may be needed.
 - `outcome`: a view; one row for each answered row of the source.
 """
@@ -24,11 +26,13 @@ import attrs
 import orjson
 
 from calls_async.upload.chunks import Chunk, Mark
-from calls_async.upload.outcomes import OutcomeStatus, Verdict
+from calls_async.upload.outcomes import Verdict
+from calls_async.upload.rows import UnsentRow
+from calls_async.upload.status import OutcomeStatus
 
 APPLICATION_ID = 0x43414C4A
 """Marks the file as a journal of ours."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _FINGERPRINT_ROUNDS = 100_000
 
 SCHEMA = """
@@ -42,20 +46,21 @@ CREATE TABLE upload (
     source TEXT NOT NULL,
     rehearsal INTEGER NOT NULL,
     source_done INTEGER NOT NULL DEFAULT 0,
+    body_limit INTEGER,
     purged_at REAL
 );
 CREATE TABLE chunk (
     number INTEGER PRIMARY KEY,
     parent INTEGER,
-    moved INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL CHECK (state IN ('planned', 'sent', 'answered')),
     first_row INTEGER NOT NULL,
     last_row INTEGER NOT NULL,
     key TEXT NOT NULL UNIQUE,
     digest BLOB NOT NULL,
+    rest_digest BLOB,
     rows TEXT,
     phones TEXT,
-    rejected TEXT NOT NULL,
+    unsent TEXT NOT NULL,
     verdict TEXT,
     mark_position INTEGER,
     mark_digest BLOB,
@@ -76,9 +81,9 @@ CREATE VIEW outcome AS
             ELSE json_extract(c.verdict, '$.errors') END AS error
     FROM chunk AS c, json_each(c.phones) AS p WHERE c.state = 'answered'
     UNION ALL
-    SELECT json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), 'rejected', NULL,
-        json_extract(r.value, '$[2]') || ': ' || json_extract(r.value, '$[3]')
-    FROM chunk AS c, json_each(c.rejected) AS r WHERE c.state = 'answered';
+    SELECT json_extract(u.value, '$[0]'), json_extract(u.value, '$[1]'), json_extract(u.value, '$[2]'), NULL,
+        json_extract(u.value, '$[3]')
+    FROM chunk AS c, json_each(c.unsent) AS u WHERE c.state = 'answered';
 """
 
 
@@ -95,6 +100,7 @@ class UploadRecord:
     source: str
     rehearsal: bool = attrs.field(converter=bool)
     source_done: bool = attrs.field(converter=bool)
+    body_limit: int | None
     purged_at: float | None
 
 
@@ -106,8 +112,7 @@ class PastChunk:
     first_row: int
     last_row: int
     rows: Sequence[int]
-    digest: bytes | None
-    """None where some of its rows have been given to another chunk since."""
+    digest: bytes
     mark: Mark | None
 
 
@@ -127,6 +132,14 @@ def rows_to_json(chunk: Chunk) -> str | None:
 
 def rows_from_json(rows: str | None, first: int, last: int) -> Sequence[int]:
     return range(first, last + 1) if rows is None else orjson.loads(rows)
+
+
+def unsent_to_json(rows: Sequence[UnsentRow]) -> str:
+    return to_json([list(row) for row in rows])
+
+
+def unsent_from_json(text: str) -> list[UnsentRow]:
+    return [UnsentRow(row, phone, OutcomeStatus(status), error) for row, phone, status, error in orjson.loads(text)]
 
 
 def verdict_to_json(verdict: Verdict) -> str:

@@ -17,8 +17,7 @@ from calls_async.errors import JournalError
 from calls_async.protocol.keys import chunk_key, digest, new_upload_id
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.locks import lock_file, unlock_file
-from calls_async.upload.outcomes import OutcomeStatus, Receipt, Verdict
-from calls_async.upload.rows import RejectedRow
+from calls_async.upload.outcomes import Receipt, Verdict
 from calls_async.upload.schema import (
     APPLICATION_ID,
     SCHEMA,
@@ -29,9 +28,12 @@ from calls_async.upload.schema import (
     rows_from_json,
     rows_to_json,
     to_json,
+    unsent_from_json,
+    unsent_to_json,
     verdict_from_json,
     verdict_to_json,
 )
+from calls_async.upload.status import OutcomeStatus
 
 _BUSY_SECONDS = 10.0
 
@@ -104,6 +106,10 @@ class Store:
             return True
         if application != APPLICATION_ID:
             raise JournalError(str(self.path), "is a database of another program; name another file")
+        if schema < SCHEMA_VERSION:
+            raise JournalError(
+                str(self.path), "was written by an older version of calls_async; finish it with that one"
+            )
         if schema > SCHEMA_VERSION:
             raise JournalError(
                 str(self.path), "was written by a newer version of calls_async; upgrade to go on with it"
@@ -160,7 +166,7 @@ class Store:
         """Writes a sealed chunk down. One that sends nothing is answered at once."""
         sends = bool(chunk.rows)
         self._connection.execute(
-            "INSERT INTO chunk (number, parent, state, first_row, last_row, key, digest, rows, phones, rejected,"
+            "INSERT INTO chunk (number, parent, state, first_row, last_row, key, digest, rows, phones, unsent,"
             " verdict, mark_position, mark_digest, planned_at, answered_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -173,7 +179,7 @@ class Store:
                 digest(chunk.body),
                 rows_to_json(chunk),
                 to_json(chunk.phones),
-                to_json([list(row) for row in chunk.rejected]),
+                unsent_to_json(chunk.unsent),
                 None if sends else verdict_to_json(Verdict.all(OutcomeStatus.REJECTED, 0, None)),
                 mark.position if mark is not None else None,
                 mark.digest if mark is not None else None,
@@ -197,7 +203,8 @@ class Store:
     def note_answered(self, number: int, verdict: Verdict, at: float) -> None:
         """What became of the chunk's rows. Its bytes stay only where some of them are unknown."""
         self._connection.execute(
-            "UPDATE chunk SET state = 'answered', answered_at = ? WHERE number = ?", (at, number)
+            "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?) WHERE number = ?",
+            (at, number),
         )
         self._settle(number, verdict)
 
@@ -209,21 +216,21 @@ class Store:
         """What has become known of a chunk's unknown rows."""
         self.commit([lambda store: store._settle(number, verdict)])
 
-    def move(self, rest: Chunk, verdict: Verdict, moved: Chunk, at: float) -> None:
-        """Gives some rows of an answered chunk to a new one, in one step; `rest` and its `verdict` stay behind."""
-        self.commit(
-            [
-                lambda store: store.plan(moved, None, at, parent=rest.number),
-                lambda store: store._leave(rest),
-                lambda store: store._settle(rest.number, verdict),
-            ]
-        )
+    def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk], at: float) -> None:
+        """Gives some rows of a chunk to new ones; `rest` and its `verdict` stay behind, answered."""
+        for part in parts:
+            self.plan(part, None, at, parent=rest.number)
+        self._leave(rest)
+        self.note_answered(rest.number, verdict, at)
+
+    def note_body_limit(self, body_bytes: int) -> None:
+        """The largest body that the server takes."""
+        self._connection.execute("UPDATE upload SET body_limit = ?", (body_bytes,))
 
     def _leave(self, rest: Chunk) -> None:
         self._connection.execute(
-            "UPDATE chunk SET moved = moved + json_array_length(phones) - ?, rows = ?, phones = ?, digest = ? "
-            "WHERE number = ?",
-            (len(rest.rows), to_json(list(rest.rows)), to_json(rest.phones), digest(rest.body), rest.number),
+            "UPDATE chunk SET rows = ?, phones = ?, rest_digest = ? WHERE number = ?",
+            (to_json(list(rest.rows)), to_json(rest.phones), digest(rest.body), rest.number),
         )
         self._connection.execute("UPDATE body SET body = ? WHERE number = ?", (rest.body, rest.number))
 
@@ -240,8 +247,8 @@ class Store:
             self._connection.execute("DELETE FROM body")
             self._connection.execute(
                 "UPDATE chunk SET phones = (SELECT json_group_array(NULL) FROM json_each(chunk.phones)), "
-                "rejected = (SELECT coalesce(json_group_array(json_array(json_extract(value, '$[0]'), NULL, "
-                "json_extract(value, '$[2]'), 'purged')), '[]') FROM json_each(chunk.rejected)), "
+                "unsent = (SELECT coalesce(json_group_array(json_array(json_extract(value, '$[0]'), NULL, "
+                "json_extract(value, '$[2]'), 'purged')), '[]') FROM json_each(chunk.unsent)), "
                 "verdict = json_set(verdict, '$.errors', NULL)"
             )
             self._connection.execute("UPDATE upload SET purged_at = ?", (at,))
@@ -277,7 +284,7 @@ class Store:
     def past(self) -> list[PastChunk]:
         """Every chunk that came from the source, in its order."""
         found = self._read(
-            "SELECT number, first_row, last_row, rows, digest, moved, mark_position, mark_digest FROM chunk "
+            "SELECT number, first_row, last_row, unsent, digest, mark_position, mark_digest FROM chunk "
             "WHERE parent IS NULL ORDER BY number"
         )
         return [
@@ -285,11 +292,11 @@ class Store:
                 number=number,
                 first_row=first,
                 last_row=last,
-                rows=rows_from_json(rows, first, last),
-                digest=None if moved else body_digest,
+                rows=_sent_rows(first, last, unsent),
+                digest=body_digest,
                 mark=None if position is None else Mark(position, mark_digest),
             )
-            for number, first, last, rows, body_digest, moved, position, mark_digest in found
+            for number, first, last, unsent, body_digest, position, mark_digest in found
         ]
 
     def pending(self) -> list[Chunk]:
@@ -304,8 +311,8 @@ class Store:
 
     def chunk(self, number: int) -> Chunk:
         """One chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
-        ((first, last, key, wanted, rows, phones, rejected, sent_at, body),) = self._read(
-            "SELECT first_row, last_row, key, digest, rows, phones, rejected, sent_at, body "
+        ((first, last, key, wanted, rows, phones, unsent, sent_at, body),) = self._read(
+            "SELECT first_row, last_row, key, coalesce(rest_digest, digest), rows, phones, unsent, sent_at, body "
             "FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
             (number,),
         )
@@ -320,7 +327,7 @@ class Store:
                 phones=orjson.loads(phones),
                 body=body,
                 key=key,
-                rejected=[RejectedRow(*row) for row in orjson.loads(rejected)],
+                unsent=unsent_from_json(unsent),
                 first_sent_at=sent_at,
             )
 
@@ -344,8 +351,8 @@ class Store:
 
     def receipt(self, number: int) -> Receipt:
         """The receipt of an answered chunk."""
-        ((first, last, rows, phones, rejected, verdict),) = self._read(
-            "SELECT first_row, last_row, rows, phones, rejected, verdict FROM chunk WHERE number = ?", (number,)
+        ((first, last, rows, phones, unsent, verdict),) = self._read(
+            "SELECT first_row, last_row, rows, phones, unsent, verdict FROM chunk WHERE number = ?", (number,)
         )
         with self._understanding():
             sent = orjson.loads(phones)
@@ -356,7 +363,7 @@ class Store:
                 rows=rows_from_json(rows, first, last),
                 phones=sent,
                 verdict=verdict_from_json(verdict, len(sent)),
-                rejected=[RejectedRow(*row) for row in orjson.loads(rejected)],
+                unsent=unsent_from_json(unsent),
                 replayed=True,
             )
 
@@ -393,6 +400,14 @@ class Store:
 
     def _wrong(self, error: sqlite3.Error) -> JournalError:
         return JournalError(str(self.path), _explain(error))
+
+
+def _sent_rows(first: int, last: int, unsent: str) -> Sequence[int]:
+    """The rows of the source that a chunk was made of: all that it covers, but those that were not sent."""
+    if unsent == "[]":
+        return range(first, last + 1)
+    left_out = {row.row for row in unsent_from_json(unsent)}
+    return [row for row in range(first, last + 1) if row not in left_out]
 
 
 def _connect(path: Path, writing: bool) -> sqlite3.Connection:

@@ -7,10 +7,10 @@ one batch of the source. Receipts that nobody reads hold the source back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import attrs
 
@@ -22,23 +22,27 @@ from calls_async.errors import (
     RefusedError,
     RequestError,
     SourceError,
+    TooManyRefusalsError,
     UnreachableError,
 )
 from calls_async.protocol import keys
-from calls_async.transport.pacing import RateLimiter
+from calls_async.transport.events import Event
+from calls_async.transport.pacing import Pace, RateLimiter
 from calls_async.transport.retry import Caller, Retry
 from calls_async.upload.chunks import Chunk, Chunker, Mark
+from calls_async.upload.events import ChunkAccepted, ChunkSplit, Teller
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
 from calls_async.upload.marks import NOTHING, Consumed
 from calls_async.upload.outcomes import (
-    OutcomeStatus,
     Receipt,
     Summary,
     Verdict,
 )
 from calls_async.upload.queue import ChunkQueue
-from calls_async.upload.sending import Sender
+from calls_async.upload.screening import Screening
+from calls_async.upload.sending import Sender, Sent
 from calls_async.upload.sources import NoSource, Source
+from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.waiting import see_through
 
 HALT_SECONDS = 5.0
@@ -47,7 +51,7 @@ QUEUED_CHUNKS = 4
 """Chunks that are sealed and wait for their turn."""
 
 
-def _at_least_one(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+def _at_least_one(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"{attribute.name} must be a whole number of 1 or more, not {value!r}")
 
@@ -66,11 +70,23 @@ class UploadSettings:
     chunk_bytes: int = attrs.field(default=1_000_000, validator=_at_least_one)
     """Bytes of JSON in one request at most."""
     concurrency: int = attrs.field(default=16, validator=_at_least_one)
-    """Chunks in flight at most."""
+    """Chunks in flight at most; how many there are adapts to what the server takes."""
     rate: float | None = None
     """Contacts a second at most; None: as fast as the server takes them."""
     linger_seconds: float = attrs.field(default=1.0, validator=_positive)
     """How long a contact from a slow async iterable waits for its chunk to fill."""
+    max_outage_seconds: float = attrs.field(default=1800.0, validator=_positive)
+    """How long a server that has answered before may answer nothing at all; then the upload stops, resumable."""
+    max_refusals: int | None = attrs.field(default=2000)
+    """After so many contacts in a row that the server refuses, each by itself, the upload stops, resumable: probably
+    it is the campaign. None: never."""
+    verify: bool = False
+    """Check every answer against the report: one more request a chunk."""
+
+    @max_refusals.validator
+    def _check_max_refusals(self, attribute: attrs.Attribute[int | None], value: int | None) -> None:
+        if value is not None:
+            _at_least_one(self, attribute, value)
 
 
 class Upload:
@@ -95,6 +111,8 @@ class Upload:
         token: str,
         host: str = "",
         journal: JournalSettings | None = None,
+        screening: Screening | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> None:
         if isinstance(source, NoSource) and journal is None:
             raise ConfigurationError("without a source there must be a journal, whose contacts are sent")
@@ -110,7 +128,9 @@ class Upload:
         self._journal_settings = journal
         self._journal: Journal | None = None
         self._consumed = NOTHING
+        self._screening = screening or Screening()
         self._pending: Sequence[Chunk] = ()
+        self._from_before: frozenset[int] = frozenset()
         self._mark: Mark | None = None
         self._workers: Sequence[asyncio.Task[None]] = ()
         self._failed = asyncio.Event()
@@ -118,9 +138,15 @@ class Upload:
         self._left_over = False
         self._discarded = False
         self._all_read = asyncio.Event()
-        limiter = RateLimiter(settings.rate, caller.clock) if settings.rate is not None else None
-        largest = settings.chunk_rows if limiter is None else limiter.largest_chunk
-        self._sender = Sender(caller, token, self.summary, limiter)
+        caller.max_outage_seconds = settings.max_outage_seconds
+        if settings.rate is not None:
+            caller.limiter = RateLimiter(settings.rate, caller.clock)
+        largest = settings.chunk_rows if caller.limiter is None else caller.limiter.largest_chunk
+        self._pace = caller.own_pace()
+        self._teller = Teller(on_event)
+        self._sender = Sender(caller, token, self.summary, verify=settings.verify, tell=self._teller)
+        self._refused_in_a_row = 0
+        self._body_limit: int | None = None
         self._chunker = Chunker(
             upload_id=self.summary.upload_id,
             chunk_rows=min(settings.chunk_rows, largest),
@@ -151,9 +177,15 @@ class Upload:
         without one its rows are unknown.
         """
         self._stopping = True
-        self._caller.halted = self._caller.halted or not try_again
+        if not try_again:
+            self._caller.halt()
         if self._reader is not None:
             self._reader.cancel()
+
+    @property
+    def pace(self) -> Pace:
+        """What the client's uploads know of the server: how many at once, whether it asks to wait, or is out."""
+        return self._pace
 
     @property
     def in_flight(self) -> int:
@@ -253,6 +285,11 @@ class Upload:
 
     async def _flow(self) -> None:
         """From the source to the receipts."""
+        async with self._screening:
+            with self._pace.shared_by(self._settings.concurrency, self._teller):
+                await self._flow_at_pace()
+
+    async def _flow_at_pace(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             replay = tasks.create_task(self._replay(), name="calls_async replay")
             linger = tasks.create_task(self._linger(), name="calls_async linger")
@@ -285,11 +322,19 @@ class Upload:
             settings, token=self._token, host=self._host, source=self._source.name, clock=self._caller.clock
         )
         self._sender.journal = self._journal
+        self._journal.tell = self._teller
         past = self._journal.past
         self.summary.upload_id = self._chunker.upload_id = past.upload_id
         self._chunker.next_number = past.next_number
-        self._consumed = Consumed(journal=str(settings.path), rows=past.rows, chunks=past.chunks)
+        self._consumed = Consumed(
+            journal=str(settings.path),
+            rows=past.rows,
+            chunks=past.chunks,
+            shown=self._screening.needs_every_row,
+        )
         self._pending = past.pending
+        self._from_before = frozenset(chunk.number for chunk in past.pending)
+        self._pace.body_limit.remember(past.body_limit)
 
     async def _replay(self) -> None:
         """Hands out again what earlier processes have had answered."""
@@ -303,9 +348,11 @@ class Upload:
         try:
             async with aclosing(self._source.batches(self._consumed)) as batches:
                 async for batch in batches:
-                    if batch.rows:
+                    rows = await self._screening.sift(batch.rows, known=self._consumed.rows)
+                    if rows:
                         self._send_pending()
-                    self._take_in(self._chunker.feed(batch.rows), batch.mark)
+                    self._chunker.wanted_bytes = self._pace.body_limit.largest
+                    self._take_in(self._chunker.feed(rows), batch.mark)
                     await self._queue.room()
                     if self._stopping:
                         return
@@ -326,14 +373,14 @@ class Upload:
         """What is left of a chunk goes its way, and the workers end when all is sent."""
         if not self._failed.is_set():
             self._take_in(self._chunker.flush(), None)
-        self._queue.close(self._settings.concurrency)
+        self._queue.close()
 
     def _fail(self, error: CallsError) -> None:
         """Every further request would fail, too: stop reading, send nothing more, and let what is in flight end."""
         if not self._failed.is_set():
             self._failed.set()
             self._error = error
-            self._queue.clear()
+            self._queue.drop()
             self.stop(try_again=False)
 
     async def _halt(self) -> None:
@@ -369,30 +416,100 @@ class Upload:
     async def _work(self) -> None:
         while (chunk := await self._queue.get()) is not None:
             try:
-                verdict = await self._sender.send(chunk)
-                if self._journal is not None and chunk.rows:
-                    await self._journal.note_answered(chunk, verdict)
-            except (RequestError, JournalError) as error:
-                if not self._gave_up_while_stopping(error):
-                    self._fail(error)
-                if self._journal is not None:
-                    self._left_over = True
-                    if chunk.first_sent_at is None and isinstance(error, RefusedError | UnreachableError):
-                        await self._journal.note_unsent(chunk)
-                    continue  # it stands in the journal without an answer, to be sent again under its key
-                verdict = self._verdict_of_failure(chunk, error)
-            except asyncio.CancelledError:
-                if self._journal is not None or chunk.number not in self._sender.under_way:
-                    raise  # it stands in the journal, or was not sent
-                reason = "no answer came before the upload was stopped" + (f": {self._error}" if self._error else "")
-                verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
-                if not self._failed.is_set():
-                    self._doubt(Receipt.of(chunk, verdict))
-                    raise
-            receipt = Receipt.of(chunk, verdict)
-            self.summary.add(receipt)
-            self._note_time()
-            await self._receipts.put(receipt)
+                await self._deal_with(chunk)
+            finally:
+                self._queue.done()
+
+    async def _deal_with(self, chunk: Chunk) -> None:
+        """Sends a chunk, writes down what became of it, and hands out its receipt."""
+        try:
+            sent = self._screened(chunk) or await self._sender.send(chunk)
+            chunk = await self._write_down(chunk, sent)
+            verdict = sent.verdict
+        except (RequestError, JournalError) as error:
+            if not self._gave_up_while_stopping(error):
+                self._fail(error)
+            if self._journal is not None:
+                self._left_over = True
+                if chunk.first_sent_at is None and isinstance(error, RefusedError | UnreachableError):
+                    await self._journal.note_unsent(chunk)
+                return  # it stands in the journal without an answer, to be sent again under its key
+            verdict = self._verdict_of_failure(chunk, error)
+        except asyncio.CancelledError:
+            if self._journal is not None or chunk.number not in self._sender.under_way:
+                raise  # it stands in the journal, or was not sent
+            reason = "no answer came before the upload was stopped" + (f": {self._error}" if self._error else "")
+            verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
+            if not self._failed.is_set():
+                self._doubt(Receipt.of(chunk, verdict))
+                raise
+        if chunk.rows or chunk.unsent:
+            await self._hand_out(Receipt.of(chunk, verdict))
+
+    def _screened(self, chunk: Chunk) -> Sent | None:
+        """What an earlier process has read, but not sent, loses the numbers that are excluded now."""
+        if chunk.number not in self._from_before or chunk.first_sent_at is not None:
+            return None
+        excluded = self._screening.excluded(chunk.phones)
+        if not excluded:
+            return None
+        stays = list(excluded)
+        verdict = attrs.evolve(Verdict.all(OutcomeStatus.REJECTED, len(stays), None), errors=list(excluded.values()))
+        again = [index for index in range(len(chunk.rows)) if index not in excluded]
+        return Sent(verdict, stays, [again] if again else [], "some of its numbers are excluded now")
+
+    async def _write_down(self, chunk: Chunk, sent: Sent) -> Chunk:
+        """Writes down what became of the chunk; what must be sent anew goes into chunks of its own in the same step.
+        Returns what is left of it."""
+        limit = self._pace.body_limit.largest
+        if self._journal is not None and limit is not None and limit != self._body_limit:
+            self._body_limit = limit
+            await self._journal.note_body_limit(limit)
+        if len(sent.stays) == len(chunk.rows):
+            if self._journal is not None and chunk.rows:
+                await self._journal.note_answered(chunk, sent.verdict)
+            return chunk
+        upload_id = self.summary.upload_id
+        parts = [chunk.part(group, number=self._chunker.take_number(), upload_id=upload_id) for group in sent.again]
+        rest = chunk.rest(sent.stays)
+        if self._journal is not None:
+            await self._journal.split(rest, sent.verdict, parts)
+        numbers = tuple(part.number for part in parts)
+        self._teller(ChunkSplit(at=self._caller.clock.wall(), chunk=chunk.number, into=numbers, reason=sent.reason))
+        self._queue.put(parts, first=True)
+        return rest
+
+    async def _hand_out(self, receipt: Receipt) -> None:
+        self.summary.add(receipt)
+        self._note_time()
+        self._tell_of(receipt)
+        self._stop_where_all_is_refused(receipt)
+        await self._receipts.put(receipt)
+
+    def _tell_of(self, receipt: Receipt) -> None:
+        counts = receipt.counts()
+        self._teller(
+            ChunkAccepted(
+                at=self._caller.clock.wall(),
+                chunk=receipt.chunk,
+                accepted=counts[OutcomeStatus.ACCEPTED],
+                duplicates=counts[OutcomeStatus.DUPLICATE],
+                rejected=counts[OutcomeStatus.REJECTED],
+                unknown=counts[OutcomeStatus.UNKNOWN],
+            )
+        )
+
+    def _stop_where_all_is_refused(self, receipt: Receipt) -> None:
+        """A campaign that takes nobody refuses every contact: that is no reason to ask it for each of a million."""
+        statuses = set(receipt.verdict.statuses)
+        if statuses == {OutcomeStatus.REJECTED}:
+            self._refused_in_a_row += len(receipt.rows)
+        elif statuses:
+            self._refused_in_a_row = 0
+        most = self._settings.max_refusals
+        if most is not None and self._refused_in_a_row >= most:
+            words = receipt.verdict.errors[-1] if receipt.verdict.errors else ""
+            self._fail(TooManyRefusalsError(self._refused_in_a_row, words or ""))
 
     def _gave_up_while_stopping(self, error: CallsError) -> bool:
         return self._stopping and isinstance(error, NoAnswerError) and not error.refused

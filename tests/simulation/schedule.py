@@ -16,15 +16,28 @@ from typing import Any
 
 import attrs
 
-from calls_async.errors import AccessError, CallsError, JournalError, JournalRefusedError, NoAnswerError
+from calls_async.errors import (
+    AccessError,
+    CallsError,
+    JournalError,
+    JournalRefusedError,
+    NoAnswerError,
+    TooManyRefusalsError,
+)
+from calls_async.protocol.contact import to_contact
+from calls_async.sandbox import DuplicateRule
 from calls_async.transport.clock import Clock
-from calls_async.transport.retry import Caller, RetryPolicy
+from calls_async.transport.events import Event
+from calls_async.transport.policy import RetryPolicy
+from calls_async.transport.retry import Caller
 from calls_async.upload.files import Reading
 from calls_async.upload.journal import Durability, JournalSettings
 from calls_async.upload.locks import unlock_file
-from calls_async.upload.outcomes import Outcome, OutcomeStatus
+from calls_async.upload.outcomes import Outcome
 from calls_async.upload.reconcile import reconcile
+from calls_async.upload.screening import Screening
 from calls_async.upload.sources import SourceLike, open_source
+from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
 from calls_async.upload.uploader import Upload, UploadSettings
 from tests.simulation.loop import Crash, SimulatedLoop
@@ -53,6 +66,8 @@ class Schedule:
     rows: list[dict[str, Any]] = attrs.field(init=False)
     kind: str = attrs.field(init=False)
     disk_seconds: float = attrs.field(init=False)
+    excluded: set[str] = attrs.field(init=False)
+    dedupe: bool = attrs.field(init=False)
     lives: int = 0
     story: list[str] = attrs.field(factory=list)
 
@@ -63,10 +78,19 @@ class Schedule:
             trouble=rng.choice([0.0, 0.1, 0.3, 0.6]),
             skew_seconds=rng.uniform(-200, 200),
             slowness_seconds=rng.choice([0.0, 0.01, 0.3]),
+            duplicates=rng.choice([DuplicateRule.OFF, DuplicateRule.OFF, DuplicateRule.ERROR]),
         )
         self.disk_seconds = rng.choice([0.01, 0.01, 2.0])
         self.rows = [self._row(number) for number in range(1, rng.randint(1, 40) + 1)]
-        self.world.refused = {row["phone"] for row in self.rows if rng.random() < 0.01}
+        self._repeat_some()
+        share = rng.choice([0.0, 0.01, 0.2, 1.0])
+        self.world.refused = {row["phone"] for row in self.rows if rng.random() < share}
+        self.excluded = {row["phone"] for row in self.rows if rng.random() < 0.05 and row["phone"] != "12"}
+        self.world.largest_body = rng.choice([None, None, 50, 120, 400])
+        self.dedupe = rng.random() < 0.3
+        for _ in range(rng.choice([0, 0, 1, 3])):
+            start = self.world.now + rng.expovariate(1 / 60)
+            self.world.outages.append((start, start + rng.choice([5.0, 100.0, 5000.0])))
         self.kind = rng.choice(["csv", "list", "generator", "async"])
 
     def _row(self, number: int) -> dict[str, Any]:
@@ -74,6 +98,17 @@ class Schedule:
             return {"phone": "12", "payload": {"row": number}}
         phone = 16500000000 + (number if self.rng.random() < 0.9 else 1)  # now and then the same number again
         return {"phone": str(phone), "payload": {"row": number}}
+
+    def _repeat_some(self) -> None:
+        """Now and then a row says exactly the same as an earlier one."""
+        if self.rng.random() < 0.3:
+            for index in range(1, len(self.rows)):
+                if self.rng.random() < 0.1:
+                    self.rows[index] = dict(self.rows[self.rng.randrange(index)])
+
+    def _says(self, row: int) -> int:
+        """The number that a row's payload holds: that of the first row that says the same."""
+        return int(self.rows[row - 1]["payload"]["row"])
 
     @property
     def journal(self) -> Path:
@@ -88,6 +123,7 @@ class Schedule:
             last = self.lives >= MOST_LIVES
             if last:
                 self.world.trouble = 0.0
+                self.world.outages.clear()
             finished = self._live(calm=last)
             assert finished or not last, "a calm life does not finish the upload"
             self._check_nobody_twice()
@@ -106,7 +142,7 @@ class Schedule:
         ending = self._in_a_process(lambda loop: self._upload(loop, outcomes, calm=calm), crash_after)
         self.story.append(f"life {self.lives}: {ending!r}")
         if isinstance(ending, BaseException):
-            expected = (Crash, ConsumerError, NoAnswerError, asyncio.CancelledError)
+            expected = (Crash, ConsumerError, NoAnswerError, TooManyRefusalsError, asyncio.CancelledError)
             assert isinstance(ending, expected), ending
             return False
         if ending:
@@ -177,12 +213,20 @@ class Schedule:
         upload = Upload(
             open_source(self._source(), Reading()),
             UploadSettings(
-                chunk_rows=rng.randint(1, 8), chunk_bytes=rng.choice([200, 100_000]), concurrency=rng.randint(1, 4)
+                chunk_rows=rng.randint(1, 8),
+                chunk_bytes=rng.choice([200, 100_000]),
+                concurrency=rng.randint(1, 4),
+                rate=rng.choice([None, None, 5.0, 50.0]),
+                max_outage_seconds=1e6 if calm else rng.choice([30.0, 1800.0, 1e6]),
+                max_refusals=None if calm else rng.choice([None, 3]),
+                verify=rng.random() < 0.2,
             ),
             self._caller(loop, calm=calm),
             token=TOKEN,
             host="simulated",
             journal=JournalSettings(path=self.journal, durability=Durability.PROCESS),
+            screening=Screening(exclude=[self._exclusions()], dedupe=self.dedupe),
+            on_event=self._hear,
         )
         slow, dies, leaves, cancels = (not calm and rng.random() < share for share in (0.3, 0.1, 0.1, 0.1))
         if cancels:
@@ -220,6 +264,16 @@ class Schedule:
         world = self.world
         clock = Clock(wall=lambda: world.now, monotonic=loop.time, sleep=asyncio.sleep)
         return Caller(exchange=world.exchange, policy=policy, clock=clock, rng=rng)
+
+    def _exclusions(self) -> Path:
+        path = self.folder / "excluded"
+        path.write_text("".join(f"{phone}\n" for phone in self.excluded))
+        return path
+
+    def _hear(self, event: Event) -> None:
+        assert TOKEN not in str(event)
+        if self.rng.random() < 0.01:
+            raise ValueError("a callback of the service's own fails")
 
     def _source(self) -> SourceLike:
         if self.kind == "csv":
@@ -283,8 +337,13 @@ class Schedule:
     # --- what must hold ---
 
     def _check_nobody_twice(self) -> None:
-        twice = {row: count for row, count in self.world.jobs_by_row().items() if count > 1}
+        rows = Counter(self._says(row) for row in range(1, len(self.rows) + 1))
+        most = {said: 1 if self.dedupe else count for said, count in rows.items()}
+        jobs = self.world.jobs_by_row()
+        twice = {said: count for said, count in jobs.items() if count > most[said]}
         assert not twice, (twice, self.story)
+        called = {str(job.phone) for job in self.world.jobs()}
+        assert not called & self.excluded, self.story
         assert not self.world.api.account.key_conflicts, self.story
 
     def _outcomes(self) -> list[Outcome]:
@@ -299,17 +358,34 @@ class Schedule:
         """Every row has exactly one outcome, and it is true."""
         assert Counter(outcome.row for outcome in outcomes) == Counter(range(1, len(self.rows) + 1)), self.story
         jobs, row_of_job = self.world.jobs_by_row(), self.world.row_of_job()
+        may_have: Counter[int] = Counter()
         for outcome in outcomes:
+            said = self._says(outcome.row)
             if outcome.status is OutcomeStatus.ACCEPTED:
-                assert jobs[outcome.row] == 1, (outcome, self.story)
-                assert row_of_job[str(outcome.job_id)] == outcome.row, (outcome, self.story)
+                assert row_of_job[str(outcome.job_id)] == said, (outcome, self.story)
+                may_have[said] += 1
             elif outcome.status is OutcomeStatus.REJECTED:
-                assert jobs[outcome.row] == 0, (outcome, self.story)
                 assert outcome.error
+                assert self._is_earned(outcome), (outcome, self.story)
+            elif outcome.status is OutcomeStatus.DUPLICATE:
+                assert said != outcome.row or self.world.duplicates is DuplicateRule.ERROR, (outcome, self.story)
+                assert jobs[said] or self.dedupe, (outcome, self.story)
             else:
                 assert outcome.status is OutcomeStatus.UNKNOWN, (outcome, self.story)
-                assert jobs[outcome.row] <= 1
                 assert outcome.error
+                may_have[said] += 1
+        accepted = [outcome.job_id for outcome in outcomes if outcome.status is OutcomeStatus.ACCEPTED]
+        assert len(accepted) == len(set(accepted)), self.story
+        assert jobs <= may_have, (jobs - may_have, self.story)
+
+    def _is_earned(self, outcome: Outcome) -> bool:
+        """Whether a rejected row has itself to thank for that, and not its neighbours."""
+        phone, largest = str(self.rows[outcome.row - 1]["phone"]), self.world.largest_body
+        if phone in self.excluded:
+            return "excluded by" in str(outcome.error)
+        size = len(b"[%b]" % to_contact(self.rows[outcome.row - 1]).to_bytes()) if phone != "12" else 0
+        too_large = largest is not None and size > largest
+        return phone == "12" or phone in self.world.refused | self.world.doubted or too_large
 
     def _reconcile(self) -> None:
         """Unknown rows are settled by the report; only what cannot be told apart stays unknown."""
@@ -326,6 +402,7 @@ class Schedule:
             self.world.now += self.rng.uniform(0, 1000)
         else:
             self.world.trouble = 0.0
+            self.world.outages.clear()
             ending = self._in_a_process(lambda loop: self._reconcile_once(loop, resend=resend), None)
             assert not isinstance(ending, BaseException), ending
         outcomes = self._outcomes()

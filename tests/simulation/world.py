@@ -30,15 +30,22 @@ class World:
     """How long a request or an answer takes at most, when all is well."""
     now: float = START
     api: Api = attrs.field(init=False)
+    duplicates: DuplicateRule = DuplicateRule.OFF
     refused: set[str] = attrs.field(factory=set)
     """Phones for which the server says no."""
+    largest_body: int | None = None
+    """Larger ones get a 413."""
+    outages: list[tuple[float, float]] = attrs.field(factory=list)
+    """From when to when nobody answers."""
+    doubted: set[str] = attrs.field(factory=set)
+    """Phones of requests that a gateway refused when they came again, whatever had become of them."""
     _late: list[tuple[float, Call]] = attrs.field(factory=list)
     _stored_failures: set[str] = attrs.field(factory=set)
     _seen_keys: set[str] = attrs.field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         clock = Clock(lambda: self.now + self.skew_seconds)
-        self.api = Api([TOKEN], clock=clock, duplicates=DuplicateRule.OFF)
+        self.api = Api([TOKEN], clock=clock, duplicates=self.duplicates)
 
     # --- the network ---
 
@@ -46,7 +53,7 @@ class World:
         """One exchange, which may go wrong at every point of it."""
         call = _to_call(request)
         await self._pass(self.slowness_seconds)
-        fate = self._draw()
+        fate = "no connection" if any(start <= self.now < end for start, end in self.outages) else self._draw()
         if fate == "no connection":
             raise ExchangeFailed("no connection", reached=False)
         if fate == "lost":
@@ -58,6 +65,9 @@ class World:
         if fate == "busy":
             wait = self.rng.choice(["1", "30", "100000", "Wed, 21 Oct 2015 07:28:00 GMT"])
             return Response(status=self.rng.choice([429, 503]), headers={"retry-after": wait})
+        if fate == "gateway" and call.key in self._seen_keys and call.path.endswith("addPhones"):
+            self.doubted |= {str(contact["phone"]) for contact in json.loads(call.body)}
+            return Response(status=400, body=b"the gateway does not like it")
         reply = self.handle(call)
         await self._pass(self.slowness_seconds)
         if fate == "answer lost":
@@ -71,7 +81,7 @@ class World:
     def _draw(self) -> str:
         if self.rng.random() >= self.trouble:
             return "well"
-        fates = ["no connection", "lost", "late", "busy", "answer lost", "answer spoilt", "error after"]
+        fates = ["no connection", "lost", "late", "busy", "answer lost", "answer spoilt", "error after", "gateway"]
         return self.rng.choice(fates)
 
     async def _pass(self, most_seconds: float) -> None:
@@ -99,6 +109,8 @@ class World:
         adds = call.path.endswith("addPhones")
         if key in self._stored_failures:
             return Reply.error(500, "stored")
+        if adds and self.largest_body is not None and len(call.body) > self.largest_body:
+            return Reply(status=413, body=b"<html>Request Entity Too Large</html>")
         if adds and any(str(contact["phone"]) in self.refused for contact in json.loads(call.body)):
             return Reply.error(400, "one of the phones is not allowed")
         first = key not in self._seen_keys
@@ -113,12 +125,12 @@ class World:
 
     def jobs_by_row(self) -> Counter[int]:
         """How many jobs each row has; rows carry their number in the payload."""
-        return Counter(job.payload["row"] for job in self._jobs())
+        return Counter(job.payload["row"] for job in self.jobs())
 
     def row_of_job(self) -> dict[str, int]:
-        return {job.id: job.payload["row"] for job in self._jobs()}
+        return {job.id: job.payload["row"] for job in self.jobs()}
 
-    def _jobs(self) -> list[Job]:
+    def jobs(self) -> list[Job]:
         return list(self.api.account.campaigns[TOKEN].jobs.values())
 
 

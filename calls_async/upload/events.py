@@ -1,0 +1,122 @@
+"""What happens in an upload, as frozen objects for whoever watches; those that concern the server itself,
+`Throttled`, `OutageBegan` and `OutageEnded`, are in `transport/events.py`.
+
+Every event also is a log record of the logger `calls_async.upload`, at its `level`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import ClassVar
+
+import attrs
+
+from calls_async.errors import ConfigurationError
+from calls_async.transport.events import Event
+
+_LOGGER = logging.getLogger("calls_async.upload")
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ChunkEvent(Event):
+    """Something happened to the chunk of that number."""
+
+    chunk: int
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ChunkSent(ChunkEvent):
+    """Its first attempt begins, in this process."""
+
+    rows: int
+    body_bytes: int
+
+    def __str__(self) -> str:
+        return f"chunk {self.chunk}: {self.rows} rows sent, {self.body_bytes} bytes"
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ChunkRetried(ChunkEvent):
+    """An attempt failed, and another will be made after `wait_seconds` at the earliest."""
+
+    level: ClassVar[int] = logging.INFO
+    attempt: int
+    """The number of the one that failed, from 1."""
+    reason: str
+    wait_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"chunk {self.chunk}: attempt {self.attempt} failed ({self.reason}); again in {self.wait_seconds:.1f} s"
+        )
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ChunkSplit(ChunkEvent):
+    """Its rows go into smaller chunks, under new keys."""
+
+    level: ClassVar[int] = logging.INFO
+    into: tuple[int, ...]
+    """The numbers of those."""
+    reason: str = attrs.field(repr=False)
+    """The server's words."""
+
+    def __str__(self) -> str:
+        return f"chunk {self.chunk}: refused, split into {', '.join(map(str, self.into))}"
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ChunkAccepted(ChunkEvent):
+    """Its answer is certain, or given up, and written down: so many of its rows have become what."""
+
+    accepted: int
+    duplicates: int
+    rejected: int
+    unknown: int
+
+    def __str__(self) -> str:
+        counts = [
+            (self.accepted, "accepted"),
+            (self.duplicates, "duplicates"),
+            (self.rejected, "rejected"),
+            (self.unknown, "unknown"),
+        ]
+        return f"chunk {self.chunk}: " + ", ".join(f"{count} {name}" for count, name in counts if count)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class JournalLag(Event):
+    """The journal's disk is slow: something waited `seconds` to be written down, and the upload waited for it."""
+
+    level: ClassVar[int] = logging.WARNING
+    seconds: float
+    waiting: int
+    """What else is waiting to be written down now."""
+
+    def __str__(self) -> str:
+        return f"the journal's disk is slow: {self.seconds:.1f} s for one commit, {self.waiting} more waiting"
+
+
+class Teller:
+    """Tells of events: to the log, and to a callback that cannot break the upload."""
+
+    def __init__(self, on_event: Callable[[Event], object] | None) -> None:
+        if on_event is not None and inspect.iscoroutinefunction(on_event):
+            raise ConfigurationError("on_event must be a plain function that takes one event; it may start a task")
+        self._on_event = on_event
+        self._complained = False
+
+    def __call__(self, event: Event) -> None:
+        if _LOGGER.isEnabledFor(event.level):
+            _LOGGER.log(event.level, "%s", event)
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        except (Exception, asyncio.CancelledError):
+            if not self._complained:
+                _LOGGER.exception("on_event failed; the upload goes on, and this is said once")
+            self._complained = True

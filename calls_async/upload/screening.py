@@ -1,0 +1,129 @@
+"""What is taken out of a source before anything is sent: numbers that must not be called, and repetitions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import orjson
+
+from calls_async.upload.numbers import NumberSet, read_numbers
+from calls_async.upload.rows import EncodedRow, Row, UnsentRow
+from calls_async.upload.status import OutcomeStatus
+from calls_async.upload.waiting import see_through
+
+Result = TypeVar("Result")
+
+SEEN_CACHE_BYTES = 64 * 2**20
+"""What remembering the rows of a list takes of memory at most; the rest is on disk."""
+_DIGEST_BYTES = 16
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+
+
+class SeenContacts:
+    """The contacts of a list so far, as digests, in a database that SQLite keeps in memory as long as it is small,
+    and in a temporary file of its own beyond that."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._connection.execute(f"PRAGMA cache_size = -{SEEN_CACHE_BYTES // 1024}")
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        self._connection.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID")
+        self._connection.execute("BEGIN")
+
+    def first_row_of(self, row: EncodedRow) -> int:
+        """The number of the first row that says the same: this one's, where there is none."""
+        found = self._connection.execute(
+            "INSERT INTO seen VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET row = row RETURNING row",
+            (_digest(row.body), row.row),
+        ).fetchone()
+        return int(found[0])
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _digest(body: bytes) -> bytes:
+    """Of what a contact says: the order of its fields does not count (C-DUP-1)."""
+    if not _LONG_NUMBER.search(body):  # numbers that orjson might round stand for themselves
+        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
+
+
+class Screening:
+    """Takes rows out of a source, in a thread of its own. `async with` reads the lists of `exclude`; raises
+    `SourceError` for one that cannot be read."""
+
+    def __init__(self, *, exclude: Sequence[Path] = (), dedupe: bool = False, region: str | None = None) -> None:
+        self._paths = exclude
+        self._region = region
+        self._lists: list[tuple[str, NumberSet]] = []
+        self._dedupe = dedupe
+        self._seen: SeenContacts | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def needs_every_row(self) -> bool:
+        """Whether it must also see the rows that an earlier process has sent."""
+        return self._dedupe
+
+    async def __aenter__(self) -> Self:
+        if self._paths or self._dedupe:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-screening")
+        self._seen = SeenContacts() if self._dedupe else None
+        try:
+            for path in self._paths:
+                numbers = await self._in_thread(partial(read_numbers, path, self._region))
+                self._lists.append((str(path), numbers))
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            if self._seen is not None:
+                await see_through(asyncio.ensure_future(self._in_thread(self._seen.close)))
+            self._thread.shutdown(wait=False)
+
+    async def sift(self, rows: Sequence[Row], *, known: int) -> Sequence[Row]:
+        """`rows` after the row `known`, with those that must not be sent marked."""
+        if self._thread is None or not rows:
+            return rows
+        return await self._in_thread(lambda: [row for row in map(self._sifted, rows) if row.row > known])
+
+    def excluded(self, phones: Iterable[str]) -> dict[int, str]:
+        """Which of `phones` must not be called, by index, and why."""
+        reasons = {}
+        for index, phone in enumerate(phones):
+            if (reason := self._excluded(phone)) is not None:
+                reasons[index] = reason
+        return reasons
+
+    def _excluded(self, phone: str) -> str | None:
+        for name, numbers in self._lists:
+            if int(phone) in numbers:
+                return f"excluded by {name}"
+        return None
+
+    def _sifted(self, row: Row) -> Row:
+        if not isinstance(row, EncodedRow):
+            return row
+        if (reason := self._excluded(row.phone)) is not None:
+            return UnsentRow(row.row, row.phone, OutcomeStatus.REJECTED, reason)
+        if self._seen is not None and (first := self._seen.first_row_of(row)) != row.row:
+            return UnsentRow(row.row, row.phone, OutcomeStatus.DUPLICATE, f"says the same as row {first}")
+        return row
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
