@@ -26,8 +26,9 @@ from calls_async.upload.files import Reading
 from calls_async.upload.journal import Durability, JournalSettings
 from calls_async.upload.reconcile import Reconciliation, reconcile
 from calls_async.upload.screening import Screening
+from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources import ContactLike, SourceLike, open_source
-from calls_async.upload.uploader import Upload, UploadSettings
+from calls_async.upload.uploader import Upload
 
 Answer = TypeVar("Answer")
 _TOKEN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")

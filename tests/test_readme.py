@@ -17,7 +17,7 @@ from calls_async.cli.arguments import make_parser
 from calls_async.cli.sample import sample_csv
 from calls_async.client import MAX_ANSWER_BYTES
 from calls_async.sandbox import DEFAULT_TOKEN, FaultKind, Sandbox
-from calls_async.upload.uploader import UploadSettings
+from calls_async.upload.settings import UploadSettings
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -28,9 +28,10 @@ from calls_async.upload.files import Reading
 from calls_async.upload.journal import Durability, JournalSettings
 from calls_async.upload.outcomes import Receipt, Summary
 from calls_async.upload.screening import Screening
+from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources import open_source
 from calls_async.upload.status import OutcomeStatus
-from calls_async.upload.uploader import Upload, UploadSettings
+from calls_async.upload.uploader import Upload
 
 JOURNAL_SUFFIX = ".journal"
 """What a source's name ends with to name its journal."""

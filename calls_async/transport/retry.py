@@ -1,4 +1,4 @@
-"""Which failure means what, and how often and how long a call is tried.
+"""How often and how long a call is tried; which answer means what is told in `answers.py`.
 
 A failure is one of three things. A *definite refusal* (4xx): nothing was created. *Try again* (no connection, a
 timeout, 408, 425, 429, 5xx, 409 while the key is in progress, a 2xx that cannot be read): the same bytes under the
@@ -10,48 +10,21 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import attrs
 import tenacity
 
-from calls_async.errors import AccessError, NoAnswerError, RefusedError, RequestError, UnreachableError
+from calls_async.errors import NoAnswerError, RequestError, UnreachableError
 from calls_async.protocol.endpoints import Request, Response, UnreadableAnswer
+from calls_async.transport.answers import BUSY_STATUSES, TryAgain, is_in_progress, refused, spell, try_again
 from calls_async.transport.clock import Clock
-from calls_async.transport.exchange import Exchange, ExchangeFailed, shown_body
+from calls_async.transport.exchange import Exchange, ExchangeFailed
 from calls_async.transport.pacing import Pace, RateLimiter, Sign
 from calls_async.transport.policy import RetryPolicy
 
 Answer = TypeVar("Answer")
-
-_BUSY_STATUSES = frozenset({408, 425, 429})
-_OVERLOADED_STATUSES = frozenset({503, 504})
-ACCESS_STATUSES = frozenset({401, 403, 404})
-_IN_PROGRESS = re.compile(
-    r"(?<!not )(?<!n't )(?:in[ -]?progress|processing|in[ -]?flight|concurrent|try again|retry)"
-)
-
-
-class _TryAgain(Exception):  # noqa: N818  # a signal within this module
-    def __init__(
-        self,
-        reason: str,
-        *,
-        sign: Sign = Sign.FAILED,
-        wait_seconds: float = 0.0,
-        status: int | None = None,
-        body: str = "",
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.sign = sign
-        self.wait_seconds = wait_seconds
-        self.status = status
-        self.body = body
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -99,7 +72,7 @@ class Caller:
         one = _Call(self, request, prepare=prepare, contacts=contacts, sent_before=sent_before, on_retry=on_retry)
         # A fresh tenacity object for each call: a shared one mixes the counts of concurrent tasks.
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(_TryAgain),
+            retry=tenacity.retry_if_exception_type(TryAgain),
             wait=one.wait_seconds,
             stop=one.must_stop,
             before_sleep=one.before_sleep,
@@ -108,7 +81,7 @@ class Caller:
         )
         try:
             return await retrying(one.attempt, read)
-        except _TryAgain as failure:
+        except TryAgain as failure:
             last = failure
         raise one.gave_up(last)  # outside the handler: nothing of the last attempt hangs on it
 
@@ -156,7 +129,7 @@ class _Call:
     reached: bool = False
     outage: bool = False
     """Whether it was given up because the server has answered nothing for too long."""
-    last: _TryAgain | None = None
+    last: TryAgain | None = None
     maybe_created: bool = attrs.field(init=False)
     """Whether an earlier attempt may have been acted upon, though its answer did not come or was none."""
     started: float = attrs.field(init=False)
@@ -186,7 +159,7 @@ class _Call:
             started = self.caller.clock.monotonic()
             answer = await self.exchange(read)
             sign = Sign.ANSWERED
-        except _TryAgain as again:
+        except TryAgain as again:
             sign, failure = again.sign, again
             raise
         except RequestError:
@@ -232,61 +205,33 @@ class _Call:
         else:
             self.reached = self.caller.server_answered = True
             return self.judge(response, read)
-        again = _TryAgain(failed.reason, sign=Sign.OVERLOADED if failed.timed_out else Sign.FAILED)
+        again = TryAgain(failed.reason, sign=Sign.OVERLOADED if failed.timed_out else Sign.FAILED)
         raise self.gave_up(again) if failed.lasting else again
 
     def judge(self, response: Response, read: Callable[[Response], Answer]) -> Answer:
-        status = response.status
-        if 200 <= status < 300:
+        now, token = self.caller.clock.wall(), self.request.token
+        if 200 <= response.status < 300:
             try:
                 return read(response)
             except UnreadableAnswer as unreadable:
-                reason = f"{status} with {unreadable}"
+                reason = f"{response.status} with {unreadable}"
             self.maybe_created = True
-            raise self.again(response, reason)
-        if status >= 500 or status in _BUSY_STATUSES:
-            self.maybe_created = self.maybe_created or status >= 500
-            raise self.again(response, _spell(status))
-        if status == HTTPStatus.CONFLICT and self.in_progress(response):
+            raise try_again(response, reason, token=token, now=now)
+        if response.status >= 500 or response.status in BUSY_STATUSES:
+            self.maybe_created = self.maybe_created or response.status >= 500
+            raise try_again(response, spell(response.status), token=token, now=now)
+        if is_in_progress(response, sent_before=self.maybe_created):
             self.maybe_created = True
-            raise self.again(response, "409, the key is in progress")
-        refusal = self.refused(response)
+            raise try_again(response, "409, the key is in progress", token=token, now=now)
+        refusal = refused(response, self.request)
         if self.request.creates and self.maybe_created:
-            reason = f"{_spell(status)}, after an attempt without an answer"
-            raise self.gave_up(self.again(response, reason), refused=True)
+            reason = f"{spell(response.status)}, after an attempt without an answer"
+            raise self.gave_up(try_again(response, reason, token=token, now=now), refused=True)
         raise refusal
 
-    def in_progress(self, response: Response) -> bool:
-        """Whether a 409 means that an earlier attempt under this key is still being handled."""
-        words = response.body[:2000].decode("utf-8", "replace").lower()
-        if _IN_PROGRESS.search(words) or "retry-after" in response.headers:
-            return True
-        # No page defines the words. A key that was never sent cannot be in progress.
-        return self.maybe_created and "duplicate" not in words
-
-    def again(self, response: Response, reason: str) -> _TryAgain:
-        return _TryAgain(
-            reason,
-            sign=_sign_of(response.status),
-            wait_seconds=retry_after_seconds(response.headers, self.caller.clock.wall()),
-            status=response.status,
-            body=shown_body(response, self.request.token),
-        )
-
-    def refused(self, response: Response) -> RefusedError:
-        status, body = response.status, shown_body(response, self.request.token)
-        if 300 <= status < 400:
-            said = f"{_spell(status)}; redirects are not followed with a token. Use the address where the API is."
-        elif status in ACCESS_STATUSES:
-            said = f"{_spell(status)}; check the host and the campaign's token." + _said(body)
-        else:
-            said = f"refused with {_spell(status)}." + _said(body)
-        kind = AccessError if status < 400 or status in ACCESS_STATUSES else RefusedError
-        return kind(said, method=self.request.method.value, path=self.request.path, status=status, body=body)
-
-    def gave_up(self, last: _TryAgain | None, *, refused: bool = False) -> NoAnswerError:
+    def gave_up(self, last: TryAgain | None, *, refused: bool = False) -> NoAnswerError:
         seconds = self.caller.clock.monotonic() - self.started
-        last = last or _TryAgain(self.why_not_tried())
+        last = last or TryAgain(self.why_not_tried())
         unreachable = not self.reached and not (self.sent_before and self.attempts == 0)
         kind = UnreachableError if unreachable and not self.sent_before else NoAnswerError
         if kind is UnreachableError and self.attempts == 0:
@@ -312,7 +257,7 @@ class _Call:
             body=last.body,
         )
 
-    def hold_seconds(self, failure: _TryAgain) -> float:
+    def hold_seconds(self, failure: TryAgain) -> float:
         return min(failure.wait_seconds, self.caller.policy.retry_after_max_seconds)
 
     # --- when it is too late ---
@@ -385,40 +330,8 @@ class _Call:
             self.on_retry(Retry(attempt=state.attempt_number, reason=reason, wait_seconds=state.upcoming_sleep))
 
 
-def retry_after_seconds(headers: Mapping[str, str], now: float) -> float:
-    """The server's wish in seconds from `now` (Unix time), given as seconds or as an HTTP date; 0 without one."""
-    wish = headers.get("retry-after", "").strip()
-    if not wish:
-        return 0.0
-    if wish.isascii() and wish.isdigit():
-        return float(wish[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(wish).timestamp() - now)
-    except (ValueError, OverflowError):
-        return 0.0
-
-
-def _failure(state: tenacity.RetryCallState) -> _TryAgain:
+def _failure(state: tenacity.RetryCallState) -> TryAgain:
     failure = state.outcome.exception() if state.outcome is not None else None
-    if not isinstance(failure, _TryAgain):
+    if not isinstance(failure, TryAgain):
         raise TypeError(f"tenacity asked about {failure!r}")
     return failure
-
-
-def _sign_of(status: int) -> Sign:
-    if status in _BUSY_STATUSES:
-        return Sign.BUSY
-    if status in _OVERLOADED_STATUSES:
-        return Sign.OVERLOADED
-    return Sign.ANSWERED if status == HTTPStatus.CONFLICT else Sign.FAILED
-
-
-def _spell(status: int) -> str:
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
-
-
-def _said(body: str) -> str:
-    return f" The server said: {body}" if body else ""

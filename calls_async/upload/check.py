@@ -8,9 +8,9 @@ from contextlib import aclosing
 from calls_async.upload.chunks import Chunk, Chunker
 from calls_async.upload.outcomes import Receipt, Summary, Verdict
 from calls_async.upload.screening import Screening
+from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources import Source
 from calls_async.upload.status import OutcomeStatus
-from calls_async.upload.uploader import UploadSettings
 
 
 class Check:

@@ -107,6 +107,8 @@ class Chunker:
     chunk_bytes: int
     wanted_bytes: int | None = None
     next_number: int = 1
+    sealed: int = attrs.field(default=0, init=False)
+    """How many chunks it has made."""
     _sent: list[EncodedRow] = attrs.field(factory=list, init=False)
     _unsent: list[UnsentRow] = attrs.field(factory=list, init=False)
     _bytes: int = attrs.field(default=_BRACKETS_BYTES, init=False)
@@ -158,6 +160,7 @@ class Chunker:
         rows = [row.row for row in sent]
         body = b"[%b]" % b",".join([row.body for row in sent])
         ends = [part[end] for part in (rows, [row.row for row in unsent]) if part for end in (0, -1)]
+        self.sealed += 1
         number = self.take_number()
         return Chunk(
             number=number,

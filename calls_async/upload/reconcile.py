@@ -22,10 +22,11 @@ from calls_async.transport.retry import Caller
 from calls_async.upload.chunks import Chunk
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
 from calls_async.upload.outcomes import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, Summary, Verdict
+from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources import NoSource
 from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
-from calls_async.upload.uploader import Upload, UploadSettings
+from calls_async.upload.uploader import Upload
 
 PHONES_PER_REPORT = 500
 NO_JOB = "the API knows no job of this phone since it was sent; reconcile with --resend sends it again"

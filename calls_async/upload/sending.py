@@ -12,8 +12,9 @@ import attrs
 from calls_async.errors import AccessError, CallsError, NoAnswerError, RefusedError, RequestError
 from calls_async.protocol import endpoints, keys
 from calls_async.protocol.reports import JobReport
+from calls_async.transport.answers import ACCESS_STATUSES
 from calls_async.transport.events import Event
-from calls_async.transport.retry import ACCESS_STATUSES, Caller, Retry
+from calls_async.transport.retry import Caller, Retry
 from calls_async.upload.chunks import Chunk, halves, pieces
 from calls_async.upload.events import ChunkRetried, ChunkSent
 from calls_async.upload.journal import Journal

@@ -1,36 +1,28 @@
-"""The journal's file: an SQLite database and its statements, for one thread. `schema.py` describes it."""
+"""The journal's file: an SQLite database, and the statements that write it, for one thread. See `schema.py`."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import attrs
-import orjson
 
 from calls_async.errors import JournalError
-from calls_async.protocol.keys import chunk_key, digest, new_upload_id
+from calls_async.protocol.keys import digest, new_upload_id
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.locks import lock_file, unlock_file
-from calls_async.upload.outcomes import Receipt, Verdict
+from calls_async.upload.outcomes import Verdict
+from calls_async.upload.records import Records
 from calls_async.upload.schema import (
     APPLICATION_ID,
     SCHEMA,
     SCHEMA_VERSION,
-    PastChunk,
-    UploadRecord,
     fingerprint,
-    rows_from_json,
     rows_to_json,
     to_json,
-    unsent_from_json,
     unsent_to_json,
-    verdict_from_json,
     verdict_to_json,
 )
 from calls_async.upload.status import OutcomeStatus
@@ -40,7 +32,7 @@ _BUSY_SECONDS = 10.0
 Operation = Callable[["Store"], None]
 
 
-class Store:
+class Store(Records):
     """An open journal. `close` gives it back. Raises `JournalError` for whatever the disk or the file does wrong."""
 
     def __init__(self, path: Path, *, synchronous: str = "FULL", writing: bool = True) -> None:
@@ -258,157 +250,6 @@ class Store:
         except sqlite3.Error as error:
             raise self._wrong(error) from None
 
-    # --- reading ---
-
-    def upload(self) -> UploadRecord:
-        names = [field.name for field in attrs.fields(UploadRecord)]
-        with self._understanding():
-            (values,) = self._read(f"SELECT {', '.join(names)} FROM upload")  # noqa: S608  # our own names
-            return UploadRecord(**dict(zip(names, values, strict=True)))
-
-    def nothing_sent(self) -> bool:
-        """Whether no chunk has ever been sent."""
-        ((sent,),) = self._read("SELECT count(*) FROM chunk WHERE sent_at IS NOT NULL")
-        return not sent
-
-    def blank(self) -> bool:
-        """Whether nothing has been written down."""
-        ((chunks,),) = self._read("SELECT count(*) FROM chunk")
-        return not chunks and not self.upload().source_done
-
-    def finished(self) -> bool:
-        """Whether the source was read to its end and every chunk is answered."""
-        ((pending,),) = self._read("SELECT count(*) FROM chunk WHERE state <> 'answered'")
-        return self.upload().source_done and not pending
-
-    def past(self) -> list[PastChunk]:
-        """Every chunk that came from the source, in its order."""
-        found = self._read(
-            "SELECT number, first_row, last_row, unsent, digest, mark_position, mark_digest FROM chunk "
-            "WHERE parent IS NULL ORDER BY number"
-        )
-        return [
-            PastChunk(
-                number=number,
-                first_row=first,
-                last_row=last,
-                rows=_sent_rows(first, last, unsent),
-                digest=body_digest,
-                mark=None if position is None else Mark(position, mark_digest),
-            )
-            for number, first, last, unsent, body_digest, position, mark_digest in found
-        ]
-
-    def pending(self) -> list[Chunk]:
-        """The chunks without an answer, with their exact bytes. Raises `JournalError` where those are damaged."""
-        found = self._read("SELECT number FROM chunk WHERE state <> 'answered' ORDER BY number")
-        chunks = [self.chunk(number) for (number,) in found]
-        upload_id = self.upload().upload_id
-        for chunk in chunks:
-            if chunk.key != chunk_key(upload_id, str(chunk.number), digest(chunk.body)):
-                raise JournalError(str(self.path), f"the key of chunk {chunk.number} is damaged; nothing was sent")
-        return chunks
-
-    def chunk(self, number: int) -> Chunk:
-        """One chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
-        ((first, last, key, wanted, rows, phones, unsent, sent_at, body),) = self._read(
-            "SELECT first_row, last_row, key, coalesce(rest_digest, digest), rows, phones, unsent, sent_at, body "
-            "FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
-            (number,),
-        )
-        if not isinstance(body, bytes) or digest(body) != wanted:
-            raise JournalError(str(self.path), f"the bytes of chunk {number} are damaged; nothing was sent")
-        with self._understanding():
-            return Chunk(
-                number=number,
-                first_row=first,
-                last_row=last,
-                rows=rows_from_json(rows, first, last),
-                phones=orjson.loads(phones),
-                body=body,
-                key=key,
-                unsent=unsent_from_json(unsent),
-                first_sent_at=sent_at,
-            )
-
-    def answered(self) -> list[int]:
-        """The numbers of the answered chunks."""
-        return [
-            number for (number,) in self._read("SELECT number FROM chunk WHERE state = 'answered' ORDER BY number")
-        ]
-
-    def with_unknown(self) -> list[int]:
-        """The numbers of the answered chunks in which some rows are unknown: those whose bytes were kept."""
-        found = self._read(
-            "SELECT number FROM body JOIN chunk USING (number) WHERE state = 'answered' ORDER BY number"
-        )
-        return [number for (number,) in found]
-
-    def receipts(self, numbers: Iterable[int]) -> Iterator[Receipt]:
-        """The receipts of answered chunks."""
-        for number in numbers:
-            yield self.receipt(number)
-
-    def receipt(self, number: int) -> Receipt:
-        """The receipt of an answered chunk."""
-        ((first, last, rows, phones, unsent, verdict),) = self._read(
-            "SELECT first_row, last_row, rows, phones, unsent, verdict FROM chunk WHERE number = ?", (number,)
-        )
-        with self._understanding():
-            sent = orjson.loads(phones)
-            return Receipt(
-                chunk=number,
-                first_row=first,
-                last_row=last,
-                rows=rows_from_json(rows, first, last),
-                phones=sent,
-                verdict=verdict_from_json(verdict, len(sent)),
-                unsent=unsent_from_json(unsent),
-                replayed=True,
-            )
-
-    def answered_at(self, number: int) -> float:
-        """When a chunk's answer was written down."""
-        ((at,),) = self._read("SELECT answered_at FROM chunk WHERE number = ?", (number,))
-        return float(at)
-
-    def times(self) -> dict[str, tuple[int, float | None, float | None]]:
-        """For each state: how many chunks, and the first and last time that one got there."""
-        found = self._read(
-            "SELECT state, count(*), min(coalesce(answered_at, sent_at, planned_at)),"
-            " max(coalesce(answered_at, sent_at, planned_at)) FROM chunk GROUP BY state"
-        )
-        return {state: (count, first, last) for state, count, first, last in found}
-
-    def next_number(self) -> int:
-        ((last,),) = self._read("SELECT max(number) FROM chunk")
-        return (last or 0) + 1
-
-    @contextlib.contextmanager
-    def _understanding(self) -> Iterator[None]:
-        """Raises `JournalError` for what cannot be understood."""
-        try:
-            yield
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise JournalError(str(self.path), f"is damaged ({error}); restore it, or name another file") from None
-
-    def _read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        try:
-            return self._connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._wrong(error) from None
-
-    def _wrong(self, error: sqlite3.Error) -> JournalError:
-        return JournalError(str(self.path), _explain(error))
-
-
-def _sent_rows(first: int, last: int, unsent: str) -> Sequence[int]:
-    """The rows of the source that a chunk was made of: all that it covers, but those that were not sent."""
-    if unsent == "[]":
-        return range(first, last + 1)
-    left_out = {row.row for row in unsent_from_json(unsent)}
-    return [row for row in range(first, last + 1) if row not in left_out]
-
 
 def _connect(path: Path, writing: bool) -> sqlite3.Connection:
     mode = "rw" if writing else "ro"
@@ -426,18 +267,3 @@ def _free_name(path: Path) -> Path:
     while (other := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
     return other
-
-
-def _explain(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorname", None) or ""
-    if code.startswith("SQLITE_FULL"):
-        return "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
-    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return "cannot be written; its folder and the file must be writable"
-    if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return "is not a journal, or is damaged; name another file, or restore it"
-    if code.startswith("SQLITE_BUSY"):
-        return "is being read or written by another program; try again when it has finished"
-    if code.startswith("SQLITE_IOERR"):
-        return f"the disk failed ({error}); nothing is sent that cannot be written down"
-    return f"failed ({error})"

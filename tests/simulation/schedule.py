@@ -36,10 +36,11 @@ from calls_async.upload.locks import unlock_file
 from calls_async.upload.outcomes import Outcome
 from calls_async.upload.reconcile import reconcile
 from calls_async.upload.screening import Screening
+from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources import SourceLike, open_source
 from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
-from calls_async.upload.uploader import Upload, UploadSettings
+from calls_async.upload.uploader import Upload
 from tests.simulation.loop import Crash, SimulatedLoop
 from tests.simulation.world import LATEST_SECONDS, TOKEN, World
 

@@ -1,0 +1,108 @@
+"""Which answer means what: a refusal, something to try again, a wish to wait. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from calls_async.errors import AccessError, RefusedError
+from calls_async.protocol.endpoints import Request, Response
+from calls_async.transport.exchange import shown_body
+from calls_async.transport.pacing import Sign
+
+BUSY_STATUSES = frozenset({408, 425, 429})
+ACCESS_STATUSES = frozenset({401, 403, 404})
+_OVERLOADED_STATUSES = frozenset({503, 504})
+_IN_PROGRESS = re.compile(
+    r"(?<!not )(?<!n't )(?:in[ -]?progress|processing|in[ -]?flight|concurrent|try again|retry)"
+)
+
+
+class TryAgain(Exception):  # noqa: N818  # a signal within this floor
+    """An attempt came to nothing that is certain."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        sign: Sign = Sign.FAILED,
+        wait_seconds: float = 0.0,
+        status: int | None = None,
+        body: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sign = sign
+        self.wait_seconds = wait_seconds
+        self.status = status
+        self.body = body
+
+
+def try_again(response: Response, reason: str, *, token: str, now: float) -> TryAgain:
+    """The signal for an answer that says to try again; `now` is Unix time in seconds."""
+    return TryAgain(
+        reason,
+        sign=_sign_of(response.status),
+        wait_seconds=retry_after_seconds(response.headers, now),
+        status=response.status,
+        body=shown_body(response, token),
+    )
+
+
+def is_in_progress(response: Response, *, sent_before: bool) -> bool:
+    """Whether it is a 409 that means that an earlier attempt under this key is still being handled."""
+    if response.status != HTTPStatus.CONFLICT:
+        return False
+    words = response.body[:2000].decode("utf-8", "replace").lower()
+    if _IN_PROGRESS.search(words) or "retry-after" in response.headers:
+        return True
+    # No page defines the words. A key that was never sent cannot be in progress.
+    return sent_before and "duplicate" not in words
+
+
+def refused(response: Response, request: Request) -> RefusedError:
+    """The error for a 3xx or 4xx."""
+    status, body = response.status, shown_body(response, request.token)
+    if 300 <= status < 400:
+        said = f"{spell(status)}; redirects are not followed with a token. Use the address where the API is."
+    elif status in ACCESS_STATUSES:
+        said = f"{spell(status)}; check the host and the campaign's token." + _said(body)
+    else:
+        said = f"refused with {spell(status)}." + _said(body)
+    kind = AccessError if status < 400 or status in ACCESS_STATUSES else RefusedError
+    return kind(said, method=request.method.value, path=request.path, status=status, body=body)
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float:
+    """The server's wish in seconds from `now` (Unix time), given as seconds or as an HTTP date; 0 without one."""
+    wish = headers.get("retry-after", "").strip()
+    if not wish:
+        return 0.0
+    if wish.isascii() and wish.isdigit():
+        return float(wish[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(wish).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def spell(status: int) -> str:
+    """A status with its name."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _sign_of(status: int) -> Sign:
+    if status in BUSY_STATUSES:
+        return Sign.BUSY
+    if status in _OVERLOADED_STATUSES:
+        return Sign.OVERLOADED
+    return Sign.ANSWERED if status == HTTPStatus.CONFLICT else Sign.FAILED
+
+
+def _said(body: str) -> str:
+    return f" The server said: {body}" if body else ""

@@ -1,0 +1,47 @@
+"""The settings of one upload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from calls_async.errors import ConfigurationError
+
+
+def _at_least_one(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{attribute.name} must be a whole number of 1 or more, not {value!r}")
+
+
+def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ConfigurationError(f"{attribute.name} must be greater than 0, not {value!r}")
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class UploadSettings:
+    """The settings of one upload."""
+
+    chunk_rows: int = attrs.field(default=500, validator=_at_least_one)
+    """Contacts in one request at most."""
+    chunk_bytes: int = attrs.field(default=1_000_000, validator=_at_least_one)
+    """Bytes of JSON in one request at most."""
+    concurrency: int = attrs.field(default=16, validator=_at_least_one)
+    """Chunks in flight at most; how many there are adapts to what the server takes."""
+    rate: float | None = None
+    """Contacts a second at most; None: as fast as the server takes them."""
+    linger_seconds: float = attrs.field(default=1.0, validator=_positive)
+    """How long a contact from a slow async iterable waits for its chunk to fill."""
+    max_outage_seconds: float = attrs.field(default=1800.0, validator=_positive)
+    """How long a server that has answered before may answer nothing at all; then the upload stops, resumable."""
+    max_refusals: int | None = attrs.field(default=2000)
+    """After so many contacts in a row that the server refuses, each by itself, the upload stops, resumable: probably
+    it is the campaign. None: never."""
+    verify: bool = False
+    """Check every answer against the report: one more request a chunk."""
+
+    @max_refusals.validator
+    def _check_max_refusals(self, attribute: attrs.Attribute[int | None], value: int | None) -> None:
+        if value is not None:
+            _at_least_one(self, attribute, value)

@@ -1,0 +1,175 @@
+"""What is done with each chunk: it is sent, what became of it is written down, and its receipt is handed out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from calls_async.errors import (
+    CallsError,
+    JournalError,
+    NoAnswerError,
+    RefusedError,
+    RequestError,
+    TooManyRefusalsError,
+    UnreachableError,
+)
+from calls_async.transport.clock import Clock
+from calls_async.transport.events import Event
+from calls_async.transport.pacing import Pace
+from calls_async.upload.chunks import Chunk, Chunker
+from calls_async.upload.events import ChunkAccepted, ChunkSplit
+from calls_async.upload.journal import Journal
+from calls_async.upload.outcomes import Receipt, Verdict
+from calls_async.upload.queue import ChunkQueue
+from calls_async.upload.screening import Screening
+from calls_async.upload.sending import Sender, Sent
+from calls_async.upload.settings import UploadSettings
+from calls_async.upload.status import OutcomeStatus
+
+
+@attrs.define
+class Course:
+    """How an upload goes."""
+
+    stopping: bool = False
+    """Nothing more is read."""
+    failed: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """Nothing more is sent."""
+    error: BaseException | None = None
+    """What its reader will be told."""
+
+
+@attrs.define(kw_only=True)
+class Workers:
+    """`work` is run by as many tasks as chunks may be in flight."""
+
+    settings: UploadSettings
+    sender: Sender
+    queue: ChunkQueue
+    chunker: Chunker
+    screening: Screening
+    pace: Pace
+    clock: Clock
+    tell: Callable[[Event], None]
+    course: Course
+    fail: Callable[[CallsError], None]
+    """Is told of what makes every further request fail, too."""
+    hand_out: Callable[[Receipt], Awaitable[None]]
+    doubt: Callable[[Receipt], None]
+    """Is told of a chunk that was in flight when its worker was cancelled, where no journal keeps it."""
+    journal: Journal | None = None
+    from_before: frozenset[int] = frozenset()
+    """The numbers of chunks that an earlier process has read."""
+    left_over: bool = False
+    """Whether something stands in the journal without an answer."""
+    _refused_in_a_row: int = 0
+    _noted_limit: int | None = None
+
+    async def work(self) -> None:
+        while (chunk := await self.queue.get()) is not None:
+            try:
+                await self._deal_with(chunk)
+            finally:
+                self.queue.done()
+
+    async def _deal_with(self, chunk: Chunk) -> None:
+        try:
+            sent = self._screened(chunk) or await self.sender.send(chunk)
+            chunk = await self._write_down(chunk, sent)
+            verdict = sent.verdict
+        except (RequestError, JournalError) as error:
+            if not self._gave_up_while_stopping(error):
+                self.fail(error)
+            if self.journal is not None:
+                self.left_over = True
+                if chunk.first_sent_at is None and isinstance(error, RefusedError | UnreachableError):
+                    await self.journal.note_unsent(chunk)
+                return  # it stands in the journal without an answer, to be sent again under its key
+            verdict = _verdict_of_failure(chunk, error)
+        except asyncio.CancelledError:
+            if self.journal is not None or chunk.number not in self.sender.under_way:
+                raise  # it stands in the journal, or was not sent
+            why = f": {self.course.error}" if self.course.error else ""
+            reason = f"no answer came before the upload was stopped{why}"
+            verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
+            if not self.course.failed.is_set():
+                self.doubt(Receipt.of(chunk, verdict))
+                raise
+        if chunk.rows or chunk.unsent:
+            receipt = Receipt.of(chunk, verdict)
+            self._tell_of(receipt)
+            self._stop_where_all_is_refused(receipt)
+            await self.hand_out(receipt)
+
+    def _screened(self, chunk: Chunk) -> Sent | None:
+        """What an earlier process has read, but not sent, loses the numbers that are excluded now."""
+        if chunk.number not in self.from_before or chunk.first_sent_at is not None:
+            return None
+        excluded = self.screening.excluded(chunk.phones)
+        if not excluded:
+            return None
+        stays = list(excluded)
+        verdict = attrs.evolve(Verdict.all(OutcomeStatus.REJECTED, len(stays), None), errors=list(excluded.values()))
+        again = [index for index in range(len(chunk.rows)) if index not in excluded]
+        return Sent(verdict, stays, [again] if again else [], "some of its numbers are excluded now")
+
+    async def _write_down(self, chunk: Chunk, sent: Sent) -> Chunk:
+        """Writes down what became of the chunk; what must be sent anew goes into chunks of its own in the same step.
+        Returns what is left of it."""
+        await self._note_body_limit()
+        if len(sent.stays) == len(chunk.rows):
+            if self.journal is not None and chunk.rows:
+                await self.journal.note_answered(chunk, sent.verdict)
+            return chunk
+        upload_id = self.chunker.upload_id
+        parts = [chunk.part(group, number=self.chunker.take_number(), upload_id=upload_id) for group in sent.again]
+        rest = chunk.rest(sent.stays)
+        if self.journal is not None:
+            await self.journal.split(rest, sent.verdict, parts)
+        into = tuple(part.number for part in parts)
+        self.tell(ChunkSplit(at=self.clock.wall(), chunk=chunk.number, into=into, reason=sent.reason))
+        self.queue.put(parts, first=True)
+        return rest
+
+    async def _note_body_limit(self) -> None:
+        limit = self.pace.body_limit.largest
+        if self.journal is not None and limit is not None and limit != self._noted_limit:
+            self._noted_limit = limit
+            await self.journal.note_body_limit(limit)
+
+    def _tell_of(self, receipt: Receipt) -> None:
+        counts = receipt.counts()
+        self.tell(
+            ChunkAccepted(
+                at=self.clock.wall(),
+                chunk=receipt.chunk,
+                accepted=counts[OutcomeStatus.ACCEPTED],
+                duplicates=counts[OutcomeStatus.DUPLICATE],
+                rejected=counts[OutcomeStatus.REJECTED],
+                unknown=counts[OutcomeStatus.UNKNOWN],
+            )
+        )
+
+    def _stop_where_all_is_refused(self, receipt: Receipt) -> None:
+        """A campaign that takes nobody refuses every contact: that is no reason to ask it for each of a million."""
+        statuses = set(receipt.verdict.statuses)
+        if statuses == {OutcomeStatus.REJECTED}:
+            self._refused_in_a_row += len(receipt.rows)
+        elif statuses:
+            self._refused_in_a_row = 0
+        most = self.settings.max_refusals
+        if most is not None and self._refused_in_a_row >= most:
+            words = receipt.verdict.errors[-1] if receipt.verdict.errors else ""
+            self.fail(TooManyRefusalsError(self._refused_in_a_row, words or ""))
+
+    def _gave_up_while_stopping(self, error: CallsError) -> bool:
+        return self.course.stopping and isinstance(error, NoAnswerError) and not error.refused
+
+
+def _verdict_of_failure(chunk: Chunk, error: CallsError) -> Verdict:
+    certain = isinstance(error, RefusedError | UnreachableError)
+    status = OutcomeStatus.REJECTED if certain else OutcomeStatus.UNKNOWN
+    return Verdict.all(status, len(chunk.rows), str(error))
