@@ -20,7 +20,7 @@ from pathlib import Path
 
 import attrs
 
-from calls_async import CallsClient, ChunkAccepted, ChunkRetried, Contact, Event, RetryPolicy
+from calls_async import CallsClient, ChunkDone, ChunkRetried, Contact, Event, RetryPolicy
 from calls_async.transport.clock import Clock
 from calls_async.transport.pacing import Pace
 from calls_async.transport.window import Window
@@ -83,7 +83,7 @@ async def upload(window: Window, seconds: float, places: list[int]) -> Run:
         began = time.time()
 
         def hear(event: Event) -> None:
-            if isinstance(event, ChunkAccepted):
+            if isinstance(event, ChunkDone):
                 run.accepted.append(event.at - began)
             elif isinstance(event, ChunkRetried):
                 run.refused.append(event.at - began)

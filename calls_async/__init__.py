@@ -32,10 +32,11 @@ from calls_async.transport.events import Event, OutageBegan, OutageEnded, Thrott
 from calls_async.transport.http import Timeouts
 from calls_async.transport.policy import RetryPolicy
 from calls_async.upload.events import (
-    ChunkAccepted,
+    ChunkDone,
     ChunkRetried,
     ChunkSent,
     ChunkSplit,
+    ChunkWaits,
     JournalLag,
 )
 from calls_async.upload.journal import Durability
@@ -52,10 +53,11 @@ __all__ = [
     "Campaign",
     "CampaignInfo",
     "CampaignStatus",
-    "ChunkAccepted",
+    "ChunkDone",
     "ChunkRetried",
     "ChunkSent",
     "ChunkSplit",
+    "ChunkWaits",
     "ConfigurationError",
     "Contact",
     "ContactError",

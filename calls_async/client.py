@@ -303,16 +303,18 @@ class Campaign:
             token=self._token,
             host=self._client.base_url,
             journal=_journal_settings(journal, durability, again),
-            screening=Screening(exclude=_paths(exclude), dedupe=dedupe, region=region),
+            screening=Screening(exclude=_paths(exclude), dedupe=dedupe, region=region, on_hint=on_hint),
             on_event=on_event,
         )
 
-    async def reconcile(self, journal: str | Path, *, resend: bool = False) -> Reconciliation:
+    async def reconcile(
+        self, journal: str | Path, *, resend: bool = False, exclude: Sequence[str | Path] = ()
+    ) -> Reconciliation:
         """Settles the unknown rows of a journal: asks the API for their jobs, and adopts those it finds.
 
         First, what has no answer yet is sent again under its own key, while that is good. With `resend`, rows that
         have no job are sent under new keys; not before `LATE_SECONDS` have passed since they became unknown, for a
-        late request might still arrive. Rows that cannot be told apart stay unknown.
+        late request might still arrive. Rows that cannot be told apart stay unknown. `exclude` as in `upload`.
 
         Raises `JournalError` and all that an upload raises.
         """
@@ -322,6 +324,7 @@ class Campaign:
             token=self._token,
             host=self._client.base_url,
             resend=resend,
+            exclude=_paths(exclude),
         )
 
 
@@ -339,6 +342,9 @@ def _journal_settings(
 def _paths(files: Sequence[str | Path]) -> list[Path]:
     if isinstance(files, str | Path):
         raise ConfigurationError("exclude is a list of files; put a single one into brackets")
+    for file in files:
+        if not isinstance(file, str | Path):
+            raise ConfigurationError(f"exclude takes files of numbers, not a {type(file).__name__}")
     return [Path(file) for file in files]
 
 

@@ -88,15 +88,16 @@ class JournalRefusedError(JournalError):
 
 class TooManyRefusalsError(CallsError):
     """The server has refused so many contacts in a row, each by itself, that the campaign itself may be the reason.
-    What was not sent yet can be, when that is mended."""
+    With a journal (`kept`), they and what was not sent yet are sent when the upload is run again."""
 
-    def __init__(self, refused: int, words: str) -> None:
+    def __init__(self, refused: int, words: str, *, kept: bool) -> None:
+        left = "They and what was not sent yet are sent when you run it again. " if kept else ""
         super().__init__(
-            f"the server has refused {refused:,} contacts in a row, each by itself; the last one: {words} "
-            "Is the campaign running? Those were rejected; what was not sent yet is left. max_refusals=None "
-            "(--max-refusals 0) goes on all the same"
+            f"the server has refused {refused:,} contacts in a row, each by itself; the last one: “{words}”. "
+            f"Is the campaign running? {left}--max-refusals 0 (max_refusals=None) goes on all the same"
         )
         self.refused = refused
+        self.kept = kept
 
 
 class RequestError(CallsError):
@@ -122,7 +123,9 @@ class NoAnswerError(RequestError):
     """No certain answer within the limits: the request may or may not have taken effect.
 
     Where `refused`, the server said no (`status`) at last, but an earlier attempt may have been accepted. Where
-    `outage`, the server had answered nothing at all for longer than the upload was allowed to wait.
+    `outage`, the server had answered nothing at all for longer than the upload was allowed to wait. Where
+    `not_created`, no attempt can have been acted upon: all were turned away, or never got there. Where `late`, one
+    may still be on its way. `last` is why the last one failed.
     Repeating it with the same `idempotence_key` and the same content within 24 hours of its first use is safe
     (C-IDEM-1, C-IDEM-7).
     """
@@ -139,6 +142,9 @@ class NoAnswerError(RequestError):
         unreachable: bool = False,
         refused: bool = False,
         outage: bool = False,
+        not_created: bool = False,
+        late: bool = False,
+        last: str = "",
         status: int | None = None,
         body: str = "",
     ) -> None:
@@ -146,6 +152,9 @@ class NoAnswerError(RequestError):
         self.unreachable = unreachable
         self.refused = refused
         self.outage = outage
+        self.not_created = not_created
+        self.late = late
+        self.last = last
         self.attempts = attempts
         self.seconds = seconds
         self.idempotence_key = idempotence_key

@@ -348,7 +348,7 @@ async def test_what_was_rejected_is_a_table(served: tuple[Sandbox, dict[str, str
     ran = await run("upload", path, "--quiet", env=env)
     assert ran.err.splitlines() == [
         "rows  outcome   for example    reason",
-        "   4  rejected  row 2, 3, 4 …  phone: has 2 digits; an international number has 7 to 15",
+        "   4  rejected  row 2, 3, 4 …  phone: has 2 digits; an international number has 7 to 15 (and the like)",
         (
             "   2  rejected  row 6, 7       phone: starts with 0, so it is a national number; "
             "add the country code, or name the region"
@@ -368,7 +368,9 @@ def test_a_table_stays_small() -> None:
 
 
 def test_the_progress_line_says_how_the_server_takes_it() -> None:
-    well = Traffic(in_flight=3, window=4, slowed=False, hold_seconds=0, out_seconds=0, retries=0, trouble=None)
+    well = Traffic(
+        in_flight=3, window=4, slowed=False, hold_seconds=0, out_seconds=0, retries=0, waiting=0, trouble=None
+    )
     busy = "503 Service Unavailable"
     for traffic, words in [
         (well, "3 of 4 requests in flight"),
@@ -382,7 +384,7 @@ def test_the_progress_line_says_how_the_server_takes_it() -> None:
         ),
         (
             attrs.evolve(well, out_seconds=95, retries=20, trouble="no connection"),
-            "no answer from the server for 1 min 35 s, trying on (no connection), 20 retries",
+            "the server is out for 1 min 35 s (no connection), still trying, 20 retries",
         ),
     ]:
         assert traffic.words() == words

@@ -16,7 +16,7 @@ import calls_async
 from calls_async import (
     CallsClient,
     Campaign,
-    ChunkAccepted,
+    ChunkDone,
     ChunkRetried,
     ChunkSent,
     ConfigurationError,
@@ -40,13 +40,13 @@ async def events_of(campaign: Campaign, count: int = 100, **settings: Any) -> li
 
 async def test_each_chunk_is_told_of(campaign: Campaign) -> None:
     told = await events_of(campaign)
-    for kind in (ChunkSent, ChunkAccepted):
+    for kind in (ChunkSent, ChunkDone):
         assert sorted(event.chunk for event in told if isinstance(event, kind)) == list(range(1, 11))
-    assert sum(event.accepted for event in told if isinstance(event, ChunkAccepted)) == 100
+    assert sum(event.accepted for event in told if isinstance(event, ChunkDone)) == 100
     assert sum(event.rows for event in told if isinstance(event, ChunkSent)) == 100
     for chunk in range(1, 11):
-        own = [type(event) for event in told if isinstance(event, ChunkSent | ChunkAccepted) and event.chunk == chunk]
-        assert own == [ChunkSent, ChunkAccepted]
+        own = [type(event) for event in told if isinstance(event, ChunkSent | ChunkDone) and event.chunk == chunk]
+        assert own == [ChunkSent, ChunkDone]
     assert [event.at for event in told] == sorted(event.at for event in told)
 
 

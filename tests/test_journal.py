@@ -474,7 +474,7 @@ def row(index: int, phone: str, content: str = "c") -> UnknownRow:
     return UnknownRow(1, index, phone, content.encode(), 1_000_000.0)
 
 
-def job(job_id: str, phone: str, seconds_after: float | None = 1.0) -> JobReport:
+def job(job_id: str, phone: str | None, seconds_after: float | None = 1.0) -> JobReport:
     created = None if seconds_after is None else int((1_000_000 + seconds_after) * 1000)
     return JobReport(call_job_id=job_id, phone=phone, created_at=created)
 
@@ -485,7 +485,8 @@ def job(job_id: str, phone: str, seconds_after: float | None = 1.0) -> JobReport
         ([row(0, "p")], [job("1", "p")], ["1"]),
         ([row(0, "p")], [job("1", "+p")], ["1"]),
         ([row(0, "p")], [], [None]),
-        ([row(0, "p")], [job("1", "q")], [None]),
+        ([row(0, "p")], [job("1", "q")], ["?"]),  # nobody asked for q: whose is it?
+        ([row(0, "p")], [job("1", None)], ["?"]),  # C-REP-4
         ([row(0, "p")], [job("taken", "p")], [None]),
         ([row(0, "p")], [job("1", "p", -26 * 3600)], [None]),  # long before it was first sent
         ([row(0, "p")], [job("1", "p", -200)], ["1"]),  # the server's clock may be behind

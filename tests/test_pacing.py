@@ -276,7 +276,7 @@ def test_halting_wakes_those_that_wait() -> None:
     async def act() -> list[Any]:
         caller = one.caller()
         await call(caller)
-        asyncio.get_running_loop().call_later(60, caller.halt)
+        asyncio.get_running_loop().call_later(60, lambda: caller.halt(unsent_stay=True))
         return await many(caller, 10)
 
     errors = one.play(outage(0.15, 1e9), act)
@@ -299,7 +299,7 @@ def test_retries_do_not_become_the_load() -> None:
     async def act() -> None:
         caller = one.caller(give_up_seconds=100, backoff_max_seconds=0.01)
         await asyncio.wait([asyncio.create_task(call(caller, n)) for n in range(400)], timeout=90)
-        caller.halt()
+        caller.halt(unsent_stay=True)
         await asyncio.sleep(1)
 
     one.play(failing, act, seconds=0.01)

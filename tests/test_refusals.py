@@ -291,7 +291,7 @@ def test_a_body_limit_never_grows_and_never_is_nothing(happens: list[tuple[bool,
         if accepted:
             limit.accepted(size)
         elif size > 1:
-            limit.refused(size)
+            limit.refused(size, certain=True)
         assert limit.largest is None or limit.largest >= 1
         assert before is None or (limit.largest is not None and limit.largest <= before)
         before = limit.largest

@@ -93,7 +93,7 @@ def test_national_numbers_of_a_region(tmp_path: Path) -> None:
     [
         ("16500000001\nnobody\n", "line 2: contains 'n'"),
         ("a,b\n1,2\n", "line 1: "),
-        ("x,phone\n1,16500000001\n2\n", "line 3: the column phone is missing"),
+        ("x,phone\n1,16500000001\n2\n", "line 3: has 1 cells, but the header has 2"),
         ("1.65E+10\n", "line 1: was spoilt by a spreadsheet"),
     ],
 )

@@ -118,6 +118,9 @@ def _upload(parser: argparse.ArgumentParser) -> None:
 
 def _reconcile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("journal", metavar="JOURNAL")
+    parser.add_argument(
+        "--exclude", metavar="FILE", action="append", default=[], help="numbers that must not be called; repeatable"
+    )
     parser.add_argument("--resend", action="store_true", help="send the rows again that have no job, under new keys")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -30,7 +30,9 @@ async def journal(arguments: Namespace) -> Exit:
 async def reconcile(arguments: Namespace) -> Exit:
     token = token_of(arguments)
     async with client_of(arguments) as client:
-        found = await client.campaign(token).reconcile(arguments.journal, resend=arguments.resend)
+        found = await client.campaign(token).reconcile(
+            arguments.journal, resend=arguments.resend, exclude=arguments.exclude
+        )
     print(json.dumps(attrs.asdict(found)) if arguments.json else _words(found))
     return Exit.PARTLY if found.summary is not None and found.summary.unknown else Exit.DONE
 

@@ -29,17 +29,21 @@ class Traffic:
     out_seconds: float
     """How long the server has answered nothing."""
     retries: int
+    waiting: int
+    """How many chunks wait for what may be late."""
     trouble: str | None
     """Why the last request failed that is being retried."""
 
     def words(self) -> str:
         if self.out_seconds > 0:
-            said = f"no answer from the server for {spell_seconds(self.out_seconds)}, trying on ({self.trouble})"
+            said = f"the server is out for {spell_seconds(self.out_seconds)} ({self.trouble}), still trying"
         elif self.hold_seconds >= 1:
             said = f"the server asked for a pause, {spell_seconds(self.hold_seconds)} more"
         else:
             said = f"{self.in_flight} of {self.window} requests in flight"
             said += ", slowed down by the server" if self.slowed else ""
+        if self.waiting:
+            said += f", {self.waiting} chunks wait up to 2 min for what may be late"
         if self.retries:
             last = f" (last: {self.trouble})" if self.trouble and self.out_seconds == 0 else ""
             said += f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}{last}"

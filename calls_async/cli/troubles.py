@@ -24,6 +24,8 @@ class _Group:
     status: str
     reason: str
     rows: int = 0
+    varied: bool = False
+    """Whether the reasons differ in their numbers."""
     examples: list[int] = attrs.field(factory=list)
 
 
@@ -47,14 +49,14 @@ class Troubles:
             key, reason = str(status), "many other reasons"
         group = self._groups.setdefault(key, _Group(str(status), reason))
         group.rows += 1
-        if len(group.examples) < EXAMPLES:
-            group.examples.append(row)
+        group.varied = group.varied or reason != group.reason
+        group.examples = sorted([*group.examples, row])[:EXAMPLES]
 
     def lines(self) -> Iterator[str]:
         """The table, the most frequent reason first; nothing where there was no trouble."""
         groups = sorted(self._groups.values(), key=lambda group: -group.rows)
         shown = [
-            (f"{group.rows:,}", group.status, _examples(group), group.reason) for group in groups[:SHOWN_REASONS]
+            (f"{group.rows:,}", group.status, _examples(group), _reason(group)) for group in groups[:SHOWN_REASONS]
         ]
         if not shown:
             return
@@ -64,6 +66,10 @@ class Troubles:
             yield f"{count:>{widths[0]}}  {status:<{widths[1]}}  {examples:<{widths[2]}}  {reason}"
         if len(groups) > SHOWN_REASONS:
             yield f"… and {len(groups) - SHOWN_REASONS:,} more reasons; --results FILE has every row"
+
+
+def _reason(group: _Group) -> str:
+    return f"{group.reason} (and the like)" if group.varied else group.reason
 
 
 def _examples(group: _Group) -> str:

@@ -212,6 +212,7 @@ def _look(one: Upload) -> Snapshot:
             hold_seconds=pace.hold_seconds,
             out_seconds=pace.out_now_seconds,
             retries=one.summary.retries,
+            waiting=one.waiting,
             trouble=one.last_retry.reason if one.last_retry is not None else None,
         ),
     )

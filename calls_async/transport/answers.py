@@ -15,6 +15,9 @@ from calls_async.transport.pacing import Sign
 BUSY_STATUSES = frozenset({408, 425, 429})
 ACCESS_STATUSES = frozenset({401, 403, 404})
 _OVERLOADED_STATUSES = frozenset({503, 504})
+LATE_STATUSES = frozenset({408, 502, 504})
+"""A gateway has given up waiting; what it has passed on may still be acted upon."""
+_GATEWAY_STATUSES = frozenset({502})
 _IN_PROGRESS = re.compile(
     r"(?<!not )(?<!n't )(?:in[ -]?progress|processing|in[ -]?flight|concurrent|try again|retry)"
 )
@@ -101,6 +104,8 @@ def _sign_of(status: int) -> Sign:
         return Sign.BUSY
     if status in _OVERLOADED_STATUSES:
         return Sign.OVERLOADED
+    if status in _GATEWAY_STATUSES:
+        return Sign.ABSENT
     return Sign.ANSWERED if status == HTTPStatus.CONFLICT else Sign.FAILED
 
 

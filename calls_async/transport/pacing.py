@@ -27,7 +27,9 @@ SLACK_SECONDS = 0.05
 OUTAGE_FAILURES = 6
 """So many failures in a row, without one answer between them, are an outage …"""
 OUTAGE_SECONDS = 2.0
-"""… when they have lasted as long as this."""
+"""… when they have lasted as long as this …"""
+OUTAGE_KEYS = 3
+"""… and were of the host itself, or of so many requests: one at which the server always fails is no outage."""
 
 
 class RateLimiter:
@@ -46,12 +48,21 @@ class RateLimiter:
         """How many contacts may go at once."""
         return max(1, int(self._rate * BURST_SECONDS))
 
-    async def take(self, contacts: int, enter: Callable[[], Awaitable[bool]]) -> bool:
-        """Returns when `contacts` more may be sent and `enter`, which is asked then, says so. False: it does not."""
+    async def take(
+        self,
+        contacts: int,
+        enter: Callable[[], Awaitable[bool]],
+        *,
+        too_late: Callable[[float], bool] = lambda seconds: False,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> bool:
+        """Returns when `contacts` more may be sent and `enter`, which is asked then, says so. False: it does not, or
+        it would be too late after so many seconds."""
         async with self._turn:  # one at a time, or what waits for `enter` would go all at once
-            wait = self._free_at - self._clock.monotonic()
-            if wait > 0:
-                await self._clock.sleep(wait)
+            while (wait := self._free_at - self._clock.monotonic()) > 0:
+                if too_late(wait):
+                    return False
+                await (sleep or self._clock.sleep)(wait)
             if not await enter():
                 return False
             now = self._clock.monotonic()
@@ -104,8 +115,10 @@ class Sign(Enum):
     """It answered that there is too much to do."""
     OVERLOADED = auto()
     """It could not answer for the load, or not in time."""
+    ABSENT = auto()
+    """There was no answer, or only a gateway's."""
     FAILED = auto()
-    """There was no answer, or none that can be understood."""
+    """It failed at this request: a 500, or an answer that cannot be understood."""
 
 
 @attrs.define(slots=True)
@@ -136,9 +149,13 @@ class Pace:
         self._members: list[tuple[int, Callable[[Event], None]]] = []
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[bool]] = deque()
-        self._held_until = -math.inf
+        self._held_until = self._probe_at = -math.inf
         self._failures = 0
         self._failing_since = 0.0
+        self._failing_keys: set[str | None] = set()
+        self._host_fails = False
+        self.answered_at = -math.inf
+        """When it last did; monotonic seconds."""
         self._out_before = 0.0
         self._usual_bytes = 0.0
 
@@ -173,7 +190,7 @@ class Pace:
     @property
     def hold_seconds(self) -> float:
         """How long nothing is sent."""
-        return max(0.0, self._held_until - self._clock.monotonic())
+        return max(0.0, self._held_until - self._clock.monotonic(), self._probe_at - self._clock.monotonic())
 
     @property
     def calm(self) -> bool:
@@ -223,30 +240,50 @@ class Pace:
         *,
         started: float,
         retry: bool,
+        key: str | None = None,
         reason: str = "",
         hold_seconds: float = 0.0,
         chunk_bytes: int | None = None,
     ) -> None:
         """The attempt that began at `started` (monotonic seconds) has ended. `chunk_bytes` are those of a chunk."""
+        try:
+            self._learn(sign, started, retry, key, reason, hold_seconds, chunk_bytes)
+        finally:
+            self._give_back()
+
+    def _learn(
+        self,
+        sign: Sign,
+        started: float,
+        retry: bool,
+        key: str | None,
+        reason: str,
+        hold_seconds: float,
+        chunk_bytes: int | None,
+    ) -> None:
         now, full = self._clock.monotonic(), self._in_flight >= self.window
         limit = self.window
         if sign in (Sign.ANSWERED, Sign.BUSY):
             self._end_outage(now)
             self._failures = 0
+            self._failing_keys.clear()
+            self._host_fails = False
             self.server_answered = True
-        if hold_seconds > 0:
+        pressed = sign in (Sign.BUSY, Sign.OVERLOADED)
+        longer = pressed and now + hold_seconds > self._held_until + 1
+        if pressed and hold_seconds > 0:
             self._held_until = max(self._held_until, now + hold_seconds)
         if sign is Sign.ANSWERED:
+            self.answered_at = now
             self._budget.refund(retry=retry)
             if chunk_bytes is not None and self._is_usual(chunk_bytes):
                 self._window.answered(now, now - started, full=full)
-        elif sign in (Sign.BUSY, Sign.OVERLOADED):
+        elif pressed:
             self._window.refused(now, started)
-        if sign in (Sign.OVERLOADED, Sign.FAILED):
-            self._fail(now, reason)
-        if sign in (Sign.BUSY, Sign.OVERLOADED) and (self.window < limit or hold_seconds > 0):
+        if sign in (Sign.OVERLOADED, Sign.ABSENT, Sign.FAILED):
+            self._fail(now, reason, key, of_host=sign is not Sign.FAILED)
+        if pressed and (self.window < limit or (hold_seconds > 0 and longer)):
             self._tell(Throttled(at=self._clock.wall(), reason=reason, window=self.window, hold_seconds=hold_seconds))
-        self._give_back()
 
     def look_again(self) -> None:
         """Lets everybody who waits at the gate ask again whether it is too late."""
@@ -288,12 +325,15 @@ class Pace:
 
     # --- outages ---
 
-    def _fail(self, now: float, reason: str) -> None:
+    def _fail(self, now: float, reason: str, key: str | None, *, of_host: bool) -> None:
         if self._failures == 0:
             self._failing_since = now
         self._failures += 1
-        lasted = now - self._failing_since
-        if self.outage is None and self._failures >= OUTAGE_FAILURES and lasted >= OUTAGE_SECONDS:
+        if len(self._failing_keys) < OUTAGE_KEYS:
+            self._failing_keys.add(key)
+        self._host_fails = self._host_fails or of_host
+        lasting = self._failures >= OUTAGE_FAILURES and now - self._failing_since >= OUTAGE_SECONDS
+        if self.outage is None and lasting and (self._host_fails or len(self._failing_keys) >= OUTAGE_KEYS):
             self.outage = Outage(self._failing_since, reason)
             self._tell(OutageBegan(at=self._clock.wall(), reason=reason))
         if self.outage is not None:
@@ -301,13 +341,13 @@ class Pace:
             exponent = min(self.outage.probes, 30)
             most = min(self._policy.backoff_max_seconds, self._policy.backoff_seconds * 2**exponent)
             self.outage.probes += 1
-            self._held_until = max(self._held_until, now + self._rng.uniform(most / 2, most))
+            self._probe_at = now + self._rng.uniform(most / 2, most)
 
     def _end_outage(self, now: float) -> None:
         outage, self.outage = self.outage, None
         if outage is not None:
             self._out_before += now - outage.since
-            self._held_until = now
+            self._probe_at = now
             self._window.restart(now)
             self._tell(OutageEnded(at=self._clock.wall(), seconds=now - outage.since))
 

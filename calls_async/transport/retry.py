@@ -11,14 +11,23 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import TypeVar
 
 import attrs
 import tenacity
 
-from calls_async.errors import NoAnswerError, RequestError, UnreachableError
+from calls_async.errors import NoAnswerError, RefusedError, UnreachableError
 from calls_async.protocol.endpoints import Request, Response, UnreadableAnswer
-from calls_async.transport.answers import BUSY_STATUSES, TryAgain, is_in_progress, refused, spell, try_again
+from calls_async.transport.answers import (
+    BUSY_STATUSES,
+    LATE_STATUSES,
+    TryAgain,
+    is_in_progress,
+    refused,
+    spell,
+    try_again,
+)
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import Exchange, ExchangeFailed
 from calls_async.transport.pacing import Pace, RateLimiter, Sign
@@ -51,6 +60,8 @@ class Caller:
     max_outage_seconds: float = math.inf
     server_answered: bool = attrs.field(default=False, init=False)
     halted: bool = attrs.field(default=False, init=False)
+    unsent_stay: bool = attrs.field(default=False, init=False)
+    """Whether halting also keeps back what was not sent yet."""
     _naps: set[asyncio.Future[None]] = attrs.field(factory=set, init=False, repr=False)
 
     async def call(
@@ -61,15 +72,25 @@ class Caller:
         prepare: Callable[[], Awaitable[float]] | None = None,
         contacts: int = 0,
         sent_before: bool = False,
+        on_attempt: Callable[[int], None] | None = None,
         on_retry: Callable[[Retry], None] | None = None,
     ) -> Answer:
         """The answer to `request`, read by `read`.
 
         `prepare` is awaited before the first attempt, once that may start, and returns the time (Unix time, seconds)
         after which none may. `contacts` is how many the request carries. `sent_before` says that an earlier process
-        may have sent it. Raises `RefusedError`, `AccessError`, `NoAnswerError`, `UnreachableError`.
+        may have sent it. `on_attempt` hears the number of each attempt as it begins. Raises `RefusedError`,
+        `AccessError`, `NoAnswerError`, `UnreachableError`.
         """
-        one = _Call(self, request, prepare=prepare, contacts=contacts, sent_before=sent_before, on_retry=on_retry)
+        one = _Call(
+            self,
+            request,
+            prepare=prepare,
+            contacts=contacts,
+            sent_before=sent_before,
+            on_attempt=on_attempt,
+            on_retry=on_retry,
+        )
         # A fresh tenacity object for each call: a shared one mixes the counts of concurrent tasks.
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(TryAgain),
@@ -91,9 +112,10 @@ class Caller:
             self.pace = Pace(policy=self.policy, clock=self.clock, rng=self.rng)
         return self.pace
 
-    def halt(self) -> None:
-        """Lets no call try again any more, and wakes those that wait for it."""
+    def halt(self, *, unsent_stay: bool) -> None:
+        """Lets no call try again any more, or begin, if `unsent_stay`; and wakes those that wait for it."""
         self.halted = True
+        self.unsent_stay = self.unsent_stay or unsent_stay
         for nap in self._naps:
             nap.cancel()
         if self.pace is not None:
@@ -123,6 +145,7 @@ class _Call:
     prepare: Callable[[], Awaitable[float]] | None = attrs.field(kw_only=True)
     contacts: int = attrs.field(kw_only=True)
     sent_before: bool = attrs.field(kw_only=True)
+    on_attempt: Callable[[int], None] | None = attrs.field(kw_only=True)
     on_retry: Callable[[Retry], None] | None = attrs.field(kw_only=True)
     attempts: int = 0
     not_after: float | None = None
@@ -134,11 +157,13 @@ class _Call:
     """Whether an earlier attempt may have been acted upon, though its answer did not come or was none."""
     started: float = attrs.field(init=False)
     out_before: float = attrs.field(init=False)
+    maybe_late: bool = False
+    """Whether an attempt without an answer might still be on its way to the server."""
 
     def __attrs_post_init__(self) -> None:
         self.started = self.caller.clock.monotonic()
         self.out_before = self.out_seconds
-        self.maybe_created = self.sent_before
+        self.maybe_created = self.maybe_late = self.sent_before
 
     async def attempt(self, read: Callable[[Response], Answer]) -> Answer:
         pace = self.caller.pace
@@ -150,7 +175,7 @@ class _Call:
             return await self.exchange(read)
         if not await self.enter(pace):
             raise self.gave_up(self.last)
-        retry, started = self.attempts > 0, self.caller.clock.monotonic()
+        retry, started = self.attempts > 0, None
         sign, failure = Sign.NOTHING, None
         try:
             await self.ready()
@@ -162,14 +187,19 @@ class _Call:
         except TryAgain as again:
             sign, failure = again.sign, again
             raise
-        except RequestError:
-            sign = Sign.ANSWERED if self.reached else Sign.FAILED
+        except RefusedError:
+            sign = Sign.ANSWERED
+            raise
+        except NoAnswerError as error:
+            if started is not None:
+                sign = Sign.ANSWERED if error.refused else Sign.FAILED
             raise
         finally:
             pace.leave(
                 sign,
-                started=started,
+                started=started or 0.0,
                 retry=retry,
+                key=self.request.idempotence_key,
                 reason=failure.reason if failure is not None else "",
                 hold_seconds=self.hold_seconds(failure) if failure is not None else 0.0,
                 chunk_bytes=len(self.request.body or b"") if self.request.creates else None,
@@ -190,22 +220,25 @@ class _Call:
         limiter = self.caller.limiter
         if limiter is None or not self.contacts:
             return await enter()
-        return await limiter.take(self.contacts, enter)
+        return await limiter.take(self.contacts, enter, too_late=self.too_late, sleep=self.caller.nap)
 
     async def exchange(self, read: Callable[[Response], Answer]) -> Answer:
         if self.attempts == 0:
             self.started, self.out_before = self.caller.clock.monotonic(), self.out_seconds
         self.attempts += 1
+        if self.on_attempt is not None:
+            self.on_attempt(self.attempts)
         try:
             response = await self.caller.exchange(self.request)
         except ExchangeFailed as failure:
             self.reached = self.reached or failure.reached
             self.maybe_created = self.maybe_created or failure.reached
+            self.maybe_late = self.maybe_late or failure.reached
             failed = failure
         else:
             self.reached = self.caller.server_answered = True
             return self.judge(response, read)
-        again = TryAgain(failed.reason, sign=Sign.OVERLOADED if failed.timed_out else Sign.FAILED)
+        again = TryAgain(failed.reason, sign=Sign.OVERLOADED if failed.timed_out else Sign.ABSENT)
         raise self.gave_up(again) if failed.lasting else again
 
     def judge(self, response: Response, read: Callable[[Response], Answer]) -> Answer:
@@ -215,13 +248,17 @@ class _Call:
                 return read(response)
             except UnreadableAnswer as unreadable:
                 reason = f"{response.status} with {unreadable}"
-            self.maybe_created = True
+            self.maybe_created = self.maybe_late = True
             raise try_again(response, reason, token=token, now=now)
         if response.status >= 500 or response.status in BUSY_STATUSES:
-            self.maybe_created = self.maybe_created or response.status >= 500
+            # A gateway may say 408 for a request that it has passed on.
+            self.maybe_created = (
+                self.maybe_created or response.status >= 500 or response.status == HTTPStatus.REQUEST_TIMEOUT
+            )
+            self.maybe_late = self.maybe_late or response.status in LATE_STATUSES
             raise try_again(response, spell(response.status), token=token, now=now)
         if is_in_progress(response, sent_before=self.maybe_created):
-            self.maybe_created = True
+            self.maybe_created = self.maybe_late = True
             raise try_again(response, "409, the key is in progress", token=token, now=now)
         refusal = refused(response, self.request)
         if self.request.creates and self.maybe_created:
@@ -238,7 +275,14 @@ class _Call:
             said = f"was not sent: {last.reason}."
         elif kind is UnreachableError:
             said = f"the server cannot be reached ({last.reason}); check the host and the network. "
-            said += "This request was not sent." if self.known else "Nothing was sent."
+            said += "This request was not sent."
+        elif self.outage:
+            outage = self.caller.pace and self.caller.pace.outage
+            seconds = self.caller.clock.monotonic() - outage.since if outage else seconds
+            said = (
+                f"the server has answered nothing for {seconds:.0f} s ({last.reason}); "
+                "max_outage_seconds (--max-outage) allows no more."
+            )
         else:
             said = f"no certain answer in {self.attempts} attempts over {seconds:.0f} s (last: {last.reason})."
             if self.request.creates:
@@ -253,6 +297,9 @@ class _Call:
             unreachable=unreachable,
             refused=refused,
             outage=self.outage,
+            last=last.reason,
+            late=self.maybe_late,
+            not_created=self.request.creates and not self.maybe_created,
             status=last.status,
             body=last.body,
         )
@@ -265,11 +312,12 @@ class _Call:
     def too_late(self, delay: float) -> bool:
         """Whether no attempt may start any more after `delay` seconds."""
         caller, now = self.caller, self.caller.clock.monotonic()
-        if caller.halted and (self.attempts > 0 or delay > 0 or (caller.pace is not None and not caller.pace.calm)):
+        waits = self.attempts > 0 or delay > 0 or (caller.pace is not None and not caller.pace.calm)
+        if caller.halted and (waits or caller.unsent_stay):
             return True
         if self.not_after is not None and caller.clock.wall() + delay >= self.not_after:
             return True
-        self.outage = self.outage_too_long(delay)
+        self.outage = self.outage_too_long()
         if self.outage:
             return True
         policy, patience = caller.policy, caller.policy.give_up_seconds
@@ -279,7 +327,10 @@ class _Call:
             return False  # all wait for the server; that is not this call's fault
         else:
             patience += self.out_seconds - self.out_before
-        return self.attempts > 0 and now + delay > self.started + patience
+        since = self.started
+        if not self.maybe_created and caller.pace is not None:
+            since = max(since, caller.pace.answered_at)  # nothing is in doubt, and the server has its hands full
+        return self.attempts > 0 and now + delay > since + patience
 
     @property
     def known(self) -> bool:
@@ -291,14 +342,14 @@ class _Call:
     def out_seconds(self) -> float:
         return self.caller.pace.out_seconds if self.caller.pace is not None else 0.0
 
-    def outage_too_long(self, delay: float) -> bool:
+    def outage_too_long(self) -> bool:
         caller, outage = self.caller, self.caller.pace and self.caller.pace.outage
         if not outage:
             return False
         most = caller.max_outage_seconds
         if not self.known:
             most = min(most, caller.policy.unreachable_seconds)
-        return caller.clock.monotonic() + delay - outage.since > most
+        return caller.clock.monotonic() - outage.since > most
 
     def why_not_tried(self) -> str:
         """Why a call is given up without an attempt."""

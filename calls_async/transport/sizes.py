@@ -7,23 +7,50 @@ import attrs
 
 @attrs.define(slots=True)
 class BodyLimit:
-    """`largest` is what to send at most, in bytes; None as long as nothing was refused."""
+    """`largest` is what to send at most, in bytes; None as long as nothing was refused.
 
-    largest: int | None = None
+    A 413 is `certain`. Words that seem to speak of size are not: when a single contact is refused with them, they
+    speak of contacts, and what they taught is forgotten.
+    """
+
+    _certain: int | None = None
+    _by_words: int | None = None
+    _words_mean_contacts: bool = False
     _accepted: int = 0
+
+    @property
+    def largest(self) -> int | None:
+        known = [limit for limit in (self._certain, self._by_words) if limit is not None]
+        return min(known, default=None)
 
     def accepted(self, body_bytes: int) -> None:
         self._accepted = max(self._accepted, body_bytes)
 
-    def refused(self, body_bytes: int) -> None:
-        """A body of several rows was too large. Half of it is tried next, or what was taken before, if more."""
+    def refused(self, body_bytes: int, *, certain: bool) -> None:
+        """A body of several contacts was too large. Half of it is tried next, or what was taken before, if more."""
+        if self._words_mean_contacts and not certain:
+            return
         if self._accepted >= body_bytes:
             self._accepted = 0  # a larger one was taken: the next refusal counts, if that is not so any more
             return
         limit = max(body_bytes // 2, self._accepted)
-        self.largest = limit if self.largest is None else min(limit, self.largest)
+        if certain:
+            self._certain = min(limit, self._certain or limit)
+        else:
+            self._by_words = min(limit, self._by_words or limit)
+
+    def refused_alone(self, *, certain: bool) -> None:
+        """A single contact was refused in this way."""
+        if not certain:
+            self._by_words = None
+            self._words_mean_contacts = True
 
     def remember(self, body_bytes: int | None) -> None:
         """What an earlier process has learnt."""
         if body_bytes is not None:
-            self.largest = body_bytes if self.largest is None else min(body_bytes, self.largest)
+            self._certain = min(body_bytes, self._certain or body_bytes)
+
+    @property
+    def certain(self) -> int | None:
+        """What is worth remembering."""
+        return self._certain

@@ -22,8 +22,9 @@ _LOGGER = logging.getLogger("calls_async.upload")
 
 @attrs.frozen(slots=True, kw_only=True)
 class ChunkEvent(Event):
-    """Something happened to the chunk of that number."""
+    """Something happened to the chunk of that number, in that upload."""
 
+    upload_id: str
     chunk: int
 
 
@@ -55,6 +56,17 @@ class ChunkRetried(ChunkEvent):
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class ChunkWaits(ChunkEvent):
+    """It was refused after an attempt without an answer: what may be late is waited for, then the report is asked."""
+
+    level: ClassVar[int] = logging.INFO
+    wait_seconds: float
+
+    def __str__(self) -> str:
+        return f"chunk {self.chunk}: waits {self.wait_seconds:.0f} s for what may be late, then asks the report"
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class ChunkSplit(ChunkEvent):
     """Its rows go into smaller chunks, under new keys."""
 
@@ -62,14 +74,14 @@ class ChunkSplit(ChunkEvent):
     into: tuple[int, ...]
     """The numbers of those."""
     reason: str = attrs.field(repr=False)
-    """The server's words."""
+    """The server's words, or what else it was."""
 
     def __str__(self) -> str:
-        return f"chunk {self.chunk}: refused, split into {', '.join(map(str, self.into))}"
+        return f"chunk {self.chunk}: split into {', '.join(map(str, self.into))}"
 
 
 @attrs.frozen(slots=True, kw_only=True)
-class ChunkAccepted(ChunkEvent):
+class ChunkDone(ChunkEvent):
     """Its answer is certain, or given up, and written down: so many of its rows have become what."""
 
     accepted: int
@@ -104,7 +116,8 @@ class Teller:
     """Tells of events: to the log, and to a callback that cannot break the upload."""
 
     def __init__(self, on_event: Callable[[Event], object] | None) -> None:
-        if on_event is not None and inspect.iscoroutinefunction(on_event):
+        call = getattr(on_event, "__call__", None)  # noqa: B004  # of an object, to see whether it is a coroutine
+        if on_event is not None and (call is None or any(map(inspect.iscoroutinefunction, (on_event, call)))):
             raise ConfigurationError("on_event must be a plain function that takes one event; it may start a task")
         self._on_event = on_event
         self._complained = False
@@ -115,8 +128,12 @@ class Teller:
         if self._on_event is None:
             return
         try:
-            self._on_event(event)
-        except (Exception, asyncio.CancelledError):
+            returned = self._on_event(event)
+            if inspect.iscoroutine(returned):
+                returned.close()
+                raise TypeError("on_event returned a coroutine; it must be a plain function")
+        except (Exception, asyncio.CancelledError) as error:
+            error.__context__ = None  # what is being handled here may be the server's words, with phones
             if not self._complained:
                 _LOGGER.exception("on_event failed; the upload goes on, and this is said once")
             self._complained = True

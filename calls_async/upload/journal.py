@@ -137,7 +137,8 @@ class Journal:
         for first in range(0, len(numbers), REPLAYED_AT_A_TIME):
             some = numbers[first : first + REPLAYED_AT_A_TIME]
             for receipt in await self._in_thread(partial(self._some_receipts, some)):
-                yield receipt
+                if receipt.rows or receipt.unsent:  # else all of it went into other chunks
+                    yield receipt
 
     def _some_receipts(self, numbers: Sequence[int]) -> list[Receipt]:
         return list(self._store.receipts(numbers))
@@ -181,6 +182,8 @@ class Journal:
                 await self._in_thread(partial(self._store.commit, [operation for operation, _ in batch]))
             except JournalError as error:
                 self._broken = error
+            except Exception as error:  # noqa: BLE001  # nobody must wait for ever for a write that has failed
+                self._broken = JournalError(str(self._store.path), f"failed ({error!r})")
             for _, done in batch + (self._waiting if self._broken else []):
                 if done is not None and not done.done():
                     if self._broken is None:

@@ -37,40 +37,48 @@ class NumberSet:
 
 
 def read_numbers(path: Path, region: str | None) -> NumberSet:
-    """The numbers in a file: one a line, or a CSV file with a column `phone`. Blank lines and lines that begin with #
-    are passed over.
+    """The numbers in a file: one a line, where blank lines and lines that begin with # are passed over; or a CSV file
+    with a column `phone`. With a region, a number that does not say what it is counts in both readings, national and
+    international.
 
-    Raises `SourceError`, with the line, for anything that is no number: who asked not to be called must not be
-    overlooked.
+    Raises `SourceError`, with the line, for anything that is no number, and for a file without any: who asked not to
+    be called must not be overlooked.
     """
+    name = str(path)
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            return NumberSet(_numbers(str(path), file, region))
+            found = NumberSet(_numbers(name, iter(lambda: file.readline(_MAX_LINE_CHARS), ""), region))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    raise SourceError(str(path), f"cannot be read: {reason}")
+    else:
+        if not len(found):
+            raise SourceError(name, "holds no numbers; a list of those who must not be called should")
+        return found
+    raise SourceError(name, f"cannot be read: {reason}")
 
 
 def _numbers(name: str, lines: Iterator[str], region: str | None) -> Iterator[int]:
-    column: int | None = None
+    columns: list[str] | None = None
     delimiter = ","
     for place, line in enumerate(lines, start=1):
         text = line.strip()
-        if is_clean(text) and region is None and column is None:
+        if is_clean(text) and region is None and columns is None:
             yield int(text)
             continue
-        if not text or text.startswith("#"):
-            continue
-        if place == 1 and (column := _phone_column(text)) is not None:
-            delimiter = guess_delimiter(text)
+        if not text or (columns is None and text.startswith("#")):
             continue
         try:
-            cell = text if column is None else next(csv.reader([text], delimiter=delimiter))[column]
-            yield int(normalise_phone(cell if region is None else phone_in(region, cell)))
+            if place == 1 and "phone" in (header := _cells(line, guess_delimiter(text))):
+                columns, delimiter = header, guess_delimiter(text)
+                if columns.count("phone") > 1:
+                    raise ContactError("row", "has more than one column 'phone'")
+                continue
+            cell = text if columns is None else _cell_of(_cells(line, delimiter), columns)
+            yield from _readings(cell, region)
         except ContactError as error:
             reason = error.reason
-        except (csv.Error, IndexError):
-            reason = "the column phone is missing"
+        except csv.Error as error:
+            reason = f"is not CSV: {error}"
         else:
             continue
         if place == 1 and text.startswith(_BYTE_ORDER_MARKS):
@@ -78,11 +86,33 @@ def _numbers(name: str, lines: Iterator[str], region: str | None) -> Iterator[in
         raise SourceError(name, f"{reason}. Give one number a line, or CSV with a column 'phone'", f"line {place}")
 
 
+def _cells(line: str, delimiter: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line.strip("\r\n")], delimiter=delimiter, strict=True), [])]
+
+
+def _cell_of(cells: list[str], columns: list[str]) -> str:
+    if len(cells) != len(columns):
+        raise ContactError("row", f"has {len(cells)} cells, but the header has {len(columns)}")
+    return cells[columns.index("phone")]
+
+
+def _readings(cell: str, region: str | None) -> Iterator[int]:
+    """The numbers that may be meant: who wrote the list may have written either way."""
+    if region is None:
+        yield int(normalise_phone(cell))
+        return
+    found = []
+    for reading in (lambda: phone_in(region, cell), lambda: cell):
+        try:
+            found.append(int(normalise_phone(reading())))
+        except ContactError as error:
+            wrong = error
+    if not found:
+        raise wrong
+    yield from found
+
+
+_MAX_LINE_CHARS = 100_000
 _BYTE_ORDER_MARKS = tuple(
     mark.decode("ascii", "surrogateescape") for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 )
-
-
-def _phone_column(header: str) -> int | None:
-    columns = [cell.strip() for cell in next(csv.reader([header], delimiter=guess_delimiter(header)))]
-    return columns.index("phone") if "phone" in columns else None

@@ -9,6 +9,8 @@ from operator import attrgetter
 
 import attrs
 
+from calls_async.errors import ContactError
+from calls_async.protocol.phones import normalise_phone
 from calls_async.protocol.reports import JobReport
 from calls_async.upload.chunks import Chunk
 from calls_async.upload.rows import UnsentRow
@@ -33,6 +35,11 @@ class Verdict:
     statuses: Sequence[OutcomeStatus]
     job_ids: Sequence[str | None]
     errors: Sequence[str | None]
+
+    @classmethod
+    def none(cls) -> Verdict:
+        """Of no rows."""
+        return cls(statuses=[], job_ids=[], errors=[])
 
     @classmethod
     def all(cls, status: OutcomeStatus, count: int, error: str | None) -> Verdict:
@@ -138,12 +145,12 @@ def settle_by_report(
 
 def verify_by_report(phones: Sequence[str], ids: Sequence[str], reports: Sequence[JobReport]) -> Verdict | None:
     """The verdict by position, where there are as many IDs as rows and the report contradicts none; else None."""
-    phone_of = {report.call_job_id: (report.phone or "").removeprefix("+") for report in reports}
+    known = {report.call_job_id: phone for report in reports if (phone := phone_of(report)) is not None}
     if len(set(ids)) != len(phones) or len(ids) != len(phones):
         return None
-    if any(phone_of.get(job_id, phone) != phone for job_id, phone in zip(ids, phones, strict=True)):
+    if any(known.get(job_id, phone) != phone for job_id, phone in zip(ids, phones, strict=True)):
         return None
-    errors = [None if job_id in phone_of else "the report does not know the job" for job_id in ids]
+    errors = [None if job_id in known else "the report does not know the job" for job_id in ids]
     return Verdict(statuses=[OutcomeStatus.ACCEPTED] * len(ids), job_ids=ids, errors=errors)
 
 
@@ -155,14 +162,23 @@ DOUBT_SECONDS = 25 * 3600.0
 """A job from up to this long before the first send might be ours all the same, where a clock was wrong."""
 
 
-def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport]) -> set[str]:
-    """The phones of which `reports` know a job that may have come from a chunk first sent at that time."""
+def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport], phones: Sequence[str]) -> set[str]:
+    """Those of `phones` of which `reports` know a job that may have come from a chunk first sent at that time. A
+    report that does not say whose job it is may be of any (C-REP-4)."""
     since_ms = (first_sent_at - DOUBT_SECONDS) * 1000
-    return {
-        report.phone.removeprefix("+")
-        for report in reports
-        if report.phone is not None and (report.created_at is None or report.created_at >= since_ms)
-    }
+    recent = [report for report in reports if report.created_at is None or report.created_at >= since_ms]
+    called = {phone_of(report) for report in recent}
+    return set(phones) if None in called or not called <= set(phones) else {phone for phone in called if phone}
+
+
+def phone_of(report: JobReport) -> str | None:
+    """The phone of a job, as we write it; None where the report does not say."""
+    if report.phone is None:
+        return None
+    try:
+        return normalise_phone(report.phone)
+    except ContactError:
+        return report.phone.removeprefix("+")
 
 
 _RowVerdict = tuple[OutcomeStatus, str | None, str | None]
@@ -170,16 +186,16 @@ _RowVerdict = tuple[OutcomeStatus, str | None, str | None]
 
 def _jobs_by_phone(ids: Sequence[str], reports: Sequence[JobReport]) -> tuple[dict[str, list[str]], set[str]]:
     """The answered jobs by phone, in the order of the answer, and the phones that have any job."""
-    phone_of = {
-        report.call_job_id: report.phone.removeprefix("+")
+    whose = {
+        report.call_job_id: phone
         for report in reports
-        if report.phone is not None and report.call_job_id is not None
+        if report.call_job_id is not None and (phone := phone_of(report)) is not None
     }
     new: dict[str, list[str]] = {}
     for job_id in dict.fromkeys(ids):
-        if job_id in phone_of:
-            new.setdefault(phone_of[job_id], []).append(job_id)
-    return new, set(phone_of.values())
+        if job_id in whose:
+            new.setdefault(whose[job_id], []).append(job_id)
+    return new, set(whose.values())
 
 
 def _settle_phone(rows: int, jobs: Sequence[str], known: bool, same: bool) -> list[_RowVerdict]:

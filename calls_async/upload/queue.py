@@ -19,6 +19,8 @@ class ChunkQueue:
         self._at_work = 0
         self._closed = False
         self._dropping = False
+        self.dropped = False
+        """Whether something was not sent."""
         self._room = asyncio.Event()
         self._room.set()
         self._news = asyncio.Event()
@@ -30,6 +32,7 @@ class ChunkQueue:
     def put(self, chunks: Sequence[Chunk], *, first: bool = False) -> None:
         """Behind those that wait, or before them."""
         if self._dropping:
+            self.dropped = self.dropped or bool(chunks)
             return
         if first:
             self._chunks.extendleft(reversed(chunks))
@@ -45,6 +48,7 @@ class ChunkQueue:
     def drop(self) -> None:
         """Nothing that waits, or comes later, is to be sent any more."""
         self._dropping = True
+        self.dropped = self.dropped or bool(self._chunks)
         self._chunks.clear()
         self._room.set()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
+from pathlib import Path
 
 import attrs
 
@@ -21,7 +22,8 @@ from calls_async.protocol.reports import JobReport
 from calls_async.transport.retry import Caller
 from calls_async.upload.chunks import Chunk
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
-from calls_async.upload.outcomes import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, Summary, Verdict
+from calls_async.upload.outcomes import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, Summary, Verdict, phone_of
+from calls_async.upload.screening import Screening
 from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources import NoSource
 from calls_async.upload.status import OutcomeStatus
@@ -69,12 +71,26 @@ class Finding:
 
 
 async def reconcile(
-    settings: JournalSettings, *, caller: Caller, token: str, host: str, resend: bool
+    settings: JournalSettings,
+    *,
+    caller: Caller,
+    token: str,
+    host: str,
+    resend: bool,
+    exclude: Sequence[Path] = (),
 ) -> Reconciliation:
     """See `Campaign.reconcile`."""
 
     async def send_pending() -> Summary:
-        upload = Upload(NoSource(), UploadSettings(), caller, token=token, host=host, journal=settings)
+        upload = Upload(
+            NoSource(),
+            UploadSettings(),
+            caller,
+            token=token,
+            host=host,
+            journal=settings,
+            screening=Screening(exclude=exclude),
+        )
         return await upload.run()
 
     await send_pending()
@@ -147,16 +163,20 @@ def settle_unknown(
     rows: Sequence[UnknownRow], reports: Iterable[JobReport], taken: frozenset[str], now: float
 ) -> dict[UnknownRow, Finding]:
     """What `reports` say of unknown rows. `taken` are the IDs of other rows' jobs. Pure."""
-    jobs: dict[str, list[JobReport]] = {}
+    jobs: dict[str | None, list[JobReport]] = {}
     for report in reports:
-        if report.phone is not None and report.call_job_id is not None and report.call_job_id not in taken:
-            jobs.setdefault(report.phone.removeprefix("+"), []).append(report)
+        if report.call_job_id is None or report.call_job_id not in taken:
+            whose = phone_of(report) if report.call_job_id is not None else None
+            jobs.setdefault(whose, []).append(report)
+    asked = {row.phone for row in rows}
+    nobodys = [report for phone, some in jobs.items() if phone not in asked for report in some]
     by_phone: dict[str, list[UnknownRow]] = {}
     for row in rows:
         by_phone.setdefault(row.phone, []).append(row)
     findings: dict[UnknownRow, Finding] = {}
     for phone, same in by_phone.items():
-        findings.update(zip(same, _settle_phone(same, jobs.get(phone, []), now), strict=True))
+        # A job that the report does not say whose it is may be of any row (C-REP-4).
+        findings.update(zip(same, _settle_phone(same, [*jobs.get(phone, []), *nobodys], now), strict=True))
     return findings
 
 
@@ -167,8 +187,8 @@ def _settle_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport], now: fl
     sure = [job for job in near if job.created_at is not None and job.created_at >= (since - SKEW_SECONDS) * 1000]
     if not near:
         return [Finding()] * len(rows)
-    alike = len({row.content for row in rows}) == 1
-    if len(sure) == len(near) == len(rows) and (len(rows) == 1 or alike):
+    alike = len({row.content for row in rows}) == 1 and all(phone_of(job) == rows[0].phone for job in sure)
+    if len(sure) == len(near) == len(rows) and alike:
         return [Finding(job_id=job.call_job_id) for job in sure]
     reason = f"phone: {len(near)} jobs for {len(rows)} unknown rows of it; nobody can tell which is whose"
     return [Finding(unclear=reason)] * len(rows)

@@ -62,9 +62,17 @@ class Screening:
     """Takes rows out of a source, in a thread of its own. `async with` reads the lists of `exclude`; raises
     `SourceError` for one that cannot be read."""
 
-    def __init__(self, *, exclude: Sequence[Path] = (), dedupe: bool = False, region: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        exclude: Sequence[Path] = (),
+        dedupe: bool = False,
+        region: str | None = None,
+        on_hint: Callable[[str], None] | None = None,
+    ) -> None:
         self._paths = exclude
         self._region = region
+        self._on_hint = on_hint
         self._lists: list[tuple[str, NumberSet]] = []
         self._dedupe = dedupe
         self._seen: SeenContacts | None = None
@@ -83,6 +91,8 @@ class Screening:
             for path in self._paths:
                 numbers = await self._in_thread(partial(read_numbers, path, self._region))
                 self._lists.append((str(path), numbers))
+                if self._on_hint is not None:
+                    self._on_hint(f"{path}: {len(numbers):,} numbers that must not be called")
         except BaseException:
             await self.__aexit__(None, None, None)
             raise

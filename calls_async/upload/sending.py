@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import attrs
+import orjson
 
 from calls_async.errors import AccessError, CallsError, NoAnswerError, RefusedError, RequestError
 from calls_async.protocol import endpoints, keys
+from calls_async.protocol.endpoints import Method
 from calls_async.protocol.reports import JobReport
-from calls_async.transport.answers import ACCESS_STATUSES
+from calls_async.transport.answers import ACCESS_STATUSES, spell
 from calls_async.transport.events import Event
 from calls_async.transport.retry import Caller, Retry
 from calls_async.upload.chunks import Chunk, halves, pieces
-from calls_async.upload.events import ChunkRetried, ChunkSent
+from calls_async.upload.events import ChunkRetried, ChunkSent, ChunkWaits
 from calls_async.upload.journal import Journal
 from calls_async.upload.outcomes import (
     LATE_SECONDS,
@@ -53,7 +55,7 @@ class Sent:
 
     @classmethod
     def split(cls, groups: Sequence[Sequence[int]], reason: str) -> Sent:
-        return cls(Verdict.all(OutcomeStatus.REJECTED, 0, None), (), groups, reason)
+        return cls(Verdict.none(), (), groups, reason)
 
 
 class Sender:
@@ -67,6 +69,8 @@ class Sender:
         self.under_way: set[int] = set()
         """The numbers of the chunks that have been sent and have no verdict; also after a cancellation."""
         self.last_retry: Retry | None = None
+        self.waiting = 0
+        """How many chunks wait for what may be late."""
         self._caller = caller
         self._pace = caller.own_pace()
         self._token = token
@@ -77,7 +81,7 @@ class Sender:
     async def send(self, chunk: Chunk) -> Sent:
         """What became of the chunk's rows. Raises `RequestError` for what concerns every further request as well."""
         if not chunk.rows:
-            return Sent.settled(Verdict.all(OutcomeStatus.REJECTED, 0, None))
+            return Sent.settled(Verdict.none())
         if chunk.first_sent_at is None and (groups := self._too_large(chunk)):
             return Sent.split(groups, "the server has refused smaller bodies as too large")
         try:
@@ -103,6 +107,7 @@ class Sender:
                 prepare=prepare,
                 contacts=count,
                 sent_before=chunk.first_sent_at is not None,
+                on_attempt=lambda attempt: self._note_attempt(chunk, attempt),
                 on_retry=lambda retry: self._note_retry(chunk, retry),
             )
         except AccessError:
@@ -112,9 +117,13 @@ class Sender:
         except NoAnswerError as error:
             if error.refused and error.status not in ACCESS_STATUSES and not self._caller.halted:
                 return await self._settle_refusal(chunk, error, first_sent_at or self._caller.clock.wall())
-            if error.unreachable or error.refused or error.outage or self._caller.halted:
+            if error.unreachable or error.refused or error.outage or error.not_created or self._caller.halted:
                 raise  # it may be sent again, under the same key, when that has been mended
-            return Sent.settled(Verdict.all(OutcomeStatus.UNKNOWN, count, str(error)))
+            reason = (
+                f"no certain answer in {error.attempts} attempts over {error.seconds:.0f} s (last: {error.last}); "
+                "reconciling asks the report for it"
+            )
+            return Sent.settled(Verdict.all(OutcomeStatus.UNKNOWN, count, reason))
         self._pace.body_limit.accepted(len(chunk.body))
         return Sent.settled(await self._verdict(chunk, ids))
 
@@ -127,21 +136,30 @@ class Sender:
         """When the chunk was first sent: the beginning of its key's day (C-IDEM-7)."""
         self.under_way.add(chunk.number)
         now = self._caller.clock.wall()
-        self._summary.requests += 1
-        self._tell(ChunkSent(at=now, chunk=chunk.number, rows=len(chunk.rows), body_bytes=len(chunk.body)))
         if chunk.first_sent_at is not None:
             return chunk.first_sent_at
         if self.journal is not None:
             await self.journal.note_sent(chunk, now)
         return now
 
-    def _note_retry(self, chunk: Chunk, retry: Retry) -> None:
+    def _note_attempt(self, chunk: Chunk, attempt: int) -> None:
+        self._note_request(attempt)
+        if attempt == 1:
+            now, rows, size = self._caller.clock.wall(), len(chunk.rows), len(chunk.body)
+            self._tell(
+                ChunkSent(at=now, upload_id=self._summary.upload_id, chunk=chunk.number, rows=rows, body_bytes=size)
+            )
+
+    def _note_request(self, attempt: int) -> None:
         self._summary.requests += 1
-        self._summary.retries += 1
+        self._summary.retries += attempt > 1
+
+    def _note_retry(self, chunk: Chunk, retry: Retry) -> None:
         self.last_retry = retry
         self._tell(
             ChunkRetried(
                 at=self._caller.clock.wall(),
+                upload_id=self._summary.upload_id,
                 chunk=chunk.number,
                 attempt=retry.attempt,
                 reason=retry.reason,
@@ -153,16 +171,21 @@ class Sender:
 
     def _refused(self, chunk: Chunk, error: RefusedError) -> Sent:
         """A refusal of many rows is one of some of them: it is split until those stand alone."""
-        if len(chunk.rows) == 1:
+        alone = len(chunk.rows) == 1
+        self._learn_size(chunk, error, alone=alone)
+        if alone:
             return Sent.settled(_verdict_of_one(error))
-        words = error.body.lower()
-        too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
-            error.status == HTTPStatus.UNPROCESSABLE_ENTITY and _SIZE.search(words) is not None
-        )
-        if too_large:
-            self._pace.body_limit.refused(len(chunk.body))
-            return Sent.split(self._too_large(chunk) or halves(range(len(chunk.rows))), str(error))
-        return Sent.split(halves(range(len(chunk.rows))), str(error))
+        return Sent.split(self._too_large(chunk) or halves(range(len(chunk.rows))), said_by(error))
+
+    def _learn_size(self, chunk: Chunk, error: RequestError, *, alone: bool) -> None:
+        certain = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        by_words = error.status == HTTPStatus.UNPROCESSABLE_ENTITY and _SIZE.search(error.body.lower()) is not None
+        if not certain and not by_words:
+            return
+        if alone:
+            self._pace.body_limit.refused_alone(certain=certain)
+        else:
+            self._pace.body_limit.refused(len(chunk.body), certain=certain)
 
     def _too_large(self, chunk: Chunk) -> Sequence[Sequence[int]]:
         """The parts of a chunk that is larger than the server takes."""
@@ -174,16 +197,20 @@ class Sender:
     async def _settle_refusal(self, chunk: Chunk, refusal: NoAnswerError, first_sent_at: float) -> Sent:
         """A refusal that came after a lost answer is certain only for phones that have no job since then, once no
         late request can arrive any more."""
-        reason, count = str(refusal), len(chunk.rows)
-        await self._caller.nap(LATE_SECONDS)
+        reason, count = f"{said_by(refusal)}, after an attempt without an answer", len(chunk.rows)
+        if count > 1:
+            self._learn_size(chunk, refusal, alone=False)
+        if refusal.late:
+            await self._wait_for_what_is_late(chunk)
         if self._caller.halted:
             raise refusal
         try:
             reports = await self._report(chunk, [])
         except RequestError as error:
-            verdict = Verdict.all(OutcomeStatus.UNKNOWN, count, f"{reason} And the report failed: {error}")
+            self._raise_if_ending(chunk, error)
+            verdict = Verdict.all(OutcomeStatus.UNKNOWN, count, f"{reason}; and the report failed: {said_by(error)}")
             return Sent.settled(verdict)
-        called = phones_with_job_since(first_sent_at, reports)
+        called = phones_with_job_since(first_sent_at, reports, chunk.phones)
         unknown = [index for index, phone in enumerate(chunk.phones) if phone in called]
         refused = [index for index, phone in enumerate(chunk.phones) if phone not in called]
         if count == 1 and refused:
@@ -191,22 +218,47 @@ class Sender:
         groups = halves(refused) if len(refused) == count else [refused] if refused else []
         return Sent(Verdict.all(OutcomeStatus.UNKNOWN, len(unknown), reason), unknown, groups, reason)
 
+    async def _wait_for_what_is_late(self, chunk: Chunk) -> None:
+        now = self._caller.clock.wall()
+        upload_id = self._summary.upload_id
+        self._tell(ChunkWaits(at=now, upload_id=upload_id, chunk=chunk.number, wait_seconds=LATE_SECONDS))
+        self.waiting += 1
+        try:
+            await self._caller.nap(LATE_SECONDS)
+        finally:
+            self.waiting -= 1
+
+    def _raise_if_ending(self, chunk: Chunk, error: RequestError) -> None:
+        """Where the report must wait, the chunk does: sent again under its key, it gets the same answer."""
+        if isinstance(error, NoAnswerError) and (self._caller.halted or error.outage):
+            # An error of the chunk's own: that the report was not reached does not mean that the chunk was not.
+            raise NoAnswerError(
+                f"was answered, but the report that tells whose the jobs are was not ({error.last}); run it again",
+                method=Method.POST.value,
+                path=endpoints.ADD_PHONES,
+                attempts=error.attempts,
+                seconds=error.seconds,
+                idempotence_key=chunk.key,
+                outage=error.outage,
+            )
+
     # --- IDs to rows ---
 
     async def _verdict(self, chunk: Chunk, ids: list[str]) -> Verdict:
         count = len(chunk.rows)
-        if len(ids) == len(set(ids)) == count and not self._verify_each:
+        if len(ids) == count and not self._verify_each:
             return Verdict.accepted(ids)
         try:
             reports = await self._report(chunk, ids)
         except RequestError as error:
-            if len(ids) == count:
+            self._raise_if_ending(chunk, error)
+            if len(ids) == len(set(ids)) == count:
                 return Verdict(
                     statuses=[OutcomeStatus.ACCEPTED] * count,
                     job_ids=ids,
-                    errors=[f"the job's ID could not be checked, for the report failed: {error}"] * count,
+                    errors=[f"the job's ID could not be checked, for the report failed: {said_by(error)}"] * count,
                 )
-            reason = f"{count} rows were answered with {len(ids)} IDs, and the report failed: {error}"
+            reason = f"{count} rows were answered with {len(set(ids))} IDs, and the report failed: {said_by(error)}"
             return Verdict.all(OutcomeStatus.UNKNOWN, count, reason)
         verified = verify_by_report(chunk.phones, ids, reports)
         return verified or settle_by_report(chunk.phones, chunk.contents(), ids, reports)
@@ -214,10 +266,30 @@ class Sender:
     async def _report(self, chunk: Chunk, ids: list[str]) -> list[JobReport]:
         """The jobs with these IDs and all jobs of the chunk's phones."""
         request = endpoints.job_report(self._token, ids, sorted(set(chunk.phones)), keys.new_key())
-        return await self._caller.call(request, endpoints.read_job_reports)
+        return await self._caller.call(request, endpoints.read_job_reports, on_attempt=self._note_request)
 
 
 def _verdict_of_one(error: RefusedError) -> Verdict:
     """A single row that was refused: where the words speak of a duplicate, it is one (C-DUP-2)."""
     duplicate = _DUPLICATE.search(error.body.lower()) is not None
-    return Verdict.all(OutcomeStatus.DUPLICATE if duplicate else OutcomeStatus.REJECTED, 1, str(error))
+    return Verdict.all(OutcomeStatus.DUPLICATE if duplicate else OutcomeStatus.REJECTED, 1, said_by(error))
+
+
+def said_by(error: RequestError) -> str:
+    """What a row's outcome tells of a refusal: the status and the server's words, without the JSON around them."""
+    if not isinstance(error, RefusedError) and not (isinstance(error, NoAnswerError) and error.refused):
+        return str(error)
+    name = spell(error.status) if error.status is not None else "no status"
+    words = _words_of(error.body)
+    return f"refused with {name}: {words}" if words else f"refused with {name}"
+
+
+def _words_of(body: str) -> str:
+    try:
+        said = orjson.loads(body)
+    except ValueError:
+        return body
+    if isinstance(said, dict):
+        found = [said[name] for name in ("message", "error", "detail", "reason") if isinstance(said.get(name), str)]
+        return found[0] if found else body
+    return said if isinstance(said, str) else body

@@ -14,8 +14,8 @@ def _at_least_one(_: object, attribute: attrs.Attribute[Any], value: object) -> 
         raise ConfigurationError(f"{attribute.name} must be a whole number of 1 or more, not {value!r}")
 
 
-def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not value > 0:
+def _positive(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if not isinstance(value, int | float) or not value > 0:
         raise ConfigurationError(f"{attribute.name} must be greater than 0, not {value!r}")
 
 

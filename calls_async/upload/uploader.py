@@ -136,12 +136,15 @@ class Upload:
     def stop(self, *, try_again: bool = True) -> None:
         """Stops reading. What was read is still sent, and the iteration ends when all of it is answered.
 
-        Without `try_again`, what fails from now on is not repeated: with a journal it waits there for the next run,
-        without one its rows are unknown.
+        Without `try_again`, what fails from now on is not repeated. With a journal it waits there for the next run, as
+        does what was read and not sent yet; without one its rows are unknown.
         """
         self._course.stopping = True
         if not try_again:
-            self._caller.halt()
+            with_journal = self._journal_settings is not None
+            if with_journal:
+                self._queue.drop()  # it stands in the journal, and is sent by the next process
+            self._caller.halt(unsent_stay=with_journal)
         if self._reader is not None:
             self._reader.cancel()
 
@@ -154,6 +157,11 @@ class Upload:
     def in_flight(self) -> int:
         """How many chunks are being sent now."""
         return len(self._sender.under_way)
+
+    @property
+    def waiting(self) -> int:
+        """How many chunks wait for what may be late (see `ChunkWaits`)."""
+        return self._sender.waiting
 
     @property
     def last_retry(self) -> Retry | None:
@@ -169,7 +177,8 @@ class Upload:
     @property
     def complete(self) -> bool:
         """Whether the source has been read to its end and everything has an outcome."""
-        return self._read_whole and self._finished and not self._workers.left_over and not self.in_doubt
+        left_over = self._workers.left_over or self._queue.dropped or self.in_doubt
+        return self._read_whole and self._finished and not left_over and self._course.error is None
 
     def fraction_read(self) -> float | None:
         """How much of the source has been read, 0 to 1; None where that cannot be known."""
@@ -245,6 +254,8 @@ class Upload:
             await self._all_read.wait()
             await self._finish_journal()
         finally:
+            if not self._all_read.is_set():
+                self._note_time()
             if self._journal is not None:
                 await self._journal.close()
 
@@ -298,7 +309,7 @@ class Upload:
             shown=self._screening.needs_every_row,
         )
         self._pending = past.pending
-        self._workers.from_before = frozenset(chunk.number for chunk in past.pending)
+        self._workers.from_before = {chunk.number for chunk in past.pending}
         self._pace.body_limit.remember(past.body_limit)
 
     async def _replay(self) -> None:
@@ -352,8 +363,8 @@ class Upload:
         """After a failure, answers are waited for only so long."""
         await self._course.failed.wait()
         await self._caller.clock.sleep(HALT_SECONDS)
-        for worker in self._at_work:
-            worker.cancel()
+        for task in tuple(self._workers.at_risk):
+            task.cancel()  # whoever hands out a receipt is not disturbed
 
     def _send_pending(self) -> None:
         """Sends again what earlier processes have had no answer to, once the source is known to be the same."""

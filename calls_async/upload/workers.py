@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 
@@ -16,11 +17,12 @@ from calls_async.errors import (
     TooManyRefusalsError,
     UnreachableError,
 )
+from calls_async.transport.answers import ACCESS_STATUSES
 from calls_async.transport.clock import Clock
 from calls_async.transport.events import Event
 from calls_async.transport.pacing import Pace
 from calls_async.upload.chunks import Chunk, Chunker
-from calls_async.upload.events import ChunkAccepted, ChunkSplit
+from calls_async.upload.events import ChunkDone, ChunkSplit
 from calls_async.upload.journal import Journal
 from calls_async.upload.outcomes import Receipt, Verdict
 from calls_async.upload.queue import ChunkQueue
@@ -61,11 +63,13 @@ class Workers:
     doubt: Callable[[Receipt], None]
     """Is told of a chunk that was in flight when its worker was cancelled, where no journal keeps it."""
     journal: Journal | None = None
-    from_before: frozenset[int] = frozenset()
-    """The numbers of chunks that an earlier process has read."""
+    from_before: set[int] = attrs.field(factory=set)
+    """The numbers of chunks that an earlier process has read, and of their parts."""
+    at_risk: set[asyncio.Task[Any]] = attrs.field(factory=set)
+    """The tasks that wait for an answer."""
     left_over: bool = False
     """Whether something stands in the journal without an answer."""
-    _refused_in_a_row: int = 0
+    _refused_in_a_row: list[Chunk] = attrs.field(factory=list)
     _noted_limit: int | None = None
 
     async def work(self) -> None:
@@ -76,8 +80,11 @@ class Workers:
                 self.queue.done()
 
     async def _deal_with(self, chunk: Chunk) -> None:
+        by_server = False
         try:
-            sent = self._screened(chunk) or await self.sender.send(chunk)
+            sent = self._screened(chunk)
+            if sent is None:
+                sent, by_server = await self._send(chunk), True
             chunk = await self._write_down(chunk, sent)
             verdict = sent.verdict
         except (RequestError, JournalError) as error:
@@ -85,11 +92,12 @@ class Workers:
                 self.fail(error)
             if self.journal is not None:
                 self.left_over = True
-                if chunk.first_sent_at is None and isinstance(error, RefusedError | UnreachableError):
+                if chunk.first_sent_at is None and _not_created(error):
                     await self.journal.note_unsent(chunk)
                 return  # it stands in the journal without an answer, to be sent again under its key
             verdict = _verdict_of_failure(chunk, error)
         except asyncio.CancelledError:
+            self.left_over = True
             if self.journal is not None or chunk.number not in self.sender.under_way:
                 raise  # it stands in the journal, or was not sent
             why = f": {self.course.error}" if self.course.error else ""
@@ -101,8 +109,19 @@ class Workers:
         if chunk.rows or chunk.unsent:
             receipt = Receipt.of(chunk, verdict)
             self._tell_of(receipt)
-            self._stop_where_all_is_refused(receipt)
+            if by_server:
+                await self._stop_where_all_is_refused(chunk, verdict)
             await self.hand_out(receipt)
+
+    async def _send(self, chunk: Chunk) -> Sent:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("chunks are sent by tasks")
+        self.at_risk.add(task)
+        try:
+            return await self.sender.send(chunk)
+        finally:
+            self.at_risk.discard(task)
 
     def _screened(self, chunk: Chunk) -> Sent | None:
         """What an earlier process has read, but not sent, loses the numbers that are excluded now."""
@@ -126,16 +145,19 @@ class Workers:
             return chunk
         upload_id = self.chunker.upload_id
         parts = [chunk.part(group, number=self.chunker.take_number(), upload_id=upload_id) for group in sent.again]
+        if chunk.number in self.from_before:
+            self.from_before.update(part.number for part in parts)
         rest = chunk.rest(sent.stays)
         if self.journal is not None:
             await self.journal.split(rest, sent.verdict, parts)
         into = tuple(part.number for part in parts)
-        self.tell(ChunkSplit(at=self.clock.wall(), chunk=chunk.number, into=into, reason=sent.reason))
+        now = self.clock.wall()
+        self.tell(ChunkSplit(at=now, upload_id=upload_id, chunk=chunk.number, into=into, reason=sent.reason))
         self.queue.put(parts, first=True)
         return rest
 
     async def _note_body_limit(self) -> None:
-        limit = self.pace.body_limit.largest
+        limit = self.pace.body_limit.certain
         if self.journal is not None and limit is not None and limit != self._noted_limit:
             self._noted_limit = limit
             await self.journal.note_body_limit(limit)
@@ -143,8 +165,9 @@ class Workers:
     def _tell_of(self, receipt: Receipt) -> None:
         counts = receipt.counts()
         self.tell(
-            ChunkAccepted(
+            ChunkDone(
                 at=self.clock.wall(),
+                upload_id=self.chunker.upload_id,
                 chunk=receipt.chunk,
                 accepted=counts[OutcomeStatus.ACCEPTED],
                 duplicates=counts[OutcomeStatus.DUPLICATE],
@@ -153,23 +176,39 @@ class Workers:
             )
         )
 
-    def _stop_where_all_is_refused(self, receipt: Receipt) -> None:
-        """A campaign that takes nobody refuses every contact: that is no reason to ask it for each of a million."""
-        statuses = set(receipt.verdict.statuses)
-        if statuses == {OutcomeStatus.REJECTED}:
-            self._refused_in_a_row += len(receipt.rows)
+    async def _stop_where_all_is_refused(self, chunk: Chunk, verdict: Verdict) -> None:
+        """A campaign that takes nobody refuses every contact: that is no reason to ask it for each of a million. With
+        a journal, those that it has refused are kept to be sent when it takes somebody again."""
+        statuses = set(verdict.statuses)
+        if statuses and statuses != {OutcomeStatus.REJECTED}:
+            self._refused_in_a_row.clear()
         elif statuses:
-            self._refused_in_a_row = 0
-        most = self.settings.max_refusals
-        if most is not None and self._refused_in_a_row >= most:
-            words = receipt.verdict.errors[-1] if receipt.verdict.errors else ""
-            self.fail(TooManyRefusalsError(self._refused_in_a_row, words or ""))
+            self._refused_in_a_row.append(chunk)
+        refused, most = self._refused_in_a_row, self.settings.max_refusals
+        if most is None or len(refused) < most or self.course.failed.is_set():
+            return
+        words = verdict.errors[-1] if verdict.errors else ""
+        self.fail(TooManyRefusalsError(len(refused), words or "", kept=self.journal is not None))
+        if self.journal is not None:
+            self.left_over = True
+            upload_id = self.chunker.upload_id
+            for one in refused:
+                part = one.part(range(len(one.rows)), number=self.chunker.take_number(), upload_id=upload_id)
+                await self.journal.split(one.rest(()), Verdict.none(), [part])
 
     def _gave_up_while_stopping(self, error: CallsError) -> bool:
-        return self.course.stopping and isinstance(error, NoAnswerError) and not error.refused
+        """What is no failure, for it was not to be tried again."""
+        denied = isinstance(error, NoAnswerError) and error.refused and error.status in ACCESS_STATUSES
+        return self.course.stopping and isinstance(error, NoAnswerError) and not denied
+
+
+def _not_created(error: CallsError) -> bool:
+    """Whether nothing was created, for certain."""
+    return isinstance(error, RefusedError | UnreachableError) or (
+        isinstance(error, NoAnswerError) and error.not_created
+    )
 
 
 def _verdict_of_failure(chunk: Chunk, error: CallsError) -> Verdict:
-    certain = isinstance(error, RefusedError | UnreachableError)
-    status = OutcomeStatus.REJECTED if certain else OutcomeStatus.UNKNOWN
+    status = OutcomeStatus.REJECTED if _not_created(error) else OutcomeStatus.UNKNOWN
     return Verdict.all(status, len(chunk.rows), str(error))

@@ -226,7 +226,7 @@ class Schedule:
             token=TOKEN,
             host="simulated",
             journal=JournalSettings(path=self.journal, durability=Durability.PROCESS),
-            screening=Screening(exclude=[self._exclusions()], dedupe=self.dedupe),
+            screening=Screening(exclude=self._exclusions(), dedupe=self.dedupe),
             on_event=self._hear,
         )
         slow, dies, leaves, cancels = (not calm and rng.random() < share for share in (0.3, 0.1, 0.1, 0.1))
@@ -266,10 +266,10 @@ class Schedule:
         clock = Clock(wall=lambda: world.now, monotonic=loop.time, sleep=asyncio.sleep)
         return Caller(exchange=world.exchange, policy=policy, clock=clock, rng=rng)
 
-    def _exclusions(self) -> Path:
+    def _exclusions(self) -> list[Path]:
         path = self.folder / "excluded"
         path.write_text("".join(f"{phone}\n" for phone in self.excluded))
-        return path
+        return [path] if self.excluded else []
 
     def _hear(self, event: Event) -> None:
         assert TOKEN not in str(event)
