@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import subprocess
@@ -114,6 +115,27 @@ async def test_signals_leave_an_upload_that_goes_on(tmp_path: Path, how: list[si
         assert json.loads(out)["rows"] < ROWS
         await one.finish()
         one.check()
+
+
+async def test_a_hard_stop_of_a_list_that_was_read_whole_is_an_interruption(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("phone\n" + "".join(f"{16500000000 + n}\n" for n in range(200)))
+    async with Sandbox(faults=Faults(shares={FaultKind.DELAY_AFTER: 1.0}, delay_seconds=3)) as sandbox:
+        env = os.environ | {"CALLS_HOST": sandbox.url, "CALLS_TOKEN": sandbox.token}
+        command = [sys.executable, "-m", "calls_async", "upload", str(path), "--chunk-rows", "50", "--json"]
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while len(sandbox.jobs) < 200:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.1)
+        out, err = await asyncio.to_thread(process.communicate)
+        assert process.returncode == 130, err
+        assert b"run the same command again" in err
+        sandbox.faults.shares = {}
+        again = await asyncio.create_subprocess_exec(*command, env=env, stdout=subprocess.PIPE)
+        out, _ = await again.communicate()
+        assert json.loads(out)["accepted"] == len(sandbox.jobs) == 200
 
 
 async def test_a_finished_upload_is_not_run_again(tmp_path: Path) -> None:

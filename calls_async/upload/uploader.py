@@ -136,8 +136,8 @@ class Upload:
     def stop(self, *, try_again: bool = True) -> None:
         """Stops reading. What was read is still sent, and the iteration ends when all of it is answered.
 
-        Without `try_again`, what fails from now on is not repeated. With a journal it waits there for the next run, as
-        does what was read and not sent yet; without one its rows are unknown.
+        Without `try_again`, what fails from now on is not repeated. With a journal it waits there for the next run,
+        and so does what was read and not sent yet; without one its rows are unknown.
         """
         self._course.stopping = True
         if not try_again:
