@@ -55,7 +55,7 @@ class Server:
         await asyncio.sleep(0.1)
         self.requests += 1
         if request.path.endswith("getReport"):
-            return self._report()
+            return self._report(json.loads(request.body or b"{}")["phones"])
         phones = [contact["phone"] for contact in json.loads(request.body or b"[]")]
         key = str(request.idempotence_key)
         self.came[key] += 1
@@ -70,10 +70,10 @@ class Server:
             self.jobs += phones
         return Response(status=200, body=json.dumps(self._known[key]).encode())
 
-    def _report(self) -> Response:
+    def _report(self, asked: list[str]) -> Response:
         if self.report is not None:
             return self.report(self)
-        reports = [{"callJobId": str(n), "phone": phone} for n, phone in enumerate(self.jobs)]
+        reports = [{"callJobId": str(n), "phone": phone} for n, phone in enumerate(self.jobs) if phone in asked]
         return Response(status=200, body=json.dumps(reports).encode())
 
 
@@ -327,6 +327,25 @@ def test_stopping_in_the_wait_for_what_is_late_is_no_failure(path: Path) -> None
     assert not play.upload.complete
     assert play.run(8) is None
     assert play.statuses() == {"accepted": 8}
+
+
+def test_others_go_on_while_some_wait_for_what_may_be_late() -> None:
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        if len(phones) == 1 or int(phones[0]) >= FIRST + 16 * 2:
+            return None
+        return LOST if before == 0 else Response(status=400)
+
+    done_early = 0
+
+    async def act(upload: Upload) -> None:
+        nonlocal done_early
+        await asyncio.sleep(60)
+        done_early = len(play.server.jobs)
+
+    play = Play(Server(says))
+    assert play.run(2000, chunk_rows=2, act=act) is None
+    assert play.statuses() == {"accepted": 2000}
+    assert done_early == 2000 - 16 * 2
 
 
 def test_stopping_sends_nothing_that_waits_for_the_rate(path: Path) -> None:

@@ -69,6 +69,8 @@ class Sender:
         self.under_way: set[int] = set()
         """The numbers of the chunks that have been sent and have no verdict; also after a cancellation."""
         self.last_retry: Retry | None = None
+        self.stand_in: Callable[[], None] = lambda: None
+        """Lets another worker go on while this one waits."""
         self.waiting = 0
         """How many chunks wait for what may be late."""
         self._caller = caller
@@ -223,6 +225,7 @@ class Sender:
         upload_id = self._summary.upload_id
         self._tell(ChunkWaits(at=now, upload_id=upload_id, chunk=chunk.number, wait_seconds=LATE_SECONDS))
         self.waiting += 1
+        self.stand_in()
         try:
             await self._caller.nap(LATE_SECONDS)
         finally:

@@ -1,7 +1,8 @@
 """The pipeline: one reader, a few sealed chunks waiting, several in flight, receipts for whoever reads them.
 
-Memory is bounded by (`concurrency` + `QUEUED_CHUNKS`) chunks, the receipts not yet read (`concurrency` at most) and
-one batch of the source. Receipts that nobody reads hold the source back.
+Memory is bounded by (`concurrency` + `QUEUED_CHUNKS`) chunks, as many again where chunks wait for what may be late,
+the receipts not yet read (`concurrency` at most) and one batch of the source. Receipts that nobody reads hold the
+source back.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Upload:
         self._pending: Sequence[Chunk] = ()
         self._mark: Mark | None = None
         self._course = Course()
-        self._at_work: Sequence[asyncio.Task[None]] = ()
+        self._at_work: list[asyncio.Task[None]] = []
         self._read_whole = False
         self._discarded = False
         self._all_read = asyncio.Event()
@@ -273,12 +274,22 @@ class Upload:
             if self._course.stopping:
                 self._reader.cancel()
             count = self._settings.concurrency
-            self._at_work = [tasks.create_task(self._workers.work(), name="calls_async worker") for _ in range(count)]
+
+            def hire(most: int) -> None:
+                if len(self._at_work) < most:
+                    self._at_work.append(tasks.create_task(self._workers.work(), name="calls_async worker"))
+
+            for _ in range(count):
+                hire(count)
+            # Whoever waits long is stood in for, but not so often that the memory fills.
+            self._sender.stand_in = lambda: hire(2 * count)
             halter = tasks.create_task(self._halt(), name="calls_async halter")
             await asyncio.wait([self._reader])
             linger.cancel()
             self._end_reading()
-            await asyncio.wait([replay, *self._at_work])
+            await asyncio.wait([replay])
+            while at_work := [task for task in self._at_work if not task.done()]:
+                await asyncio.wait(at_work)
             halter.cancel()
 
     async def _finish_journal(self) -> None:
