@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
@@ -70,6 +70,8 @@ class Workers:
     left_over: bool = False
     """Whether something stands in the journal without an answer."""
     _refused_in_a_row: list[Chunk] = attrs.field(factory=list)
+    _keep_all: bool = False
+    """Whether they are kept for the next process."""
     _noted_limit: int | None = None
 
     async def work(self) -> None:
@@ -180,21 +182,30 @@ class Workers:
         """A campaign that takes nobody refuses every contact: that is no reason to ask it for each of a million. With
         a journal, those that it has refused are kept to be sent when it takes somebody again."""
         statuses = set(verdict.statuses)
-        if statuses and statuses != {OutcomeStatus.REJECTED}:
+        if statuses != {OutcomeStatus.REJECTED}:
             self._refused_in_a_row.clear()
-        elif statuses:
-            self._refused_in_a_row.append(chunk)
+            return
+        if self._keep_all:
+            await self._keep([chunk])  # refused while the others were being kept
+            return
+        self._refused_in_a_row.append(chunk)
         refused, most = self._refused_in_a_row, self.settings.max_refusals
         if most is None or len(refused) < most or self.course.failed.is_set():
             return
+        self._keep_all = self.journal is not None
         words = verdict.errors[-1] if verdict.errors else ""
-        self.fail(TooManyRefusalsError(len(refused), words or "", kept=self.journal is not None))
-        if self.journal is not None:
-            self.left_over = True
-            upload_id = self.chunker.upload_id
-            for one in refused:
-                part = one.part(range(len(one.rows)), number=self.chunker.take_number(), upload_id=upload_id)
-                await self.journal.split(one.rest(()), Verdict.none(), [part])
+        self.fail(TooManyRefusalsError(len(refused), words or "", kept=self._keep_all))
+        await self._keep(refused)
+
+    async def _keep(self, chunks: Sequence[Chunk]) -> None:
+        """Writes refused chunks down anew, under new keys, for the next process."""
+        if self.journal is None:
+            return
+        self.left_over = True
+        upload_id = self.chunker.upload_id
+        for chunk in chunks:
+            part = chunk.part(range(len(chunk.rows)), number=self.chunker.take_number(), upload_id=upload_id)
+            await self.journal.split(chunk.rest(()), Verdict.none(), [part])
 
     def _gave_up_while_stopping(self, error: CallsError) -> bool:
         """What is no failure, for it was not to be tried again."""
