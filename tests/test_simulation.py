@@ -19,6 +19,8 @@ from tests.simulation.schedule import Schedule
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    # Where the garbage of the dead is collected is chance: also where no warning can be given.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 SOME, MANY = 400, 10_000

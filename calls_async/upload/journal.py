@@ -145,7 +145,8 @@ class Journal:
 
     async def close(self) -> None:
         """Writes what is waiting and gives the file free."""
-        closing = asyncio.create_task(self._close(), name="calls_async journal closing")
+        loop = asyncio.get_running_loop()
+        closing = loop.create_task(self._close(), name="calls_async journal closing")
         await see_through(closing)
         closing.result()
 

@@ -103,7 +103,7 @@ class Screening:
     ) -> None:
         if self._thread is not None:
             if self._seen is not None:
-                await see_through(asyncio.ensure_future(self._in_thread(self._seen.close)))
+                await see_through(asyncio.get_running_loop().run_in_executor(self._thread, self._seen.close))
             self._thread.shutdown(wait=False)
 
     async def sift(self, rows: Sequence[Row], *, known: int) -> Sequence[Row]:
