@@ -317,10 +317,11 @@ def test_a_part_has_the_bytes_of_its_rows(payloads: list[Any]) -> None:
     chunks = [*chunker.feed(rows), *chunker.flush()]
     for chunk in chunks:
         assert chunk.contents() == [row.body for row in sent]
-        part = chunk.part(range(0, len(sent), 2), number=7, upload_id="u")
+        odd, even = range(1, len(sent), 2), range(0, len(sent), 2)
+        rest, (part,) = chunk.divide(odd, [even], take_number=lambda: 7, upload_id="u")
         assert part.contents() == [row.body for row in sent[::2]]
         assert list(part.rows) == [row.row for row in sent[::2]]
-        assert chunk.rest(range(1, len(sent), 2)).contents() == [row.body for row in sent[1::2]]
+        assert rest.contents() == [row.body for row in sent[1::2]]
         assert len({chunk.key, part.key}) == 2
 
 

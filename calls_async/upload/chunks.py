@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import attrs
 
@@ -56,30 +57,33 @@ class Chunk:
             start = end + 1
         return contents
 
-    def part(self, indexes: Sequence[int], *, number: int, upload_id: str) -> Chunk:
-        """Some of the rows as another chunk, with the key of its own place and content; `unsent` stays behind."""
+    def divide(
+        self, stays: Sequence[int], groups: Sequence[Sequence[int]], *, take_number: Callable[[], int], upload_id: str
+    ) -> tuple[Chunk, list[Chunk]]:
+        """What is left of it when only the rows of the indexes `stays` stay, and each group of the others as a chunk
+        of its own place and content. What is left keeps number, key and `unsent`."""
         contents = self.contents()
-        rows = [self.rows[index] for index in indexes]
-        body = b"[%b]" % b",".join([contents[index] for index in indexes])
-        return Chunk(
-            number=number,
-            first_row=rows[0] if rows else self.first_row,
-            last_row=rows[-1] if rows else self.last_row,
-            rows=rows,
-            phones=[self.phones[index] for index in indexes],
-            body=body,
-            key=chunk_key(upload_id, str(number), digest(body)),
-        )
 
-    def rest(self, indexes: Sequence[int]) -> Chunk:
-        """What is left of this chunk when only some of its rows stay. It keeps its number and key."""
-        contents = self.contents()
-        return attrs.evolve(
-            self,
-            rows=[self.rows[index] for index in indexes],
-            phones=[self.phones[index] for index in indexes],
-            body=b"[%b]" % b",".join([contents[index] for index in indexes]),
-        )
+        def pick(indexes: Sequence[int]) -> dict[str, Any]:
+            return {
+                "rows": [self.rows[index] for index in indexes],
+                "phones": [self.phones[index] for index in indexes],
+                "body": b"[%b]" % b",".join([contents[index] for index in indexes]),
+            }
+
+        parts = []
+        for group in groups:
+            number, picked = take_number(), pick(group)
+            parts.append(
+                Chunk(
+                    number=number,
+                    first_row=picked["rows"][0],
+                    last_row=picked["rows"][-1],
+                    key=chunk_key(upload_id, str(number), digest(picked["body"])),
+                    **picked,
+                )
+            )
+        return attrs.evolve(self, **pick(stays)), parts
 
 
 def halves(indexes: Sequence[int]) -> list[Sequence[int]]:

@@ -243,5 +243,5 @@ async def _write(
         await journal.do(lambda store: store.settle(chunk.number, left))
         return
     upload_id, number = journal.past.upload_id, await journal.do(Store.next_number)
-    moved = chunk.part(sorted(gone), number=number, upload_id=upload_id)
-    await journal.split(chunk.rest(stays), left, [moved])
+    rest, moved = chunk.divide(stays, [sorted(gone)], take_number=lambda: number, upload_id=upload_id)
+    await journal.split(rest, left, moved)

@@ -172,7 +172,7 @@ class Store(Records):
                 rows_to_json(chunk),
                 to_json(chunk.phones),
                 unsent_to_json(chunk.unsent),
-                None if sends else verdict_to_json(Verdict.all(OutcomeStatus.REJECTED, 0, None)),
+                None if sends else verdict_to_json(Verdict.none()),
                 mark.position if mark is not None else None,
                 mark.digest if mark is not None else None,
                 at,

@@ -245,9 +245,8 @@ class Upload:
                 await self._open_journal()
                 await self._flow()
             except BaseExceptionGroup as group:
-                self._course.error = group.exceptions[
-                    0
-                ]  # what the others met while they were being cancelled is no news
+                # What the others met while they were being cancelled is no news.
+                self._course.error = group.exceptions[0]
             except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts
                 self._course.error = error
             self._note_time()

@@ -15,7 +15,6 @@ from calls_async.errors import (
     RefusedError,
     RequestError,
     TooManyRefusalsError,
-    UnreachableError,
 )
 from calls_async.transport.answers import ACCESS_STATUSES
 from calls_async.transport.clock import Clock
@@ -146,10 +145,9 @@ class Workers:
                 await self.journal.note_answered(chunk, sent.verdict)
             return chunk
         upload_id = self.chunker.upload_id
-        parts = [chunk.part(group, number=self.chunker.take_number(), upload_id=upload_id) for group in sent.again]
+        rest, parts = chunk.divide(sent.stays, sent.again, take_number=self.chunker.take_number, upload_id=upload_id)
         if chunk.number in self.from_before:
             self.from_before.update(part.number for part in parts)
-        rest = chunk.rest(sent.stays)
         if self.journal is not None:
             await self.journal.split(rest, sent.verdict, parts)
         into = tuple(part.number for part in parts)
@@ -202,10 +200,14 @@ class Workers:
         if self.journal is None:
             return
         self.left_over = True
-        upload_id = self.chunker.upload_id
         for chunk in chunks:
-            part = chunk.part(range(len(chunk.rows)), number=self.chunker.take_number(), upload_id=upload_id)
-            await self.journal.split(chunk.rest(()), Verdict.none(), [part])
+            rest, parts = chunk.divide(
+                (),
+                [range(len(chunk.rows))],
+                take_number=self.chunker.take_number,
+                upload_id=self.chunker.upload_id,
+            )
+            await self.journal.split(rest, Verdict.none(), parts)
 
     def _gave_up_while_stopping(self, error: CallsError) -> bool:
         """What is no failure, for it was not to be tried again."""
@@ -215,9 +217,7 @@ class Workers:
 
 def _not_created(error: CallsError) -> bool:
     """Whether nothing was created, for certain."""
-    return isinstance(error, RefusedError | UnreachableError) or (
-        isinstance(error, NoAnswerError) and error.not_created
-    )
+    return isinstance(error, RefusedError) or (isinstance(error, NoAnswerError) and error.not_created)
 
 
 def _verdict_of_failure(chunk: Chunk, error: CallsError) -> Verdict:
