@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from calls_async import JobReport, OutcomeStatus
 from calls_async.upload.chunks import Chunk, Chunker
 from calls_async.upload.outcomes import Receipt, Summary, Verdict, settle_by_report
-from calls_async.upload.rows import EncodedRow, Row, UnsentRow
+from calls_async.upload.runs import EncodedRow, Row, UnsentRow, runs_of
 
 sizes = st.lists(st.one_of(st.none(), st.integers(0, 60)), max_size=60)
 
@@ -33,7 +33,7 @@ def chunked(rows: list[Row], chunk_rows: int, chunk_bytes: int) -> list[Chunk]:
     rng = random.Random(len(rows))
     while position < len(rows):  # fed in pieces of any size
         step = rng.randint(1, 10)
-        chunks += chunker.feed(rows[position : position + step])
+        chunks += chunker.feed(runs_of(rows[position : position + step]))
         position += step
     return [*chunks, *chunker.flush(), *chunker.flush()]
 

@@ -28,7 +28,7 @@ from calls_async.cli.troubles import Troubles
 from calls_async.protocol.phones import is_clean
 from calls_async.sandbox import Faults, Sandbox
 from calls_async.upload.outcomes import Receipt, Verdict
-from calls_async.upload.rows import UnsentRow
+from calls_async.upload.runs import UnsentRow
 from calls_async.upload.status import OutcomeStatus
 from tests.conftest import TOKEN
 

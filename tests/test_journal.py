@@ -30,6 +30,7 @@ from calls_async import (
 )
 from calls_async.sandbox import Clock, Sandbox
 from calls_async.upload import inspect
+from calls_async.upload.bodies import read_body
 from calls_async.upload.journal import Durability, JournalSettings
 from calls_async.upload.outcomes import LATE_SECONDS, Verdict
 from calls_async.upload.reconcile import Finding, UnknownRow, settle_unknown
@@ -74,8 +75,9 @@ async def test_intent_is_written_before_the_first_attempt(sandbox: Sandbox, clie
 
     def looking(call: Any) -> Any:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as shell:
-            query = "SELECT state, key, body FROM chunk JOIN body USING (number) WHERE key = ?"
-            seen.extend(shell.execute(query, (call.key,)).fetchall())
+            query = "SELECT state, key, body_at, body_bytes FROM chunk WHERE key = ?"
+            ((state, key, at, size),) = shell.execute(query, (call.key,)).fetchall()
+            seen.append((state, key, read_body(path, at, size)))
         shell.close()
         assert seen[-1] == ("sent", call.key, call.body)
         return answer(call)

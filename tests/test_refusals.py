@@ -31,7 +31,8 @@ from calls_async.sandbox import DuplicateRule, Sandbox
 from calls_async.sandbox.api import Reply
 from calls_async.transport.sizes import BodyLimit
 from calls_async.upload.chunks import Chunker, halves, pieces
-from calls_async.upload.rows import EncodedRow, encode_item
+from calls_async.upload.rows import encode_item
+from calls_async.upload.runs import EncodedRow, runs_of
 from tests.conftest import HeldClock
 from tests.test_upload import assert_each_once, contacts, outcomes_of
 
@@ -314,7 +315,7 @@ def test_a_part_has_the_bytes_of_its_rows(payloads: list[Any]) -> None:
     rows = [encode_item(n, {"phone": FIRST + n, "payload": {"p": p}}) for n, p in enumerate(payloads, start=1)]
     sent = [row for row in rows if isinstance(row, EncodedRow)]
     chunker = Chunker(upload_id="u", chunk_rows=100, chunk_bytes=10**9)
-    chunks = [*chunker.feed(rows), *chunker.flush()]
+    chunks = [*chunker.feed(runs_of(rows)), *chunker.flush()]
     for chunk in chunks:
         assert chunk.contents() == [row.body for row in sent]
         odd, even = range(1, len(sent), 2), range(0, len(sent), 2)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from calls_async import CallsClient, Campaign, ConfigurationError, Outcome, OutcomeStatus, SourceError
 from calls_async.sandbox import DuplicateRule, Sandbox
 from calls_async.upload.numbers import NumberSet, read_numbers
-from calls_async.upload.rows import EncodedRow, encode_item
+from calls_async.upload.rows import encode_item
+from calls_async.upload.runs import EncodedRow
 from calls_async.upload.screening import SeenContacts
 from calls_async.upload.store import Store
 from tests.conftest import QUICK

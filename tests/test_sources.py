@@ -19,14 +19,18 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from calls_async import ConfigurationError, Contact, SourceError
-from calls_async.upload.files import Reading, guess_delimiter, guess_encoding, read_batches
-from calls_async.upload.rows import EncodedRow, Row, UnsentRow
+from calls_async.upload.csv_lists import guess_delimiter
+from calls_async.upload.files import Reading, read_batches
+from calls_async.upload.lines import guess_encoding
+from calls_async.upload.runs import EncodedRow, Row, UnsentRow, each_row
 from calls_async.upload.sources import SourceLike, open_source
 
 
 def rows_of(data: bytes, **reading: Any) -> list[Row]:
     settings = {"format": "csv"} | reading
-    return [row for batch in read_batches("list", io.BytesIO(data), Reading(**settings)) for row in batch.rows]
+    return [
+        row for batch in read_batches("list", io.BytesIO(data), Reading(**settings)) for row in each_row(batch.runs)
+    ]
 
 
 def contacts_of(rows: list[Row]) -> list[Any]:
@@ -35,7 +39,7 @@ def contacts_of(rows: list[Row]) -> list[Any]:
 
 
 async def drawn(source: SourceLike, **reading: Any) -> list[Row]:
-    return [row async for batch in open_source(source, Reading(**reading)).batches() for row in batch.rows]
+    return [row async for batch in open_source(source, Reading(**reading)).batches() for row in each_row(batch.runs)]
 
 
 def reasons(rows: list[Row]) -> dict[int, str]:
@@ -151,7 +155,7 @@ def test_files_that_cannot_be_read(data: bytes, said: str) -> None:
 def test_what_was_read_before_an_unreadable_place_is_not_lost() -> None:
     data = b"phone,name\n16500000001,a\n16500000002,b\n" + b'16500000003,"never closed\n'
     batches = read_batches("list", io.BytesIO(data), Reading(format="csv"))
-    assert [row.row for row in next(batches).rows] == [1, 2]
+    assert [row.row for row in each_row(next(batches).runs)] == [1, 2]
     with pytest.raises(SourceError, match="row 3"):
         next(batches)
 
@@ -352,9 +356,9 @@ async def test_a_pipe_that_pauses_is_handed_on() -> None:
     with open(reading, "rb") as pipe, open(writing, "wb", buffering=0) as more:  # noqa: PTH123
         more.write(b'{"phone": "16500000000"}\n{"phone": "16500000001"}\n')
         batches = open_source(pipe, Reading(format="jsonl")).batches()
-        assert [row.row for row in (await anext(batches)).rows] == [1, 2]
+        assert [row.row for row in each_row((await anext(batches)).runs)] == [1, 2]
         more.write(b'{"phone": "16500000002"}\n')
-        assert [row.row for row in (await anext(batches)).rows] == [3]
+        assert [row.row for row in each_row((await anext(batches)).runs)] == [3]
         more.close()
         assert [batch async for batch in batches] == []
 
@@ -379,16 +383,21 @@ async def test_parquet_from_a_pipe(tmp_path: Path) -> None:
 
 def test_batches_are_bounded_in_bytes() -> None:
     data = b"phone,name\n" + b"".join(b"1650000%04d,%s\n" % (n, b"x" * 300_000) for n in range(20))
-    batches = [batch.rows for batch in read_batches("list", io.BytesIO(data), Reading(format="csv"))]
-    assert max(len(rows) for rows in batches) == 4
-    assert sum(len(rows) for rows in batches) == 20
+    for columnar in (True, False):
+        reading = Reading(format="csv", columnar=columnar)
+        batches = [list(each_row(batch.runs)) for batch in read_batches("list", io.BytesIO(data), reading)]
+        assert max(len(rows) for rows in batches) <= 4
+        assert sum(len(rows) for rows in batches) == 20
 
 
 def test_a_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calls_async.upload.files.MAX_FIELD_CHARS", 100)
+    monkeypatch.setattr("calls_async.upload.lines.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("calls_async.upload.lines.BLOCK_BYTES", 30)
     good = b'{"phone": "16500000000"}\n'
     rows = rows_of(good + b'{"phone": "' + b"1" * 1000 + b'"}\n' + good, format="jsonl")
     assert [type(row) for row in rows] == [EncodedRow, UnsentRow, EncodedRow]
+    with pytest.raises(SourceError, match="row 1: has a line of more than"):
+        rows_of(b"phone\n" + b"1" * 1000 + b"\n", format="csv")
 
 
 async def test_an_async_generator_is_closed_when_it_is_left() -> None:

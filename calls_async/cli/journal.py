@@ -17,7 +17,6 @@ from calls_async.cli.exits import Exit
 from calls_async.cli.results import FORMATS
 from calls_async.cli.server import client_of, token_of, warn
 from calls_async.upload import inspect
-from calls_async.upload.outcomes import Outcome, Receipt
 from calls_async.upload.reconcile import Reconciliation
 from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
@@ -83,13 +82,9 @@ def _results(arguments: Namespace) -> Exit:
     def lines(store: Store) -> Iterator[bytes]:
         yield header
         for receipt in inspect.all_receipts(store):
-            yield write(_selected(receipt, status))
+            yield write(receipt if status is None else receipt.only(status))
 
     return _print_all(arguments, lines)
-
-
-def _selected(receipt: Receipt, status: OutcomeStatus | None) -> Iterator[Outcome]:
-    return (outcome for outcome in receipt.outcomes() if status is None or outcome.status is status)
 
 
 def _export_unknown(arguments: Namespace) -> Exit:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -64,8 +64,7 @@ async def upload(arguments: Namespace) -> Exit:
                 if not signals.cancelled:
                     raise
             signals.over = True
-            for receipt in one.in_doubt:
-                await _note(receipt, troubles, results)
+            await _note(one.in_doubt, troubles, results)
             if results is not None:
                 await results.finish()
             _print_summary(arguments, one.summary, troubles)
@@ -78,9 +77,9 @@ async def upload(arguments: Namespace) -> Exit:
 
 
 async def _run(one: Upload, arguments: Namespace, results: ResultsFile | None, troubles: Troubles) -> None:
-    async with _reported(arguments, results, lambda: _look(one)), one:
-        async for receipt in one:
-            await _note(receipt, troubles, results)
+    async with _reported(arguments, results, lambda: _look(one)), one, aclosing(one.batches()) as batches:
+        async for receipts in batches:
+            await _note(receipts, troubles, results)
 
 
 def _how_to_resume(journal: JournalSettings | None) -> str:
@@ -91,10 +90,11 @@ def _how_to_resume(journal: JournalSettings | None) -> str:
     )
 
 
-async def _note(receipt: Receipt, troubles: Troubles, results: ResultsFile | None) -> None:
-    troubles.note(receipt)
-    if results is not None:
-        await results.add(receipt)
+async def _note(receipts: Sequence[Receipt], troubles: Troubles, results: ResultsFile | None) -> None:
+    for receipt in receipts:
+        troubles.note(receipt)
+    if results is not None and receipts:
+        await results.add(receipts)
 
 
 async def check(arguments: Namespace) -> Exit:
@@ -112,7 +112,7 @@ async def check(arguments: Namespace) -> Exit:
 
     async with _reported(arguments, results, look), aclosing(one.receipts()) as receipts:
         async for receipt in receipts:
-            await _note(receipt, troubles, results)
+            await _note([receipt], troubles, results)
             if not arguments.json and not arguments.quiet:
                 _print_bad_rows(receipt)
     if results is not None:

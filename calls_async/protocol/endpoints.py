@@ -189,19 +189,32 @@ def control(token: str, verb: str, key: str) -> Request:
 
 # --- answers: each raises UnreadableAnswer ---
 
-_WORD = re.compile(r"[A-Za-z0-9_.:+/=-]{1,200}")
+_LONGEST_WORD = 200
+_WORD = re.compile(rf"[A-Za-z0-9_.:+/=-]{{1,{_LONGEST_WORD}}}")
+_WORDS = re.compile(r"[A-Za-z0-9_.:+/=-]+")
 _STATUS = re.compile(r"\w[\w .:-]{0,99}")
 
 
 def read_ids(response: Response) -> list[str]:
     """A JSON array of IDs, strings or numbers; every digit is kept (C-M-17)."""
+    if (words := _read_words(response.body)) is not None:
+        return words
     ids = _read_json(response)
     if not isinstance(ids, list):
         raise UnreadableAnswer(f"a JSON {type(ids).__name__} instead of an array of IDs")
-    for job_id in ids:
-        if type(job_id) is not str or not _WORD.fullmatch(job_id):
-            return [_word(str(one) if type(one) is int else one) for one in ids]
-    return ids
+    return [_word(str(one) if type(one) is int else one) for one in ids]
+
+
+def _read_words(body: bytes) -> list[str] | None:
+    """The strings of an array, where it is one and each could be an ID: the usual answer, looked at as a whole."""
+    try:
+        words = orjson.loads(body)
+    except ValueError:
+        return None
+    if type(words) is not list or set(map(type, words)) != {str} or not _WORDS.fullmatch("".join(words)):
+        return None
+    lengths = set(map(len, words))
+    return words if min(lengths) > 0 and max(lengths) <= _LONGEST_WORD else None
 
 
 def read_id(response: Response) -> str:

@@ -32,7 +32,7 @@ class Check:
         chunker = Chunker(upload_id="", chunk_rows=settings.chunk_rows, chunk_bytes=settings.chunk_bytes)
         async with self._screening, aclosing(self._source.batches()) as batches:
             async for batch in batches:
-                for chunk in chunker.feed(await self._screening.sift(batch.rows, known=0)):
+                for chunk in chunker.feed(await self._screening.sift(batch.runs, known=0)):
                     yield self._receipt(chunk)
         for chunk in chunker.flush():
             yield self._receipt(chunk)

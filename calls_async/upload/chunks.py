@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 import attrs
+import orjson
 
 from calls_async.protocol.keys import chunk_key, digest
-from calls_async.upload.rows import EncodedRow, Row, UnsentRow
+from calls_async.upload.runs import EncodedRows, Run, UnsentRow
 from calls_async.upload.status import OutcomeStatus
 
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
@@ -46,6 +47,16 @@ class Chunk:
     """The rows that are not."""
     first_sent_at: float | None = None
     """When an earlier process first sent it (Unix time, seconds); its key's day began then (C-IDEM-7)."""
+    digest: bytes = attrs.field(repr=False)
+    """Of the body."""
+
+    @classmethod
+    def new(cls, *, number: int, body: bytes, upload_id: str, **fields: Any) -> Chunk:
+        """With the key of its place and content."""
+        body_digest = digest(body)
+        return cls(
+            number=number, body=body, key=chunk_key(upload_id, str(number), body_digest), digest=body_digest, **fields
+        )
 
     def contents(self) -> list[bytes]:
         """The contact of each row that is sent, in its exact bytes."""
@@ -73,17 +84,22 @@ class Chunk:
 
         parts = []
         for group in groups:
-            number, picked = take_number(), pick(group)
+            picked = pick(group)
+            first, last = picked["rows"][0], picked["rows"][-1]
             parts.append(
-                Chunk(
-                    number=number,
-                    first_row=picked["rows"][0],
-                    last_row=picked["rows"][-1],
-                    key=chunk_key(upload_id, str(number), digest(picked["body"])),
-                    **picked,
-                )
+                Chunk.new(number=take_number(), first_row=first, last_row=last, upload_id=upload_id, **picked)
             )
-        return attrs.evolve(self, **pick(stays)), parts
+        left = pick(stays)
+        return attrs.evolve(self, digest=digest(left["body"]), **left), parts
+
+
+def phones_in(body: bytes) -> list[str]:
+    """The phones of the contacts that a chunk's body holds."""
+    try:
+        contacts = orjson.loads(body)
+    except ValueError:  # an integer that orjson cannot hold, say
+        contacts = json.loads(body)
+    return [contact["phone"] for contact in contacts]
 
 
 def halves(indexes: Sequence[int]) -> list[Sequence[int]]:
@@ -113,44 +129,64 @@ class Chunker:
     next_number: int = 1
     sealed: int = attrs.field(default=0, init=False)
     """How many chunks it has made."""
-    _sent: list[EncodedRow] = attrs.field(factory=list, init=False)
+    _phones: list[str] = attrs.field(factory=list, init=False)
+    _spans: list[range] = attrs.field(factory=list, init=False)
+    """The numbers of the rows that are sent."""
+    _texts: list[memoryview] = attrs.field(factory=list, init=False)
     _unsent: list[UnsentRow] = attrs.field(factory=list, init=False)
     _bytes: int = attrs.field(default=_BRACKETS_BYTES, init=False)
+    """What the body would have; with a comma behind what is there."""
 
     @property
     def empty(self) -> bool:
-        return not self._sent and not self._unsent
+        return not self._phones and not self._unsent
 
-    def feed(self, rows: Iterable[Row]) -> Iterator[Chunk]:
-        """The chunks that `rows` fill. Draw them all: what is not drawn is not yet taken in."""
-        most = min(self.chunk_bytes, self.wanted_bytes or self.chunk_bytes)
-        for row in rows:
-            if isinstance(row, UnsentRow):
-                self._unsent.append(row)
+    def feed(self, runs: Iterable[Run]) -> Iterator[Chunk]:
+        """The chunks that `runs` fill. What is not drawn is not yet taken in."""
+        for run in runs:
+            if isinstance(run, UnsentRow):
+                self._unsent.append(run)
                 if len(self._unsent) >= self.chunk_rows:
                     yield self._seal()
-                continue
-            size = len(row.body) + _COMMA_BYTES
-            if self._bytes + size - _COMMA_BYTES > most:
-                if _BRACKETS_BYTES + len(row.body) > self.chunk_bytes:
-                    self._unsent.append(self._too_large(row))
+            else:
+                yield from self._feed(run)
+
+    def _feed(self, run: EncodedRows) -> Iterator[Chunk]:
+        most = min(self.chunk_bytes, self.wanted_bytes or self.chunk_bytes)
+        start = 0
+        while start < len(run):
+            stop = min(len(run), start + self.chunk_rows - len(self._phones))
+            stop = run.fitting(start, stop, most - self._bytes)
+            if stop == start:
+                size = _BRACKETS_BYTES + len(run.cut(start, start + 1))
+                if size > self.chunk_bytes:
+                    self._unsent.append(self._too_large(run, start, size))
+                    start += 1
                     continue
-                if self._sent:
+                if self._phones:
                     yield self._seal()
-            self._sent.append(row)
-            self._bytes += size
-            if len(self._sent) >= self.chunk_rows:
+                    continue
+                stop = start + 1  # more than is wanted, but not more than is allowed
+            self._take_in(run, start, stop)
+            start = stop
+            if len(self._phones) >= self.chunk_rows:
                 yield self._seal()
+
+    def _take_in(self, run: EncodedRows, start: int, stop: int) -> None:
+        text = run.cut(start, stop)
+        self._texts.append(text)
+        self._bytes += len(text) + _COMMA_BYTES
+        self._phones += run.phones[start:stop]
+        self._spans.append(range(run.first_row + start, run.first_row + stop))
 
     def flush(self) -> Iterator[Chunk]:
         """The last chunk, if anything is left."""
         if not self.empty:
             yield self._seal()
 
-    def _too_large(self, row: EncodedRow) -> UnsentRow:
-        size = _BRACKETS_BYTES + len(row.body)
+    def _too_large(self, run: EncodedRows, index: int, size: int) -> UnsentRow:
         reason = f"row: needs {size} bytes as JSON, more than a chunk may have ({self.chunk_bytes})"
-        return UnsentRow(row.row, row.phone, OutcomeStatus.REJECTED, reason)
+        return UnsentRow(run.first_row + index, run.phones[index], OutcomeStatus.REJECTED, reason)
 
     def take_number(self) -> int:
         """The number of the next chunk."""
@@ -159,20 +195,27 @@ class Chunker:
         return number
 
     def _seal(self) -> Chunk:
-        sent, unsent = self._sent, self._unsent
-        self._sent, self._unsent, self._bytes = [], [], _BRACKETS_BYTES
-        rows = [row.row for row in sent]
-        body = b"[%b]" % b",".join([row.body for row in sent])
-        ends = [part[end] for part in (rows, [row.row for row in unsent]) if part for end in (0, -1)]
+        phones, spans, unsent = self._phones, self._spans, self._unsent
+        body = b"[%b]" % b",".join(self._texts)
+        self._phones, self._spans, self._texts, self._unsent = [], [], [], []
+        self._bytes = _BRACKETS_BYTES
+        rows = spans[0] if len(spans) == 1 else _rows_of(spans)
+        ends = [*rows[:1], *rows[-1:], *(row.row for row in (unsent[:1] + unsent[-1:]))]
         self.sealed += 1
         number = self.take_number()
-        return Chunk(
+        return Chunk.new(
             number=number,
             first_row=min(ends),
             last_row=max(ends),
             rows=rows,
-            phones=[row.phone for row in sent],
+            phones=phones,
             body=body,
-            key=chunk_key(self.upload_id, str(number), digest(body)),
             unsent=unsent,
+            upload_id=self.upload_id,
         )
+
+
+def _rows_of(spans: Sequence[range]) -> Sequence[int]:
+    rows = [row for span in spans for row in span]
+    whole = range(rows[0], rows[-1] + 1) if rows else range(0)
+    return whole if len(whole) == len(rows) else rows

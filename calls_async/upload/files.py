@@ -6,33 +6,25 @@ at a time (Excel: the whole sheet, as its format wants).
 
 from __future__ import annotations
 
-import codecs
-import csv
 import io
-import json
-import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import attrs
-import orjson
 
-from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
+from calls_async.errors import ConfigurationError, SourceError
 from calls_async.upload.chunks import Mark
+from calls_async.upload.csv_lists import CsvReader
+from calls_async.upload.excel import read_excel
+from calls_async.upload.json_lines import read_json_lines
 from calls_async.upload.marks import NOTHING, Consumed, MarkedFile
-from calls_async.upload.rows import EncodedRow, Row, Table, encode_object, rejected
+from calls_async.upload.parquet import read_parquet
+from calls_async.upload.rows import Table
+from calls_async.upload.runs import Run
 
-BATCH_ROWS = 500
-"""Rows that a reader hands over at a time."""
-BATCH_BYTES = 2**20
-"""And bytes of them; a batch ends with the row that reaches it."""
-MAX_FIELD_CHARS = 16 * 2**20
-"""The longest cell of a CSV file (beyond it, a quote was probably never closed) and line of JSON Lines."""
-_DELIMITERS = ",;\t|"
-_BUFFER_BYTES = 16 * 1024
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+if TYPE_CHECKING:
+    from calls_async.upload.csv_columns import CsvColumns
 
 FORMATS = {
     ".csv": "csv",
@@ -63,6 +55,9 @@ class Reading:
     """None: the one of `, ; tab |` that the header has most of."""
     encoding: str | None = None
     """None: by the byte order mark, else UTF-8."""
+    columnar: bool = True
+    """Whether lists may be encoded by columns, many times as fast, where pyarrow is installed; what comes of them is
+    the same."""
     on_hint: Callable[[str], None] | None = None
     """Told what looks like a mistake but need not be one; called by the thread that reads."""
 
@@ -94,121 +89,74 @@ def format_of(name: str, reading: Reading) -> str:
 class Batch(NamedTuple):
     """Rows, and how far the source had been read when they were handed over."""
 
-    rows: list[Row]
+    runs: Sequence[Run]
     mark: Mark | None = None
 
 
-class Gathering:
-    """Rows that a reader has read and not yet handed over. Another thread may take them while the reader waits for a
-    pipe to say more."""
-
-    def __init__(self) -> None:
-        self.compared = False
-        """Whether the consumed part of the source is known to be the same; until then nothing may be taken."""
-        self.mark: Callable[[], Mark | None] = lambda: None
-        """How far the source has been read."""
-        self._lock = threading.Lock()
-        self._rows: list[Row] = []
-        self._bytes = 0
-
-    def add(self, row: Row) -> bool:
-        """Whether it is time to hand over: a batch is full by rows or by bytes."""
-        with self._lock:
-            self._rows.append(row)
-            self._bytes += len(row.body) if isinstance(row, EncodedRow) else 0
-            return len(self._rows) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
-
-    def take(self) -> list[Row]:
-        with self._lock:
-            rows, self._rows, self._bytes = self._rows, [], 0
-        return rows
-
-
-def read_batches(
-    name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING, gathering: Gathering | None = None
-) -> Iterator[Batch]:
+def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING) -> Iterator[Batch]:
     """The rows of an open file after those that are `consumed`, in batches.
 
     Raises `SourceError` where it cannot be read, with the place, and `JournalRefusedError` where the consumed part
     has changed.
     """
     form = format_of(name, reading)
-    gathering = gathering or Gathering()
-    marked = MarkedFile(file, consumed)
-    gathering.mark = marked.mark
-    if form in _READ_IN_ORDER:
-        buffered = cast("io.BufferedReader", io.BufferedReader(marked, _BUFFER_BYTES))
-        held: list[Batch] = []
-        for rows in _in_batches(_READ_IN_ORDER[form](name, buffered, reading, consumed.skipped_rows), gathering):
-            held.append(Batch(rows, marked.mark()))
-            gathering.compared = marked.compared
-            # Nothing new is handed over before the consumed part is known to be the same.
-            if marked.compared or rows[-1].row <= consumed.rows:
-                yield from held
-                held.clear()
+    if form in ("csv", "jsonl"):
+        yield from _read_in_order(form, name, MarkedFile(file, consumed), reading, consumed)
         return
     if not file.seekable():
         file = io.BytesIO(file.read())  # neither format can be read in order
-        marked = MarkedFile(file, consumed)
-    whole = marked.read_to_mark()
-    for rows in _in_batches(_READ_AS_A_WHOLE[form](name, file, reading, consumed.skipped_rows), gathering):
-        yield Batch(rows, whole)
+    whole = MarkedFile(file, consumed).read_all()
+    file.seek(0)
+
+    def table_of(header: Sequence[str]) -> Table:
+        return _table(name, header, reading)
+
+    skip = consumed.skipped_rows
+    if form == "parquet":
+        batches = read_parquet(name, file, table_of, skip, fast=reading.columnar)
+    else:
+        batches = read_excel(name, file, table_of, skip)
+    for runs in batches:
+        yield Batch(runs, whole)
 
 
-def _in_batches(rows: Iterator[Row], gathering: Gathering) -> Iterator[list[Row]]:
-    try:
-        for row in rows:
-            if gathering.add(row):
-                yield gathering.take()
-    except SourceError:
-        if batch := gathering.take():
-            yield batch  # what was read before the unreadable place is not lost
-        raise
-    if batch := gathering.take():
-        yield batch
+def _read_in_order(form: str, name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[Batch]:
+    held: list[Batch] = []
+    for runs in _READERS[form](name, file, reading, consumed.skipped_rows):
+        if runs:
+            held.append(Batch(runs, file.mark()))
+        # Nothing new is handed over before the consumed part is known to be the same.
+        if file.compared or consumed.holds(runs):
+            yield from held
+            held.clear()
 
 
-# --- CSV ---
-
-
-def _csv_rows(name: str, file: io.BufferedReader, reading: Reading, skip: int) -> Iterator[Row]:
-    beginning = file.peek(_BUFFER_BYTES)
-    encoding = reading.encoding or guess_encoding(beginning)
-    # A byte of another encoding costs its own row only: it stays recognisable as half a surrogate pair.
-    text = io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
-    delimiter = reading.delimiter or guess_delimiter(beginning.decode(encoding, "replace"))
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARS))
-    try:
-        yield from _csv_contacts(name, csv.reader(text, delimiter=delimiter, strict=True), reading, skip)
-    except UnicodeError as error:
-        raise SourceError(name, f"is not {encoding}: {error.args[-1]}; name its encoding with --encoding") from None
-    finally:
-        text.detach()
-
-
-def _csv_contacts(name: str, records: Iterator[list[str]], reading: Reading, skip: int) -> Iterator[Row]:
-    try:
-        header = next((cells for cells in records if cells), None)
-    except csv.Error as error:
-        raise SourceError(name, f"is not CSV: {error}", "header") from None
-    if header is None:
-        raise SourceError(name, "is empty; it needs a header that names its columns")
+def _csv_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Iterator[list[Run]]:
+    reader = CsvReader(name, file.read, reading.encoding, reading.delimiter)
+    header = reader.header()
     table = _table(name, header, reading)
-    row = 0
-    while True:
-        try:
-            for cells in records:
-                if cells:
-                    row += 1
-                    if row > skip:
-                        yield table.encode(row, cells)
-            return
-        except csv.Error as error:
-            row += 1
-            if "expected after" not in str(error):
-                raise SourceError(name, f"has a quote that is never closed ({error})", f"row {row}") from None
-            if row > skip:
-                yield rejected(row, None, ContactError("row", "has text after a closing quote"))
+    fast = None
+    if reading.columnar and len(table.columns) == len(header) and reader.delimiter.isascii():
+        fast = _csv_columns(table, reader.delimiter)
+    return reader.rows(table, fast, skip)
+
+
+def _csv_columns(table: Table, delimiter: str) -> CsvColumns | None:
+    try:
+        from calls_async.upload.columnar import suits
+        from calls_async.upload.csv_columns import CsvColumns
+    except ImportError:  # an extra
+        return None
+    return CsvColumns(table, delimiter) if suits(table) else None
+
+
+def _json_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Iterator[list[Run]]:
+    return read_json_lines(
+        name, file.read, encoding=reading.encoding, columns=reading.columns, region=reading.region, skip=skip
+    )
+
+
+_READERS = {"csv": _csv_rows, "jsonl": _json_rows}
 
 
 def _table(name: str, header: Sequence[str], reading: Reading) -> Table:
@@ -223,111 +171,3 @@ def _table(name: str, header: Sequence[str], reading: Reading) -> Table:
         for hint in table.hints:
             reading.on_hint(hint)
     return table
-
-
-def guess_encoding(beginning: bytes) -> str:
-    """The encoding that the first bytes of a text show: a byte order mark, or UTF-16's zero bytes; else UTF-8."""
-    if beginning.startswith(codecs.BOM_UTF8):
-        return "utf-8-sig"
-    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if beginning[1:2] == b"\0":
-        return "utf-16-le"
-    if beginning[:1] == b"\0":
-        return "utf-16-be"
-    return "utf-8"
-
-
-def guess_delimiter(beginning: str) -> str:
-    """The delimiter that the header has most of, outside quotes; a comma where it has none."""
-    header = beginning.lstrip("\r\n").splitlines()[0] if beginning.strip() else ""
-    outside = "".join(header.split('"')[::2])
-    return max(_DELIMITERS, key=outside.count)
-
-
-# --- JSON Lines ---
-
-
-def _jsonl_rows(name: str, file: io.BufferedReader, reading: Reading, skip: int) -> Iterator[Row]:
-    row = 0
-    while line := file.readline(MAX_FIELD_CHARS):
-        whole = len(line) < MAX_FIELD_CHARS or line.endswith(b"\n")
-        while not whole and (rest := file.readline(MAX_FIELD_CHARS)) and not rest.endswith(b"\n"):
-            pass
-        stripped = line.strip().removeprefix(codecs.BOM_UTF8)
-        if not stripped:
-            continue
-        row += 1
-        if row <= skip:
-            continue
-        try:
-            if not whole:
-                raise ContactError("row", f"has more than {MAX_FIELD_CHARS:,} bytes")
-            fields = _read_object(stripped)
-        except ContactError as error:
-            yield rejected(row, None, error)
-        else:
-            yield encode_object(row, fields, reading.columns, reading.region)
-
-
-def _read_object(line: bytes) -> dict[str, Any]:
-    try:
-        # orjson would round integers past 64 bits.
-        fields = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
-    except (ValueError, RecursionError):
-        raise ContactError("row", "is not JSON") from None
-    if not isinstance(fields, dict):
-        raise ContactError("row", f"is a JSON {type(fields).__name__}; give an object")
-    return fields
-
-
-# --- Parquet and Excel: both are extras ---
-
-
-def _parquet_rows(name: str, file: BinaryIO, reading: Reading, skip: int) -> Iterator[Row]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("reading Parquet", "arrow") from None
-    row = 0
-    try:
-        parquet = pq.ParquetFile(file)
-        table = _table(name, parquet.schema_arrow.names, reading)
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-            for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                row += 1
-                if row > skip:
-                    yield table.encode(row, cells)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise SourceError(name, f"is not a readable Parquet file: {error}", f"after row {row}") from None
-
-
-def _excel_rows(name: str, file: BinaryIO, reading: Reading, skip: int) -> Iterator[Row]:
-    try:
-        import python_calamine
-    except ImportError:
-        raise MissingExtraError("reading Excel", "excel") from None
-    try:
-        sheet = python_calamine.CalamineWorkbook.from_filelike(file).get_sheet_by_index(0)
-        lines = iter(sheet.to_python(skip_empty_area=False))
-    except (python_calamine.CalamineError, OSError, ValueError) as error:
-        raise SourceError(name, f"is not a readable spreadsheet: {error}") from None
-    header = next((cells for cells in lines if any(cell != "" for cell in cells)), None)
-    if header is None:
-        raise SourceError(name, "is empty; its first sheet needs a header that names the columns")
-    columns = [str(cell) for cell in header]
-    while columns and columns[-1] == "":
-        columns.pop()
-    table = _table(name, columns, reading)
-    for row, cells in enumerate((cells for cells in lines if any(cell != "" for cell in cells)), start=1):
-        if row > skip:
-            yield table.encode(row, [_whole(cell) for cell in cells[: len(columns)]])
-
-
-def _whole(cell: Any) -> Any:
-    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
-
-
-_READ_IN_ORDER = {"csv": _csv_rows, "jsonl": _jsonl_rows}
-_READ_AS_A_WHOLE = {"parquet": _parquet_rows, "xlsx": _excel_rows}

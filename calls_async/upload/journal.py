@@ -117,7 +117,7 @@ class Journal:
 
     async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
         at = self._clock.wall()
-        await self._commit(lambda store: store.note_answered(chunk.number, verdict, at))
+        await self._commit(lambda store: store.note_answered(chunk, verdict, at))
 
     async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
         """Some rows of a chunk go into others, in one step; `rest` stays behind with its `verdict`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
@@ -13,7 +12,7 @@ import attrs
 from calls_async.errors import JournalRefusedError
 from calls_async.protocol.keys import digest
 from calls_async.upload.chunks import Mark
-from calls_async.upload.rows import EncodedRow, Row
+from calls_async.upload.runs import EncodedRow, Run, each_row, last_row, runs_of
 from calls_async.upload.schema import PastChunk
 
 
@@ -32,6 +31,10 @@ class Consumed:
         """How many rows are not handed over."""
         return 0 if self.shown else self.rows
 
+    def holds(self, runs: Sequence[Run]) -> bool:
+        """Whether all of these rows are among those."""
+        return all(last_row(run) <= self.rows for run in runs[-1:])
+
     def changed(self, chunk: PastChunk, how: str) -> JournalRefusedError:
         """The error for a source whose consumed part is not what it was."""
         return JournalRefusedError(
@@ -44,35 +47,28 @@ class Consumed:
 NOTHING = Consumed()
 
 
-class MarkedFile(io.RawIOBase):
-    """A binary file that notes how far it was read, and compares that with what an earlier process noted."""
+class MarkedFile:
+    """Reads a binary file, notes how far, and compares that with what an earlier process noted."""
 
     def __init__(self, file: BinaryIO, consumed: Consumed) -> None:
-        self._file = file
         # What a pipe has said already, without waiting for more.
         self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
         self._consumed = consumed
         self._hash = hashlib.sha256()
         self._position = 0
-        self._mark = Mark(0, self._hash.digest())
         marked = {chunk.mark.position: chunk for chunk in consumed.chunks if chunk.mark is not None}
         self._expected = deque(marked[position] for position in sorted(marked))
         last = max(consumed.chunks, key=lambda chunk: chunk.last_row, default=None)
         if last is not None and last.mark is None:
             raise consumed.changed(last, "it was no file that was read in this way")
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._read(len(buffer))
+    def read(self, size: int) -> bytes:
+        """What there is, up to `size` bytes; nothing at the end. Raises `JournalRefusedError`."""
+        data = self._read(size)
         if not data:
             self._refuse_shorter()
-            return 0
-        buffer[: len(data)] = data
         self._note(data)
-        self._mark = Mark(self._position, self._hash.digest())
-        return len(data)
+        return data
 
     @property
     def compared(self) -> bool:
@@ -80,14 +76,13 @@ class MarkedFile(io.RawIOBase):
         return not self._expected
 
     def mark(self) -> Mark:
-        """Where reading has got to; also for another thread, while this one waits for more."""
-        return self._mark
+        """Where reading has got to."""
+        return Mark(self._position, self._hash.digest())
 
-    def read_to_mark(self) -> Mark:
-        """Reads all that is left, and goes back to the beginning: for formats that are not read in order."""
+    def read_all(self) -> Mark:
+        """Where it ends: for formats that are not read in order."""
         while self.read(2**20):
             pass
-        self._file.seek(0)
         return self.mark()
 
     def _note(self, data: bytes) -> None:
@@ -125,10 +120,12 @@ class RowCheck:
     def __attrs_post_init__(self) -> None:
         self._waiting = deque(sorted(self.consumed.chunks, key=lambda chunk: chunk.last_row))
 
-    def see(self, rows: Iterable[Row]) -> list[Row]:
-        """Takes in `rows` and returns those to be handed over. Raises `JournalRefusedError`."""
+    def see(self, runs: Iterable[Run]) -> list[Run]:
+        """Takes in `runs` and returns those to be handed over. Raises `JournalRefusedError`."""
+        if self.consumed is NOTHING:
+            return list(runs)
         new = []
-        for row in rows:
+        for row in each_row(runs):
             if row.row > self.consumed.skipped_rows:
                 new.append(row)
             if row.row > self.consumed.rows:
@@ -137,7 +134,7 @@ class RowCheck:
                 self._bodies[row.row] = row.body
             while self._waiting and self._waiting[0].last_row <= row.row:
                 self._compare(self._waiting.popleft())
-        return new
+        return runs_of(new)
 
     def end(self) -> None:
         """The iterable has ended. Raises `JournalRefusedError` where it had more to give before."""

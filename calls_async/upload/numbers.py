@@ -13,7 +13,7 @@ from pathlib import Path
 
 from calls_async.errors import ContactError, SourceError
 from calls_async.protocol.phones import is_clean, normalise_phone
-from calls_async.upload.files import guess_delimiter
+from calls_async.upload.csv_lists import guess_delimiter
 from calls_async.upload.rows import phone_in
 
 _BUCKETS = 4096

@@ -13,7 +13,7 @@ from calls_async.errors import ContactError
 from calls_async.protocol.phones import normalise_phone
 from calls_async.protocol.reports import JobReport
 from calls_async.upload.chunks import Chunk
-from calls_async.upload.rows import UnsentRow
+from calls_async.upload.runs import UnsentRow
 from calls_async.upload.status import OutcomeStatus
 
 
@@ -35,6 +35,19 @@ class Verdict:
     statuses: Sequence[OutcomeStatus]
     job_ids: Sequence[str | None]
     errors: Sequence[str | None]
+
+    def counts(self) -> Counter[OutcomeStatus]:
+        """How many rows have which status."""
+        statuses = self.statuses
+        if statuses and statuses.count(statuses[0]) == len(statuses):  # nearly always
+            return Counter({statuses[0]: len(statuses)})
+        return Counter(statuses)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every row is accepted, and there is nothing more to say of any."""
+        count = len(self.statuses)
+        return self.statuses.count(OutcomeStatus.ACCEPTED) == count == self.errors.count(None)
 
     @classmethod
     def none(cls) -> Verdict:
@@ -79,6 +92,11 @@ class Receipt:
             unsent=chunk.unsent,
         )
 
+    @property
+    def plain(self) -> bool:
+        """Whether every row is accepted, and there is nothing more to say of any."""
+        return not self.unsent and self.verdict.plain
+
     def outcomes(self) -> Iterator[Outcome]:
         verdict = self.verdict
         sent = map(Outcome, self.rows, self.phones, verdict.statuses, verdict.job_ids, verdict.errors)
@@ -87,10 +105,27 @@ class Receipt:
         unsent = (Outcome(row.row, row.phone, row.status, None, row.error) for row in self.unsent)
         return heapq.merge(sent, unsent, key=attrgetter("row"))
 
+    def only(self, status: OutcomeStatus) -> Receipt:
+        """With the rows that have this status."""
+        indexes = [index for index, one in enumerate(self.verdict.statuses) if one is status]
+        verdict = Verdict(
+            statuses=[status] * len(indexes),
+            job_ids=[self.verdict.job_ids[index] for index in indexes],
+            errors=[self.verdict.errors[index] for index in indexes],
+        )
+        return attrs.evolve(
+            self,
+            rows=[self.rows[index] for index in indexes],
+            phones=[self.phones[index] for index in indexes],
+            verdict=verdict,
+            unsent=[row for row in self.unsent if row.status is status],
+        )
+
     def counts(self) -> Counter[OutcomeStatus]:
         """How many rows have which status."""
-        counts = Counter(self.verdict.statuses)
-        counts.update(row.status for row in self.unsent)
+        counts = self.verdict.counts()
+        if self.unsent:
+            counts.update(row.status for row in self.unsent)
         return counts
 
 

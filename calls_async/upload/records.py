@@ -13,7 +13,8 @@ import orjson
 
 from calls_async.errors import JournalError
 from calls_async.protocol.keys import chunk_key, digest
-from calls_async.upload.chunks import Chunk, Mark
+from calls_async.upload.bodies import read_body
+from calls_async.upload.chunks import Chunk, Mark, phones_in
 from calls_async.upload.outcomes import Receipt
 from calls_async.upload.schema import (
     PastChunk,
@@ -22,6 +23,8 @@ from calls_async.upload.schema import (
     unsent_from_json,
     verdict_from_json,
 )
+
+DISK_FULL = "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
 
 
 class Records:
@@ -75,17 +78,19 @@ class Records:
         chunks = [self.chunk(number) for (number,) in found]
         upload_id = self.upload().upload_id
         for chunk in chunks:
-            if chunk.key != chunk_key(upload_id, str(chunk.number), digest(chunk.body)):
+            if chunk.key != chunk_key(upload_id, str(chunk.number), chunk.digest):
                 raise JournalError(str(self.path), f"the key of chunk {chunk.number} is damaged; nothing was sent")
         return chunks
 
     def chunk(self, number: int) -> Chunk:
         """One chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
-        ((first, last, key, wanted, rows, phones, unsent, sent_at, body),) = self._read(
-            "SELECT first_row, last_row, key, coalesce(rest_digest, digest), rows, phones, unsent, sent_at, body "
-            "FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
+        ((first, last, key, wanted, rows, unsent, sent_at, body, at, size),) = self._read(
+            "SELECT first_row, last_row, key, coalesce(rest_digest, digest), rows, unsent, sent_at, body, body_at,"
+            " body_bytes FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
             (number,),
         )
+        if at is not None:
+            body = read_body(self.path, at, size)
         if not isinstance(body, bytes) or digest(body) != wanted:
             raise JournalError(str(self.path), f"the bytes of chunk {number} are damaged; nothing was sent")
         with self._understanding():
@@ -94,8 +99,9 @@ class Records:
                 first_row=first,
                 last_row=last,
                 rows=rows_from_json(rows, first, last),
-                phones=orjson.loads(phones),
+                phones=phones_in(body),
                 body=body,
+                digest=wanted,
                 key=key,
                 unsent=unsent_from_json(unsent),
                 first_sent_at=sent_at,
@@ -180,10 +186,14 @@ def _sent_rows(first: int, last: int, unsent: str) -> Sequence[int]:
     return [row for row in range(first, last + 1) if row not in left_out]
 
 
+def disk_failed(why: object) -> str:
+    return f"the disk failed ({why}); nothing is sent that cannot be written down"
+
+
 def _explain(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorname", None) or ""
     if code.startswith("SQLITE_FULL"):
-        return "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
+        return DISK_FULL
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return "cannot be written; its folder and the file must be writable"
     if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
@@ -191,5 +201,5 @@ def _explain(error: sqlite3.Error) -> str:
     if code.startswith("SQLITE_BUSY"):
         return "is being read or written by another program; try again when it has finished"
     if code.startswith("SQLITE_IOERR"):
-        return f"the disk failed ({error}); nothing is sent that cannot be written down"
+        return disk_failed(error)
     return f"failed ({error})"

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
 
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
 from calls_async.protocol.contact import FIELDS, Contact, did_you_mean, to_contact
 from calls_async.protocol.phones import digits_of, normalise_phone, phone_text, written_internationally
+from calls_async.upload.runs import EncodedRow, Row, Run, UnsentRow, runs_of
 from calls_async.upload.status import OutcomeStatus
 
 
-class EncodedRow(NamedTuple):
-    """A contact, ready to be sent."""
-
-    row: int
-    phone: str
-    body: bytes
-
-
-class UnsentRow(NamedTuple):
-    """A row that is not sent: it cannot be a contact, must not be called, or says the same as an earlier one."""
-
-    row: int
-    phone: str | None
-    status: OutcomeStatus
-    error: str
-
-
-Row = EncodedRow | UnsentRow
-Encode = Callable[[int, Any], Row]
+def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], region: str | None) -> list[Run]:
+    """The rows of consecutive contacts or mappings."""
+    return runs_of(encode_item(row, item, region) for row, item in enumerate(items, start=first_row))
 
 
 def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None = None) -> Row:
@@ -63,9 +48,10 @@ class Table:
     region: str | None = None
     hints: Sequence[str] = ()
     """Columns that go into the payload though their name nearly is a setting's."""
-    _settings: Sequence[tuple[int, str]] = ()
-    _payload: Sequence[tuple[int, str]] = ()
-    _phone: int = 0
+    settings: Sequence[tuple[int, str]] = ()
+    """The index and the field of each column that is one; so are the next two."""
+    payload: Sequence[tuple[int, str]] = ()
+    phone: int = 0
 
     @classmethod
     def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], region: str | None) -> Table:
@@ -89,25 +75,39 @@ class Table:
 
     def encode(self, row: int, cells: Sequence[Any]) -> Row:
         """The row that `cells` mean."""
-        phone = cells[self._phone] if len(cells) > self._phone else None
+        phone = cells[self.phone] if len(cells) > self.phone else None
         try:
             if len(cells) != len(self.columns) and (
                 len(cells) < len(self.columns) or any(cells[len(self.columns) :])
             ):
                 raise ContactError("row", f"has {len(cells)} cells, but the header has {len(self.columns)}")
-            arguments: dict[str, Any] = {
-                FIELDS[field]: read_setting(field, cells[index])
-                for index, field in self._settings
-                if cells[index] is not None and cells[index] != ""
-            }
-            if self._payload:
-                own = {name: cells[index] for index, name in self._payload}
+            arguments = _arguments(self.settings, [cells[index] for index, _ in self.settings])
+            if self.payload:
+                own = {name: cells[index] for index, name in self.payload}
                 arguments["payload"] = merge_payload(arguments.get("payload"), own)
             number = phone if self.region is None else phone_in(self.region, phone)
             contact = Contact(phone="" if number is None else number, **arguments)
             return EncodedRow(row, contact.phone, contact.to_bytes())
         except ContactError as error:
             return rejected(row, phone, error)
+
+    def settings_as_json(self, values: Sequence[Any]) -> str | None:
+        """How a contact's JSON ends, behind its phone and payload, with these cells of its settings; None where they
+        are not valid."""
+        phone = "1000000"
+        try:
+            contact = Contact(phone=phone, **_arguments(self.settings, values))
+        except ContactError:
+            return None
+        return contact.to_bytes().decode().removeprefix(f'{{"phone":"{phone}"')
+
+
+def _arguments(settings: Sequence[tuple[int, str]], cells: Sequence[Any]) -> dict[str, Any]:
+    return {
+        FIELDS[field]: read_setting(field, cell)
+        for (_, field), cell in zip(settings, cells, strict=True)
+        if cell is not None and cell != ""
+    }
 
 
 def _without_phone(header: Sequence[str]) -> str:
@@ -173,7 +173,7 @@ def read_setting(field: str, cell: Any) -> Any:
 
 def merge_payload(payload: Any, own: dict[str, Any]) -> Any:
     """The payload column's object with the values of the other columns."""
-    own = {name: _carried(name, value) for name, value in own.items()}
+    own = {name: carried(name, value) for name, value in own.items()}
     if payload is None:
         return own
     if not isinstance(payload, Mapping):
@@ -214,7 +214,7 @@ def check_region(region: str | None) -> None:
         raise ConfigurationError(f"region {region!r} is not one of two letters that has numbers, such as US or DE")
 
 
-def _carried(name: str, value: Any) -> Any:
+def carried(name: str, value: Any) -> Any:
     """A cell as JSON carries it. Text stays text: no type is guessed."""
     if isinstance(value, str):
         if value.isascii():

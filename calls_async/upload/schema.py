@@ -5,14 +5,16 @@ Schema, readable with the sqlite3 shell:
 - `upload`: one row; which upload this is, for which campaign (a salted fingerprint, never the token), from which
   source; `body_limit` is the largest body in bytes that the server takes, once it has refused a larger one.
 - `chunk`: one row a chunk. `state` is `planned` (written down, not sent), `sent` (on its way since `sent_at`) or
-  `answered`. `rows` is a JSON array, or NULL for all rows from `first_row` to `last_row`; `phones` goes with it.
+  `answered`. `rows` is a JSON array, or NULL for all rows from `first_row` to `last_row`; `phones` goes with it,
+  once the chunk has its answer.
   `unsent` is a JSON array of [row, phone, status, error]. `verdict` is a JSON object of `statuses`, `job_ids` and
   `errors`, each an array, or one value for all rows. `mark_position` and `mark_digest` tell how far the source had
   been read, and the SHA-256 of that much of it. `parent` is the chunk whose rows these were, before it was refused
   and split or its unknown rows were sent anew; `rest_digest` tells that some rows of a chunk went into others: what
   is left has that digest, while `digest` stays that of all rows that the source gave it. Times are Unix time in
   seconds.
-- `body`: the exact bytes of a chunk, as long as they may be needed.
+- `body`: the exact bytes of a chunk, as long as they may be needed and are not in the file beside the journal, whose
+  name ends with `-bodies`: `body_at` and `body_bytes` are their place there.
 - `outcome`: a view; one row for each answered row of the source.
 """
 
@@ -27,12 +29,12 @@ import orjson
 
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.outcomes import Verdict
-from calls_async.upload.rows import UnsentRow
+from calls_async.upload.runs import UnsentRow
 from calls_async.upload.status import OutcomeStatus
 
 APPLICATION_ID = 0x43414C4A
 """Marks the file as a journal of ours."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _FINGERPRINT_ROUNDS = 100_000
 
 SCHEMA = """
@@ -58,6 +60,8 @@ CREATE TABLE chunk (
     key TEXT NOT NULL UNIQUE,
     digest BLOB NOT NULL,
     rest_digest BLOB,
+    body_at INTEGER,
+    body_bytes INTEGER,
     rows TEXT,
     phones TEXT,
     unsent TEXT NOT NULL,
@@ -69,6 +73,7 @@ CREATE TABLE chunk (
     answered_at REAL
 );
 CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
+CREATE INDEX chunk_beside ON chunk (number) WHERE body_at IS NOT NULL;
 CREATE TABLE body (number INTEGER PRIMARY KEY REFERENCES chunk, body BLOB NOT NULL);
 CREATE VIEW outcome AS
     SELECT coalesce(json_extract(c.rows, '$[' || p.key || ']'), c.first_row + p.key) AS row,
@@ -145,7 +150,7 @@ def unsent_from_json(text: str) -> list[UnsentRow]:
 def verdict_to_json(verdict: Verdict) -> str:
     return to_json(
         {
-            "statuses": _folded([status.value for status in verdict.statuses]),
+            "statuses": _folded(verdict.statuses),
             "job_ids": list(verdict.job_ids) if any(verdict.job_ids) else None,
             "errors": _folded(verdict.errors),
         }
@@ -154,7 +159,7 @@ def verdict_to_json(verdict: Verdict) -> str:
 
 def _folded(values: Sequence[Any]) -> Any:
     """One value in place of a list of equal ones."""
-    return values[0] if len(values) > 0 and len(set(values)) == 1 else list(values)
+    return values[0] if values and values.count(values[0]) == len(values) else list(values)
 
 
 def verdict_from_json(text: str, count: int) -> Verdict:

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 import orjson
 
 from calls_async.upload.numbers import NumberSet, read_numbers
-from calls_async.upload.rows import EncodedRow, Row, UnsentRow
+from calls_async.upload.runs import EncodedRow, Row, Run, UnsentRow, each_row, runs_of
 from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.waiting import see_through
 
@@ -106,11 +106,13 @@ class Screening:
                 await see_through(asyncio.get_running_loop().run_in_executor(self._thread, self._seen.close))
             self._thread.shutdown(wait=False)
 
-    async def sift(self, rows: Sequence[Row], *, known: int) -> Sequence[Row]:
-        """`rows` after the row `known`, with those that must not be sent marked."""
-        if self._thread is None or not rows:
-            return rows
-        return await self._in_thread(lambda: [row for row in map(self._sifted, rows) if row.row > known])
+    async def sift(self, runs: Sequence[Run], *, known: int) -> Sequence[Run]:
+        """The rows after the row `known`, with those that must not be sent marked."""
+        if self._thread is None or not runs:
+            return runs
+        return await self._in_thread(
+            lambda: runs_of(row for row in map(self._sifted, each_row(runs)) if row.row > known)
+        )
 
     def excluded(self, phones: Iterable[str]) -> dict[int, str]:
         """Which of `phones` must not be called, by index, and why."""

@@ -16,14 +16,13 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from calls_async.errors import ConfigurationError, SourceError
 from calls_async.protocol.contact import Contact
-from calls_async.upload.files import BATCH_ROWS, Batch, Gathering, Reading, format_of, read_batches
+from calls_async.upload.files import Batch, Reading, format_of, read_batches
 from calls_async.upload.marks import NOTHING, Consumed, RowCheck
-from calls_async.upload.rows import Row, check_region, encode_item
+from calls_async.upload.rows import check_region, encode_items
+from calls_async.upload.runs import BATCH_ROWS, Run
 
 SLICE_SECONDS = 0.002
 """The longest that drawing from an iterable keeps the event loop for itself."""
-PAUSE_SECONDS = 0.2
-"""How long a pipe may say nothing before what it has said is handed on."""
 
 ContactLike = Contact | Mapping[str, Any]
 SourceLike = str | Path | BinaryIO | Iterable[ContactLike] | AsyncIterable[ContactLike]
@@ -140,20 +139,11 @@ async def _read_in_thread(
     name: str, file: BinaryIO, reading: Reading, consumed: Consumed, *, may_block: bool
 ) -> AsyncGenerator[Batch, None]:
     loop = asyncio.get_running_loop()
-    gathering = Gathering()
-    gathering.compared = not consumed.chunks
-    batches = read_batches(name, file, reading, consumed, gathering)
+    batches = read_batches(name, file, reading, consumed)
     # A thread of its own: the default pool is the service's, and a slow disk must not fill it.
     thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-source")
     try:
-        while True:
-            reads = loop.run_in_executor(thread, next, batches, None)
-            while may_block and not (await asyncio.wait([reads], timeout=PAUSE_SECONDS))[0]:
-                if gathering.compared and (rows := gathering.take()):
-                    yield Batch(rows, gathering.mark())  # rows first: the mark may be further, never nearer
-            batch = await reads
-            if batch is None:
-                return
+        while (batch := await loop.run_in_executor(thread, next, batches, None)) is not None:
             yield batch
     finally:
         # A pipe may never send its next line; a file's next batch is there in a moment.
@@ -172,23 +162,19 @@ class IterableSource:
         self._read = 0
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        batch: list[Row] = []
-        check = RowCheck(consumed)
-        slice_ends = time.monotonic() + SLICE_SECONDS
+        check, drawing = RowCheck(consumed), _Drawing(self._region)
         try:
             for item in self._items:
                 self._read += 1
-                batch.append(encode_item(self._read, item, self._region))
-                if len(batch) >= BATCH_ROWS or time.monotonic() > slice_ends:
-                    yield Batch(check.see(batch))
-                    batch = []
+                if drawing.add(item):
+                    yield Batch(check.see(drawing.take()))
                     await asyncio.sleep(0)
-                    slice_ends = time.monotonic() + SLICE_SECONDS
+                    drawing.begin_slice()
         except Exception:
-            if batch:
-                yield Batch(check.see(batch))  # what was drawn before the iterable failed is not lost
+            if drawing.items:
+                yield Batch(check.see(drawing.take()))  # what was drawn before the iterable failed is not lost
             raise
-        yield Batch(check.see(batch))
+        yield Batch(check.see(drawing.take()))
         check.end()
 
     def fraction_read(self) -> float | None:
@@ -197,7 +183,8 @@ class IterableSource:
 
 
 class AsyncIterableSource:
-    """Contacts or mappings from an async iterable, handed on one at a time."""
+    """Contacts or mappings from an async iterable. A task of its own draws from it; what it has drawn is handed on
+    when it waits, or when there is a batch."""
 
     may_pause = True
 
@@ -207,19 +194,59 @@ class AsyncIterableSource:
         self._region = region
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        row = 0
-        check = RowCheck(consumed)
-        slice_ends = time.monotonic() + SLICE_SECONDS
-        async with AsyncExitStack() as stack:
-            if isinstance(self._items, AsyncGenerator):
-                await stack.enter_async_context(aclosing(self._items))
-            async for item in self._items:
-                row += 1
-                yield Batch(check.see([encode_item(row, item, self._region)]))
-                if time.monotonic() > slice_ends:
-                    await asyncio.sleep(0)  # an async generator that never waits must not starve the loop
-                    slice_ends = time.monotonic() + SLICE_SECONDS
-        check.end()
+        check, drawing = RowCheck(consumed), _Drawing(self._region)
+        some, room = asyncio.Event(), asyncio.Event()
+        draws = asyncio.create_task(self._draw(drawing, some, room), name="calls_async drawing")
+        try:
+            while not draws.done() or drawing.items:
+                await some.wait()
+                some.clear()
+                if drawing.items:
+                    yield Batch(check.see(drawing.take()))
+                room.set()
+            draws.result()
+            check.end()
+        finally:
+            if not draws.done():
+                draws.cancel()
+                await asyncio.wait([draws])
+
+    async def _draw(self, drawing: _Drawing, some: asyncio.Event, room: asyncio.Event) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                if isinstance(self._items, AsyncGenerator):
+                    await stack.enter_async_context(aclosing(self._items))
+                async for item in self._items:
+                    some.set()  # whoever waits for it goes on when this task waits
+                    if drawing.add(item):
+                        room.clear()
+                        await room.wait()
+                        drawing.begin_slice()
+        finally:
+            some.set()
 
     def fraction_read(self) -> float | None:
         return None
+
+
+class _Drawing:
+    """Items drawn from an iterable, until there is a batch or the time is over that the event loop may be kept."""
+
+    def __init__(self, region: str | None) -> None:
+        self.items: list[ContactLike] = []
+        self._row = 0
+        self._region = region
+        self.begin_slice()
+
+    def begin_slice(self) -> None:
+        self._ends = time.monotonic() + SLICE_SECONDS
+
+    def add(self, item: ContactLike) -> bool:
+        """Whether it is time to hand over."""
+        self.items.append(item)
+        return len(self.items) >= BATCH_ROWS or time.monotonic() > self._ends
+
+    def take(self) -> list[Run]:
+        items, self.items = self.items, []
+        first_row, self._row = self._row + 1, self._row + len(items)
+        return encode_items(first_row, items, self._region)

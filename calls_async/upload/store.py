@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -10,11 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from calls_async.errors import JournalError
-from calls_async.protocol.keys import digest, new_upload_id
+from calls_async.protocol.keys import new_upload_id
+from calls_async.upload.bodies import Bodies, read_body
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.locks import lock_file, unlock_file
 from calls_async.upload.outcomes import Verdict
-from calls_async.upload.records import Records
+from calls_async.upload.records import DISK_FULL, Records, disk_failed
 from calls_async.upload.schema import (
     APPLICATION_ID,
     SCHEMA,
@@ -37,7 +39,12 @@ class Store(Records):
 
     def __init__(self, path: Path, *, synchronous: str = "FULL", writing: bool = True) -> None:
         self.path = path
+        self._bodies = Bodies(path, synced=synchronous == "FULL")
+        self._answered: list[int] = []
+        """In the transaction under way; afterwards their bytes are not needed any more."""
         self._lock: int | None = None
+        self.empty = True
+        """Whether nothing stands in it yet."""
         if writing:
             self._lock = lock_file(path)
         try:
@@ -47,6 +54,7 @@ class Store(Records):
                 self._connection.execute(f"PRAGMA synchronous = {synchronous}")
                 if not self.empty:
                     self._connection.execute("PRAGMA journal_mode = WAL")
+                    self._gather_bodies()
         except sqlite3.Error as error:
             self.close()
             raise self._wrong(error) from None
@@ -58,11 +66,14 @@ class Store(Records):
         """After this the file is free for the next process."""
         connection = getattr(self, "_connection", None)
         if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, JournalError):
                 if self._lock is not None:
+                    if not self.empty:
+                        self._gather_bodies()
                     # One file again, which can be read where nothing may be written.
                     connection.execute("PRAGMA journal_mode = DELETE")
             connection.close()
+        self._bodies.close()
         if self._lock is not None:
             unlock_file(self._lock)
             self._lock = None
@@ -81,6 +92,7 @@ class Store(Records):
                 self.path.rename(_free_name(self.path))
             else:
                 self.path.unlink()
+            self._bodies.remove()
         finally:
             if lock is not None:
                 unlock_file(lock)
@@ -147,20 +159,27 @@ class Store(Records):
             try:
                 for operation in operations:
                     operation(self)
+                self._bodies.sync()  # before the database says that they are there
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._wrong(error) from None
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise JournalError(str(self.path), DISK_FULL if full else disk_failed(error.strerror)) from None
+        for number in self._answered:
+            self._bodies.free(number)
+        self._answered.clear()
 
     def plan(self, chunk: Chunk, mark: Mark | None, at: float, parent: int | None = None) -> None:
         """Writes a sealed chunk down. One that sends nothing is answered at once."""
         sends = bool(chunk.rows)
         self._connection.execute(
-            "INSERT INTO chunk (number, parent, state, first_row, last_row, key, digest, rows, phones, unsent,"
-            " verdict, mark_position, mark_digest, planned_at, answered_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunk (number, parent, state, first_row, last_row, key, digest, body_at, body_bytes, rows,"
+            " phones, unsent, verdict, mark_position, mark_digest, planned_at, answered_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 chunk.number,
                 parent,
@@ -168,9 +187,11 @@ class Store(Records):
                 chunk.first_row,
                 chunk.last_row,
                 chunk.key,
-                digest(chunk.body),
+                chunk.digest,
+                self._bodies.write(chunk.number, chunk.body) if sends else None,
+                len(chunk.body) if sends else None,
                 rows_to_json(chunk),
-                to_json(chunk.phones),
+                None if sends else "[]",
                 unsent_to_json(chunk.unsent),
                 None if sends else verdict_to_json(Verdict.none()),
                 mark.position if mark is not None else None,
@@ -179,8 +200,6 @@ class Store(Records):
                 None if sends else at,
             ),
         )
-        if sends:
-            self._connection.execute("INSERT INTO body (number, body) VALUES (?, ?)", (chunk.number, chunk.body))
 
     def note_sent(self, number: int, at: float) -> None:
         """The first attempt is about to start."""
@@ -192,13 +211,18 @@ class Store(Records):
         """The first attempt came to nothing, for certain: the chunk is as it was before."""
         self._connection.execute("UPDATE chunk SET state = 'planned', sent_at = NULL WHERE number = ?", (number,))
 
-    def note_answered(self, number: int, verdict: Verdict, at: float) -> None:
+    def note_answered(self, chunk: Chunk, verdict: Verdict, at: float) -> None:
         """What became of the chunk's rows. Its bytes stay only where some of them are unknown."""
+        number = chunk.number
+        if OutcomeStatus.UNKNOWN in verdict.statuses:
+            self._connection.execute("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, chunk.body))
         self._connection.execute(
-            "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?) WHERE number = ?",
-            (at, number),
+            "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?), phones = ?,"
+            " body_at = NULL WHERE number = ?",
+            (at, to_json(chunk.phones), number),
         )
         self._settle(number, verdict)
+        self._answered.append(number)
 
     def note_source_done(self) -> None:
         """The source has been read to its end."""
@@ -212,19 +236,29 @@ class Store(Records):
         """Gives some rows of a chunk to new ones; `rest` and its `verdict` stay behind, answered."""
         for part in parts:
             self.plan(part, None, at, parent=rest.number)
-        self._leave(rest)
-        self.note_answered(rest.number, verdict, at)
+        self._connection.execute(
+            "UPDATE chunk SET rows = ?, rest_digest = ? WHERE number = ?",
+            (to_json(list(rest.rows)), rest.digest, rest.number),
+        )
+        self.note_answered(rest, verdict, at)
 
     def note_body_limit(self, body_bytes: int) -> None:
         """The largest body that the server takes."""
         self._connection.execute("UPDATE upload SET body_limit = ?", (body_bytes,))
 
-    def _leave(self, rest: Chunk) -> None:
-        self._connection.execute(
-            "UPDATE chunk SET rows = ?, phones = ?, rest_digest = ? WHERE number = ?",
-            (to_json(list(rest.rows)), to_json(rest.phones), digest(rest.body), rest.number),
-        )
-        self._connection.execute("UPDATE body SET body = ? WHERE number = ?", (rest.body, rest.number))
+    def _gather_bodies(self) -> None:
+        """Takes the bytes that wait beside the journal into it: one file again, from which any process can go on."""
+        found = self._read("SELECT number, body_at, body_bytes FROM chunk WHERE body_at IS NOT NULL")
+        self._connection.execute("BEGIN IMMEDIATE")
+        for number, at, size in found:
+            body = read_body(self.path, at, size)
+            self._connection.execute("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, body))
+        self._connection.execute("UPDATE chunk SET body_at = NULL WHERE body_at IS NOT NULL")
+        self._connection.execute("COMMIT")
+        try:
+            self._bodies.remove()
+        except OSError as error:
+            raise JournalError(str(self.path), disk_failed(error.strerror)) from None
 
     def _settle(self, number: int, verdict: Verdict) -> None:
         self._connection.execute("UPDATE chunk SET verdict = ? WHERE number = ?", (verdict_to_json(verdict), number))

@@ -8,7 +8,7 @@ source back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -221,6 +221,18 @@ class Upload:
                 raise self._course.error
         raise StopAsyncIteration
 
+    async def batches(self) -> AsyncGenerator[list[Receipt], None]:
+        """The receipts in lists, as many at a time as there are: for a reader that writes them somewhere."""
+        async for receipt in self:
+            batch = [receipt]
+            while not self._receipts.empty():
+                another = self._receipts.get_nowait()
+                if another is None:
+                    self._receipts.put_nowait(None)  # the end, for later
+                    break
+                batch.append(another)
+            yield batch
+
     # --- the pipeline ---
 
     def _tell_of_cancellation(self, task: asyncio.Task[None]) -> None:
@@ -334,14 +346,16 @@ class Upload:
         try:
             async with aclosing(self._source.batches(self._consumed)) as batches:
                 async for batch in batches:
-                    rows = await self._screening.sift(batch.rows, known=self._consumed.rows)
-                    if rows:
+                    runs = await self._screening.sift(batch.runs, known=self._consumed.rows)
+                    if runs:
                         self._send_pending()
                     self._chunker.wanted_bytes = self._pace.body_limit.largest
-                    self._take_in(self._chunker.feed(rows), batch.mark)
-                    await self._queue.room()
-                    if self._course.stopping:
-                        return
+                    for chunk in self._chunker.feed(runs):
+                        self._take_in(chunk, batch.mark)
+                        await self._queue.room()
+                        if self._course.stopping:
+                            return
+                    self._mark = batch.mark or self._mark
             self._send_pending()
             settling = self._journal_settings is not None and self._journal_settings.reopen
             self._read_whole = not (isinstance(self._source, NoSource) and settling)
@@ -358,7 +372,7 @@ class Upload:
     def _end_reading(self) -> None:
         """What is left of a chunk goes its way, and the workers end when all is sent."""
         if not self._course.failed.is_set():
-            self._take_in(self._chunker.flush(), None)
+            self._flush()
         self._queue.close()
 
     def _fail(self, error: CallsError) -> None:
@@ -381,13 +395,16 @@ class Upload:
         pending, self._pending = self._pending, ()
         self._queue.put(pending)
 
-    def _take_in(self, chunks: Iterable[Chunk], mark: Mark | None) -> None:
-        """Writes sealed chunks down and lets them wait for a worker."""
-        for chunk in chunks:
-            if self._journal is not None:
-                self._journal.plan(chunk, mark or self._mark)
-            self._queue.put([chunk])
+    def _take_in(self, chunk: Chunk, mark: Mark | None) -> None:
+        """Writes a sealed chunk down and lets it wait for a worker."""
         self._mark = mark or self._mark
+        if self._journal is not None:
+            self._journal.plan(chunk, self._mark)
+        self._queue.put([chunk])
+
+    def _flush(self) -> None:
+        for chunk in self._chunker.flush():
+            self._take_in(chunk, None)
 
     async def _linger(self) -> None:
         """Sends a chunk that has waited for its next row as long as the settings allow, if the server is idle."""
@@ -396,7 +413,7 @@ class Upload:
             await self._caller.clock.sleep(self._settings.linger_seconds)
             sealed = self._chunker.sealed
             if not self._chunker.empty and sealed == waiting and self._queue.has_room:
-                self._take_in(self._chunker.flush(), None)
+                self._flush()
             waiting = sealed if not self._chunker.empty else -1
 
     async def _hand_out(self, receipt: Receipt) -> None:

@@ -1,0 +1,247 @@
+"""One way to upload one list, as a process of its own: prints seconds, rows and its peak of memory as JSON.
+
+    python benchmarks/ways.py WAY FILE URL FOLDER
+
+`ceiling`, `careful` and `usual` are the baselines; the others are ours, with validation, journal, retries and results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import os
+import re
+import resource
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from calls_async import CallsClient, Contact
+from calls_async.cli.results import ResultsFile
+
+CHUNK_ROWS = 500
+IN_FLIGHT = 16
+PATH = "/api/calls/campaign/t/addPhones"
+PHONE = re.compile(r"[1-9][0-9]{6,14}")
+
+Way = Callable[[Path, str, Path], Awaitable[tuple[float, int]]]
+"""From the list, the server's URL and a folder for what is written, to seconds and rows."""
+
+
+# --- the baselines ---
+
+
+async def ceiling(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """aiohttp posting bytes that were made beforehand, of at most 300,000 rows; the answers are not looked at."""
+    bodies = []
+    for chunk in chunked(contacts_of_csv(source)):
+        bodies.append(orjson.dumps(chunk))
+        if len(bodies) * CHUNK_ROWS >= 300_000:
+            break
+    rows = len(bodies) * CHUNK_ROWS
+    started = time.perf_counter()
+    async with aiohttp.ClientSession() as session:
+
+        async def work() -> None:
+            while bodies:
+                async with session.post(url + PATH, data=bodies.pop()) as response:
+                    await response.read()
+
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+    return time.perf_counter() - started, rows
+
+
+async def careful(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """What a good programmer writes in an afternoon: csv.reader, a bounded queue, workers, IDs written down."""
+    return await _careful(contacts_of_csv(source), url, folder)
+
+
+async def careful_contacts(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """The same, fed by an async generator of `Contact`."""
+
+    async def fields() -> AsyncIterator[dict[str, Any]]:
+        async for contact in contacts(source):
+            if not PHONE.fullmatch(contact.phone):
+                continue
+            row: dict[str, Any] = {"phone": contact.phone}
+            if contact.payload is not None:
+                row["payload"] = contact.payload
+            if contact.gmt_zone is not None:
+                row["gmtZone"] = contact.gmt_zone
+            if contact.dialer_priority is not None:
+                row["dialerPriority"] = contact.dialer_priority
+            yield row
+
+    return await _careful(fields(), url, folder)
+
+
+async def _careful(rows: Iterator[dict[str, Any]] | AsyncIterator[dict[str, Any]], url: str, folder: Path):
+    queue: asyncio.Queue[list[dict[str, Any]] | None] = asyncio.Queue(IN_FLIGHT)
+    sent, started = 0, time.perf_counter()
+    with (folder / "ids.csv").open("w") as out:
+        async with aiohttp.ClientSession() as session:
+
+            async def work() -> None:
+                nonlocal sent
+                while (chunk := await queue.get()) is not None:
+                    async with session.post(url + PATH, data=orjson.dumps(chunk)) as response:
+                        response.raise_for_status()
+                        ids = orjson.loads(await response.read())
+                    out.writelines([f"{row['phone']},{one}\n" for row, one in zip(chunk, ids, strict=True)])
+                    sent += len(ids)
+
+            workers = [asyncio.create_task(work()) for _ in range(IN_FLIGHT)]
+            chunk: list[dict[str, Any]] = []
+            if isinstance(rows, AsyncIterator):
+                async for row in rows:
+                    chunk.append(row)
+                    if len(chunk) == CHUNK_ROWS:
+                        await queue.put(chunk)
+                        chunk = []
+            else:
+                for row in rows:
+                    chunk.append(row)
+                    if len(chunk) == CHUNK_ROWS:
+                        await queue.put(chunk)
+                        chunk = []
+            if chunk:
+                await queue.put(chunk)
+            for _ in workers:
+                await queue.put(None)
+            await asyncio.gather(*workers)
+    return time.perf_counter() - started, sent
+
+
+async def usual(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """What is found in most repositories: DictReader, all chunks in a gather, a Semaphore."""
+    started = time.perf_counter()
+    with source.open(encoding="utf-8", newline="") as file:
+        rows = []
+        for row in csv.DictReader(file):
+            payload = {"name": row["name"], "age": row["age"], "promo": row["promo"]}
+            priority = int(row["dialerPriority"])
+            rows.append(
+                {"phone": row["phone"], "payload": payload, "gmtZone": row["gmtZone"], "dialerPriority": priority}
+            )
+    semaphore = asyncio.Semaphore(IN_FLIGHT)
+    async with aiohttp.ClientSession() as session:
+
+        async def post(chunk: list[dict[str, Any]]) -> list[str]:
+            async with semaphore, session.post(url + PATH, json=chunk) as response:
+                ids: list[str] = await response.json()
+                return ids
+
+        parts = [rows[n : n + CHUNK_ROWS] for n in range(0, len(rows), CHUNK_ROWS)]
+        answers = await asyncio.gather(*(post(part) for part in parts))
+    with (folder / "ids.csv").open("w") as out:
+        for part, ids in zip(parts, answers, strict=True):
+            for contact, one in zip(part, ids, strict=True):
+                out.write(f"{contact['phone']},{one}\n")
+    return time.perf_counter() - started, len(rows)
+
+
+def contacts_of_csv(source: Path) -> Iterator[dict[str, Any]]:
+    with source.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        next(reader)
+        for phone, name, age, promo, zone, priority in reader:
+            if PHONE.fullmatch(phone):
+                yield {
+                    "phone": phone,
+                    "payload": {"name": name, "age": age, "promo": promo},
+                    "gmtZone": zone,
+                    "dialerPriority": int(priority),
+                }
+
+
+def chunked(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    chunk = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == CHUNK_ROWS:
+            yield chunk
+            chunk = []
+
+
+# --- ours ---
+
+
+async def contacts(source: Path) -> AsyncIterator[Contact]:
+    """What a service might do: its own objects become contacts, one at a time."""
+    with source.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        next(reader)
+        for phone, name, age, promo, zone, priority in reader:
+            yield Contact(
+                phone=phone,
+                payload={"name": name, "age": age, "promo": promo},
+                gmt_zone=zone,
+                dialer_priority=int(priority),
+            )
+
+
+async def file(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    return await _upload(source, url, folder)
+
+
+async def rows(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    return await _upload(contacts(source), url, folder)
+
+
+async def _upload(source: Any, url: str, folder: Path) -> tuple[float, int]:
+    results = ResultsFile(str(folder / "results.jsonl"))
+    durability = os.environ.get("DURABILITY", "power")
+    journal = None if durability == "none" else folder / "list.journal"
+    started = time.perf_counter()
+    async with CallsClient(url) as client:
+        upload = client.campaign("t").upload(
+            source,
+            journal=journal,
+            durability=durability if journal else "power",
+            chunk_rows=CHUNK_ROWS,
+            concurrency=IN_FLIGHT,
+        )
+        async with upload:
+            async for receipts in upload.batches():
+                await results.add(receipts)
+        await results.finish()
+    return time.perf_counter() - started, upload.summary.accepted
+
+
+WAYS: dict[str, Way] = {
+    "ceiling": ceiling,
+    "careful": careful,
+    "careful_contacts": careful_contacts,
+    "usual": usual,
+    "file": file,
+    "rows": rows,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("url")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--uvloop", action="store_true")
+    arguments = parser.parse_args()
+    factory = None
+    if arguments.uvloop:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        seconds, rows = runner.run(WAYS[arguments.way](arguments.file, arguments.url, arguments.folder))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "rows": rows, "peak_mb": peak, "cpu": time.process_time()}))
+
+
+if __name__ == "__main__":
+    main()

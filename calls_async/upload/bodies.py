@@ -1,0 +1,97 @@
+"""The bytes of the chunks under way, in a file beside the journal.
+
+They are needed only until the chunk has its answer; so their places are used again, and the file stays as small as
+what is under way. In the database itself they would cost 0.25 ms of CPU a chunk instead of 0.05.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+SUFFIX = "-bodies"
+"""What the journal's name ends with to name this file; as long as it is there, it belongs to the journal."""
+
+
+def bodies_path(journal: Path) -> Path:
+    return journal.with_name(journal.name + SUFFIX)
+
+
+class Bodies:
+    """Places for bodies, by the number of their chunk. Raises `OSError`.
+
+    `synced` makes `sync` wait for the disk.
+    """
+
+    def __init__(self, journal: Path, *, synced: bool) -> None:
+        self._path = bodies_path(journal)
+        self._synced = synced
+        self._descriptor: int | None = None
+        self._places: dict[int, tuple[int, int]] = {}
+        """From where to where."""
+        self._written = False
+
+    def write(self, number: int, body: bytes) -> int:
+        """Where it was put, in bytes from the file's beginning."""
+        descriptor = self._open()
+        at = self._free_place(len(body))
+        written = 0
+        while written < len(body):
+            written += os.pwrite(descriptor, body[written:] if written else body, at + written)
+        self._places[number] = (at, at + len(body))
+        self._written = True
+        return at
+
+    def sync(self) -> None:
+        """What was written is on disk."""
+        if self._written and self._synced and self._descriptor is not None:
+            getattr(os, "fdatasync", os.fsync)(self._descriptor)
+        self._written = False
+
+    def free(self, number: int) -> None:
+        """Its place may be used again."""
+        self._places.pop(number, None)
+
+    def remove(self) -> None:
+        """Nothing in it is needed any more."""
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leaves the file as it is."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if self._synced:
+                _sync_folder(self._path.parent)
+        return self._descriptor
+
+    def _free_place(self, size: int) -> int:
+        """The first that is large enough."""
+        at = 0
+        for start, end in sorted(self._places.values()):
+            if at + size <= start:
+                break
+            at = max(at, end)
+        return at
+
+
+def read_body(journal: Path, at: int, size: int) -> bytes:
+    """What stands at a place; less, or nothing, where the file does not have it."""
+    with contextlib.suppress(OSError), bodies_path(journal).open("rb") as file:
+        file.seek(at)
+        return file.read(size)
+    return b""
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

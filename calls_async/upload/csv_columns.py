@@ -1,0 +1,51 @@
+"""CSV by pyarrow, where that reads it as Python's csv module does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+from pyarrow import csv
+
+from calls_async.upload.columnar import Columns
+from calls_async.upload.rows import Table
+from calls_async.upload.runs import Run
+
+
+class CsvColumns:
+    """Parses and encodes blocks of whole lines."""
+
+    def __init__(self, table: Table, delimiter: str) -> None:
+        self._columns = Columns(table)
+        self._delimiter = delimiter
+        self._names = [str(index) for index in range(len(table.columns))]
+        self._types = dict.fromkeys(self._names, pa.string())
+        before, behind = re.escape(delimiter) + "\n", re.escape(delimiter) + "\r\n"
+        # A quote only at the beginning of a cell, and the next single one at its end.
+        quoted = rf'(?:\A|(?<=[{before}]))"(?:[^"]++|"")*+"(?=[{behind}]|\Z)'
+        self._well_quoted = re.compile(rf'(?:[^"]*+{quoted})*+[^"]*+'.encode())
+
+    def parse(self, block: bytes) -> Sequence[pa.Array] | None:
+        """The columns, all of them text; None where the two readers might not agree."""
+        quoted = b'"' in block
+        if b"\0" in block or (quoted and not self._well_quoted.fullmatch(block)):
+            return None
+        if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+            return None
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(block),
+                read_options=csv.ReadOptions(column_names=self._names, block_size=len(block) + 1, use_threads=False),
+                parse_options=csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=quoted),
+                convert_options=csv.ConvertOptions(
+                    column_types=self._types, strings_can_be_null=False, null_values=[]
+                ),
+            )
+        except pa.ArrowInvalid:  # not as many cells as columns in every row, or not UTF-8
+            return None
+        return [column.combine_chunks() for column in table.columns]
+
+    def encode(self, first_row: int, columns: Sequence[pa.Array]) -> list[Run]:
+        """The rows from number `first_row` on."""
+        return self._columns.encode(first_row, columns, lambda index: [column[index].as_py() for column in columns])

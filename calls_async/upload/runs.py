@@ -1,0 +1,131 @@
+"""Rows on their way into chunks: runs of contacts ready to be sent, and rows that are not sent."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby
+from typing import NamedTuple, cast
+
+import attrs
+
+from calls_async.upload.status import OutcomeStatus
+
+
+class EncodedRow(NamedTuple):
+    """A contact, ready to be sent."""
+
+    row: int
+    phone: str
+    body: bytes
+
+
+class UnsentRow(NamedTuple):
+    """A row that is not sent: it cannot be a contact, must not be called, or says the same as an earlier one."""
+
+    row: int
+    phone: str | None
+    status: OutcomeStatus
+    error: str
+
+
+Row = EncodedRow | UnsentRow
+
+
+@attrs.frozen(slots=True)
+class EncodedRows:
+    """Consecutive contacts of a source, ready to be sent. Iterating gives them one at a time."""
+
+    first_row: int
+    phones: Sequence[str] = attrs.field(repr=False)
+    text: memoryview = attrs.field(repr=False)
+    """The contacts as JSON, each with a comma behind it."""
+    starts: Sequence[int] = attrs.field(repr=False)
+    """Where in `text` each begins, and at last where the text ends."""
+
+    @classmethod
+    def of(cls, rows: Sequence[EncodedRow]) -> EncodedRows:
+        """Of consecutive rows, at least one."""
+        bodies = [row.body for row in rows]
+        starts = [0, *accumulate(len(body) + 1 for body in bodies)]
+        text = memoryview(b"%b," % b",".join(bodies))
+        return cls(rows[0].row, [row.phone for row in rows], text, starts)
+
+    def __len__(self) -> int:
+        return len(self.phones)
+
+    def __iter__(self) -> Iterator[EncodedRow]:
+        for index, phone in enumerate(self.phones):
+            yield EncodedRow(self.first_row + index, phone, bytes(self.cut(index, index + 1)))
+
+    def part(self, start: int, stop: int) -> EncodedRows:
+        """The contacts from index `start` to before `stop`."""
+        return EncodedRows(self.first_row + start, self.phones[start:stop], self.text, self.starts[start : stop + 1])
+
+    def cut(self, start: int, stop: int) -> memoryview:
+        """The contacts from index `start` to before `stop`, with commas between them."""
+        return self.text[self.starts[start] : self.starts[stop] - 1]
+
+    def fitting(self, start: int, stop: int, size_bytes: int) -> int:
+        """The highest index up to `stop` before which the contacts from `start` on, commas between them, have at most
+        `size_bytes`; `start` where not even one has."""
+        end = self.starts[start] + size_bytes + 1
+        if self.starts[stop] <= end:
+            return stop
+        return max(start, bisect_right(self.starts, end, start, stop + 1) - 1)
+
+
+Run = EncodedRows | UnsentRow
+
+
+def runs_of(rows: Iterable[Row]) -> list[Run]:
+    """Consecutive rows, gathered into as few runs as there can be."""
+    runs: list[Run] = []
+    for kind, some in groupby(rows, key=type):
+        if kind is EncodedRow:
+            runs.append(EncodedRows.of(cast("list[EncodedRow]", list(some))))
+        else:
+            runs.extend(cast("Iterator[UnsentRow]", some))
+    return runs
+
+
+def each_row(runs: Iterable[Run]) -> Iterator[Row]:
+    """The rows of all runs, one at a time."""
+    for run in runs:
+        if isinstance(run, UnsentRow):
+            yield run
+        else:
+            yield from run
+
+
+def last_row(run: Run) -> int:
+    """The number of its last row."""
+    return run.row if isinstance(run, UnsentRow) else run.first_row + len(run) - 1
+
+
+BATCH_ROWS = 500
+"""Rows that the row lane hands over at a time."""
+BATCH_BYTES = 2**20
+"""And bytes of them; a batch ends with the row that reaches it."""
+
+
+class Gathered:
+    """Rows of the row lane until there is a batch of them."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._bytes = 0
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+        if isinstance(row, EncodedRow):
+            self._bytes += len(row.body)
+
+    @property
+    def full(self) -> bool:
+        return len(self._rows) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+
+    def take(self) -> list[Run]:
+        runs = runs_of(self._rows)
+        self._rows, self._bytes = [], 0
+        return runs

@@ -1,0 +1,224 @@
+"""The columnar lane and the row lane give the same rows, to the byte, for any file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from calls_async.errors import SourceError
+from calls_async.upload import lines
+from calls_async.upload.chunks import Chunker
+from calls_async.upload.files import Reading, read_batches
+from calls_async.upload.marks import Consumed
+from calls_async.upload.runs import EncodedRows, Row, Run, each_row
+
+PHONES = st.sampled_from(
+    ["16500000000", "+16500000000", "+7 (999) 123-45-67", "+7 999 1234567", "8 (999) 123-45-67", "n/a", "", "0123",
+     "1.65E+10", "16500000000.0", "+44 (0) 20 7946 0000", "+1 (0)50 0000000", "  16500000000", "+0 16500000000",
+     "1650000000012345678", "+123456", "＋16500000000", "16500000001\n", "++16500000000", "+1-650-000-00-00"]
+)  # fmt: skip
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.text(alphabet='ab",;\n\r\t\\ é\u2028\x00\x0b\x1f\x7f', max_size=12),
+    st.sampled_from(["", "5", "null", "true", '"quoted"', "x" * 3000]),
+)
+SETTINGS: dict[str, st.SearchStrategy[str]] = {
+    "gmtZone": st.sampled_from(["Z", "-05:00", "Asia/Tokyo", "", "Mars"]),
+    "dialerPriority": st.sampled_from(["1", "5", "", "9", "high", " 2"]),
+    "maxAttempts": st.sampled_from(["3", "", "-1", "x"]),
+    "startDateTime": st.sampled_from(["", "2020-03-23T00:00:00Z", "2020-03-25T00:00:00Z", "tomorrow"]),
+    "finishDateTime": st.sampled_from(["", "2020-03-24T00:00:00Z"]),
+    "allowedDays": st.sampled_from(["", "mon,tue", '["sat"]', "someday"]),
+    "allowedTime": st.sampled_from(["", '{"default": [{"localTimeFrom": "09:30", "localTimeTo": "13:20"}]}', "x"]),
+    "payload": st.sampled_from(["", '{"a": 1}', "[1]"]),
+}
+
+
+def rows_of(data: bytes, *, skip: int = 0, **reading: Any) -> tuple[list[Row], str]:
+    """The rows, and how reading ended."""
+    runs: list[Run] = []
+    try:
+        for batch in read_batches("list", io.BytesIO(data), Reading(**reading), Consumed(rows=skip)):
+            runs += batch.runs
+    except SourceError as error:
+        return list(each_row(runs)), str(error)
+    return list(each_row(runs)), ""
+
+
+def assert_same(data: bytes, **reading: Any) -> None:
+    fast, slow = rows_of(data, columnar=True, **reading), rows_of(data, columnar=False, **reading)
+    assert fast == slow
+    assert [row.row for row in fast[0]] == list(range(1, len(fast[0]) + 1))
+
+
+@st.composite
+def csv_files(draw: st.DrawFn) -> bytes:
+    names = draw(st.lists(st.sampled_from([*SETTINGS, "name", "city é", 'a"b']), unique=True, max_size=5))
+    names.insert(draw(st.integers(0, len(names))), "phone")
+    delimiter = draw(st.sampled_from(",;\t|"))
+    quote = draw(st.sampled_from(["needed", "always", "never"]))
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+
+    def cell(text: str) -> str:
+        if quote == "never":
+            return text  # whatever comes of it
+        if quote == "always" or any(char in text for char in '"\r\n' + delimiter):
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+    rows = [[cell(name) for name in names]] if quote != "never" else [names]
+    for _ in range(draw(st.integers(0, 12))):
+        row = [cell(draw(PHONES if name == "phone" else SETTINGS.get(name, TEXTS))) for name in names]
+        rows.append(row)
+        match draw(st.integers(0, 20)):
+            case 0:
+                rows.append([])  # a blank line
+            case 1:
+                row.append("")
+            case 2:
+                row.append("more")
+            case 3:
+                row.pop()
+            case 4:
+                row[0] = f'"{row[0]}" x'
+    text = end.join(delimiter.join(row) for row in rows) + draw(st.sampled_from(["", end]))
+    data = text.encode("utf-8", "surrogatepass")
+    if draw(st.integers(0, 9)) == 0 and data:
+        place = draw(st.integers(0, len(data) - 1))
+        data = data[:place] + draw(st.sampled_from([b"\xff", b"\r", b'"', b"\0"])) + data[place:]
+    return data
+
+
+@given(data=csv_files(), block_bytes=st.sampled_from([1, 7, 64, 2**19]))
+@example(data=b'phone,name\n16500000000,"a\n', block_bytes=64)
+@example(data=b"phone\n16500000000\n\n \n16500000001", block_bytes=64)
+@example(data=b'phone\n""\n16500000001', block_bytes=64)
+def test_csv(data: bytes, block_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        assert_same(data, format="csv")
+
+
+@given(data=csv_files(), skip=st.integers(0, 12))
+def test_csv_after_rows_that_were_sent_before(data: bytes, skip: int) -> None:
+    whole, ending = rows_of(data, format="csv")
+    assert rows_of(data, format="csv", skip=skip) == (whole[skip:], ending)
+
+
+@given(data=csv_files(), encoding=st.sampled_from(["utf-16", "cp1251", "utf-8-sig", "latin-1", "shift_jis"]))
+def test_csv_in_other_encodings(data: bytes, encoding: str) -> None:
+    text = data.decode("utf-8", "replace").encode(encoding, "replace")
+    assert_same(text, format="csv", encoding=encoding)
+
+
+CELLS: dict[pa.DataType, st.SearchStrategy[Any]] = {
+    pa.string(): TEXTS,
+    pa.large_string(): TEXTS,
+    pa.dictionary(pa.int32(), pa.string()): TEXTS,
+    pa.int64(): st.integers(-(2**63), 2**63 - 1),
+    pa.uint64(): st.integers(0, 2**64 - 1),
+    pa.float64(): st.one_of(st.floats(), st.integers(-5, 5).map(float)),
+    pa.bool_(): st.booleans(),
+    pa.timestamp("us", "UTC"): st.integers(0, 2**40).map(lambda micros: datetime.fromtimestamp(micros / 1000, UTC)),
+    pa.date32(): st.dates(date(2000, 1, 1), date(2030, 1, 1)),
+    pa.decimal128(20, 2): st.integers(-10000, 10000).map(lambda cents: Decimal(cents) / 100),
+    pa.list_(pa.string()): st.lists(TEXTS, max_size=2),
+    pa.struct([("a", pa.float64())]): st.fixed_dictionaries({"a": st.floats()}),
+    pa.binary(): st.binary(max_size=3),
+    pa.null(): st.none(),
+}  # fmt: skip
+
+
+@st.composite
+def parquet_files(draw: st.DrawFn) -> bytes:
+    count = draw(st.integers(0, 12))
+    columns: dict[str, pa.Array] = {}
+    kinds = st.sampled_from(list(CELLS))
+    for name in ["phone", *draw(st.lists(st.sampled_from([*SETTINGS, "name", "b"]), unique=True, max_size=4))]:
+        kind = draw(kinds)
+        cells = CELLS[kind]
+        if name == "phone" and draw(st.integers(0, 3)):
+            kind, cells = draw(
+                st.sampled_from(
+                    [(pa.string(), PHONES), (pa.int64(), st.integers(0, 10**16)), (pa.large_string(), PHONES)]
+                )
+            )
+        elif name in SETTINGS and draw(st.booleans()):
+            kind, cells = pa.string(), SETTINGS[name]
+        values = draw(st.lists(st.one_of(st.none(), cells), min_size=count, max_size=count))
+        columns[name] = pa.array(values, kind)
+    file = io.BytesIO()
+    parquet.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+@given(data=parquet_files())
+def test_parquet(data: bytes) -> None:
+    assert_same(data, format="parquet")
+
+
+def test_parquet_with_text_that_is_none() -> None:
+    _, starts, text = pa.array(["abc", "déf"]).buffers()
+    broken = pa.Array.from_buffers(
+        pa.string(), 2, [None, starts, pa.py_buffer(text.to_pybytes().replace(b"\xa9", b"x"))]
+    )
+    file = io.BytesIO()
+    parquet.write_table(pa.table({"phone": ["16500000000", "16500000001"], "name": broken}), file)
+    assert_same(file.getvalue(), format="parquet")
+    assert rows_of(file.getvalue(), format="parquet")[1]
+
+
+def test_the_columnar_lane_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    from calls_async.upload.rows import Table
+
+    def by_rows(*_: object) -> Row:
+        raise AssertionError
+
+    monkeypatch.setattr(Table, "encode", by_rows)
+    data = 'phone,name,gmtZone\r\n+16500000000,"é, ""x""\n\\",Z\r\n\r\n16500000001,b,\r\n'.encode()
+    (run,) = [run for batch in read_batches("list", io.BytesIO(data), Reading(format="csv")) for run in batch.runs]
+    assert isinstance(run, EncodedRows)
+    assert [json.loads(row.body) for row in run] == [
+        {"phone": "16500000000", "payload": {"name": 'é, "x"\n\\'}, "gmtZone": "Z"},
+        {"phone": "16500000001", "payload": {"name": "b"}},
+    ]
+
+
+def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in [
+        name for name in sys.modules if name.split(".")[0] == "pyarrow" or "columnar" in name or "csv_columns" in name
+    ]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert [row.row for row in rows_of(b"phone\n16500000000\nx\n", format="csv")[0]] == [1, 2]
+
+
+@given(data=csv_files(), chunk_rows=st.integers(1, 5), chunk_bytes=st.sampled_from([100, 400, 10_000]))
+def test_the_same_chunks_under_the_same_keys(data: bytes, chunk_rows: int, chunk_bytes: int) -> None:
+    # C-IDEM-8
+    def chunks(*, columnar: bool) -> Sequence[Any]:
+        chunker = Chunker(upload_id="u", chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
+        runs: list[Run] = []
+        try:
+            for batch in read_batches("list", io.BytesIO(data), Reading(format="csv", columnar=columnar)):
+                runs += batch.runs
+        except SourceError:
+            pass
+        return [*chunker.feed(runs), *chunker.flush()]
+
+    fast = chunks(columnar=True)
+    assert fast == chunks(columnar=False)
+    for chunk in fast:
+        assert len(orjson.loads(chunk.body)) == len(chunk.rows) == len(chunk.phones)
