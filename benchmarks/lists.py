@@ -1,4 +1,4 @@
-"""Contact lists to measure with: columns phone, name, age, promo, gmtZone, dialerPriority, as CSV, JSON Lines, Parquet.
+"""Contact lists to measure with: phone, name, age, promo, gmtZone, dialerPriority, as CSV, JSON Lines or Parquet.
 
 `plain` has names and promos that many rows share; `unique` has none that two rows share; `quoted` has a promo in
 quotes, with a comma, in every fourth row; `bad1` and `bad50` have 1 % and 50 % rows that cannot be sent.

@@ -1,6 +1,6 @@
 """One way to upload one list, as a process of its own: prints seconds, rows and its peak of memory as JSON.
 
-    python benchmarks/ways.py WAY FILE URL FOLDER
+    python benchmarks/ways.py WAY FILE URL FOLDER [--uvloop]
 
 `ceiling`, `careful` and `usual` are the baselines; the others are ours, with validation, journal, retries and results.
 """
@@ -59,29 +59,47 @@ async def ceiling(source: Path, url: str, folder: Path) -> tuple[float, int]:
 
 async def careful(source: Path, url: str, folder: Path) -> tuple[float, int]:
     """What a good programmer writes in an afternoon: csv.reader, a bounded queue, workers, IDs written down."""
-    return await _careful(contacts_of_csv(source), url, folder)
+
+    async def fill(put: Put) -> None:
+        for chunk in chunked(contacts_of_csv(source)):
+            await put(chunk)
+
+    return await _careful(fill, url, folder)
 
 
 async def careful_contacts(source: Path, url: str, folder: Path) -> tuple[float, int]:
     """The same, fed by an async generator of `Contact`."""
 
-    async def fields() -> AsyncIterator[dict[str, Any]]:
+    def fields(contact: Contact) -> dict[str, Any] | None:
+        if not PHONE.fullmatch(contact.phone):
+            return None
+        row: dict[str, Any] = {"phone": contact.phone}
+        if contact.payload is not None:
+            row["payload"] = contact.payload
+        if contact.gmt_zone is not None:
+            row["gmtZone"] = contact.gmt_zone
+        if contact.dialer_priority is not None:
+            row["dialerPriority"] = contact.dialer_priority
+        return row
+
+    async def fill(put: Put) -> None:
+        chunk: list[dict[str, Any]] = []
         async for contact in contacts(source):
-            if not PHONE.fullmatch(contact.phone):
-                continue
-            row: dict[str, Any] = {"phone": contact.phone}
-            if contact.payload is not None:
-                row["payload"] = contact.payload
-            if contact.gmt_zone is not None:
-                row["gmtZone"] = contact.gmt_zone
-            if contact.dialer_priority is not None:
-                row["dialerPriority"] = contact.dialer_priority
-            yield row
+            if (row := fields(contact)) is not None:
+                chunk.append(row)
+                if len(chunk) == CHUNK_ROWS:
+                    await put(chunk)
+                    chunk = []
+        if chunk:
+            await put(chunk)
 
-    return await _careful(fields(), url, folder)
+    return await _careful(fill, url, folder)
 
 
-async def _careful(rows: Iterator[dict[str, Any]] | AsyncIterator[dict[str, Any]], url: str, folder: Path):
+Put = Callable[[list[dict[str, Any]]], Awaitable[None]]
+
+
+async def _careful(fill: Callable[[Put], Awaitable[None]], url: str, folder: Path) -> tuple[float, int]:
     queue: asyncio.Queue[list[dict[str, Any]] | None] = asyncio.Queue(IN_FLIGHT)
     sent, started = 0, time.perf_counter()
     with (folder / "ids.csv").open("w") as out:
@@ -97,21 +115,7 @@ async def _careful(rows: Iterator[dict[str, Any]] | AsyncIterator[dict[str, Any]
                     sent += len(ids)
 
             workers = [asyncio.create_task(work()) for _ in range(IN_FLIGHT)]
-            chunk: list[dict[str, Any]] = []
-            if isinstance(rows, AsyncIterator):
-                async for row in rows:
-                    chunk.append(row)
-                    if len(chunk) == CHUNK_ROWS:
-                        await queue.put(chunk)
-                        chunk = []
-            else:
-                for row in rows:
-                    chunk.append(row)
-                    if len(chunk) == CHUNK_ROWS:
-                        await queue.put(chunk)
-                        chunk = []
-            if chunk:
-                await queue.put(chunk)
+            await fill(queue.put)
             for _ in workers:
                 await queue.put(None)
             await asyncio.gather(*workers)
@@ -167,6 +171,8 @@ def chunked(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         if len(chunk) == CHUNK_ROWS:
             yield chunk
             chunk = []
+    if chunk:
+        yield chunk
 
 
 # --- ours ---

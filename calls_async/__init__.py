@@ -1,49 +1,86 @@
-"""An asyncio client for the Calls API: no contact is lost and nobody is called twice."""
+"""An asyncio client for the Calls API: no contact is lost and nobody is called twice.
 
-import logging
+The names below are imported when they are first used: a command that only prints its help needs none of them.
+"""
 
-from calls_async.client import CallsClient, Campaign
-from calls_async.errors import (
-    AccessError,
-    CallsError,
-    ConfigurationError,
-    ContactError,
-    JournalError,
-    JournalRefusedError,
-    MissingExtraError,
-    NoAnswerError,
-    RefusedError,
-    RequestError,
-    SourceError,
-    TooManyRefusalsError,
-    UnreachableError,
-)
-from calls_async.protocol.contact import Contact
-from calls_async.protocol.reports import (
-    AttemptReport,
-    CampaignInfo,
-    CampaignStatus,
-    JobReport,
-    JobStatus,
-    ShortReport,
-)
-from calls_async.protocol.schedule import Interval
-from calls_async.transport.events import Event, OutageBegan, OutageEnded, Throttled
-from calls_async.transport.http import Timeouts
-from calls_async.transport.policy import RetryPolicy
-from calls_async.upload.events import (
-    ChunkDone,
-    ChunkRetried,
-    ChunkSent,
-    ChunkSplit,
-    ChunkWaits,
-    JournalLag,
-)
-from calls_async.upload.journal import Durability
-from calls_async.upload.outcomes import Outcome, Receipt, Summary
-from calls_async.upload.reconcile import Reconciliation
-from calls_async.upload.status import OutcomeStatus
-from calls_async.upload.uploader import Upload
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from calls_async.client import CallsClient, Campaign
+    from calls_async.errors import (
+        AccessError,
+        CallsError,
+        ConfigurationError,
+        ContactError,
+        JournalError,
+        JournalRefusedError,
+        MissingExtraError,
+        NoAnswerError,
+        RefusedError,
+        RequestError,
+        SourceError,
+        TooManyRefusalsError,
+        UnreachableError,
+    )
+    from calls_async.protocol.contact import Contact
+    from calls_async.protocol.reports import (
+        AttemptReport,
+        CampaignInfo,
+        CampaignStatus,
+        JobReport,
+        JobStatus,
+        ShortReport,
+    )
+    from calls_async.protocol.schedule import Interval
+    from calls_async.transport.events import Event, OutageBegan, OutageEnded, Throttled
+    from calls_async.transport.http import Timeouts
+    from calls_async.transport.policy import RetryPolicy
+    from calls_async.upload.events import (
+        ChunkDone,
+        ChunkRetried,
+        ChunkSent,
+        ChunkSplit,
+        ChunkWaits,
+        JournalLag,
+    )
+    from calls_async.upload.journal import Durability
+    from calls_async.upload.outcomes import Outcome, Receipt, Summary
+    from calls_async.upload.reconcile import Reconciliation
+    from calls_async.upload.status import OutcomeStatus
+    from calls_async.upload.uploader import Upload
+
+_ROOMS = {
+    "client": ("CallsClient", "Campaign"),
+    "errors": (
+        "AccessError",
+        "CallsError",
+        "ConfigurationError",
+        "ContactError",
+        "JournalError",
+        "JournalRefusedError",
+        "MissingExtraError",
+        "NoAnswerError",
+        "RefusedError",
+        "RequestError",
+        "SourceError",
+        "TooManyRefusalsError",
+        "UnreachableError",
+    ),
+    "protocol.contact": ("Contact",),
+    "protocol.reports": ("AttemptReport", "CampaignInfo", "CampaignStatus", "JobReport", "JobStatus", "ShortReport"),
+    "protocol.schedule": ("Interval",),
+    "transport.events": ("Event", "OutageBegan", "OutageEnded", "Throttled"),
+    "transport.http": ("Timeouts",),
+    "transport.policy": ("RetryPolicy",),
+    "upload.events": ("ChunkDone", "ChunkRetried", "ChunkSent", "ChunkSplit", "ChunkWaits", "JournalLag"),
+    "upload.journal": ("Durability",),
+    "upload.outcomes": ("Outcome", "Receipt", "Summary"),
+    "upload.reconcile": ("Reconciliation",),
+    "upload.status": ("OutcomeStatus",),
+    "upload.uploader": ("Upload",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "AccessError",
@@ -90,4 +127,14 @@ __all__ = [
     "Upload",
 ]
 
-logging.getLogger("calls_async").addHandler(logging.NullHandler())  # silent, unless the program logs
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -31,8 +31,8 @@ from calls_async.sandbox import DuplicateRule, Sandbox
 from calls_async.sandbox.api import Reply
 from calls_async.transport.sizes import BodyLimit
 from calls_async.upload.chunks import Chunker, halves, pieces
-from calls_async.upload.rows import encode_item
-from calls_async.upload.runs import EncodedRow, runs_of
+from calls_async.upload.rows import encode_items
+from calls_async.upload.runs import EncodedRow, each_row, runs_of
 from tests.conftest import HeldClock
 from tests.test_upload import assert_each_once, contacts, outcomes_of
 
@@ -312,7 +312,8 @@ def test_pieces(count: int, wanted: int) -> None:
 
 @given(st.lists(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5), min_size=1, max_size=20))
 def test_a_part_has_the_bytes_of_its_rows(payloads: list[Any]) -> None:
-    rows = [encode_item(n, {"phone": FIRST + n, "payload": {"p": p}}) for n, p in enumerate(payloads, start=1)]
+    items = [{"phone": FIRST + n, "payload": {"p": p}} for n, p in enumerate(payloads, start=1)]
+    rows = list(each_row(encode_items(1, items, None)))
     sent = [row for row in rows if isinstance(row, EncodedRow)]
     chunker = Chunker(upload_id="u", chunk_rows=100, chunk_bytes=10**9)
     chunks = [*chunker.feed(runs_of(rows)), *chunker.flush()]

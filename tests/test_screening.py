@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from calls_async import CallsClient, Campaign, ConfigurationError, Outcome, OutcomeStatus, SourceError
 from calls_async.sandbox import DuplicateRule, Sandbox
 from calls_async.upload.numbers import NumberSet, read_numbers
-from calls_async.upload.rows import encode_item
-from calls_async.upload.runs import EncodedRow
+from calls_async.upload.rows import encode_items
+from calls_async.upload.runs import EncodedRow, each_row
 from calls_async.upload.screening import SeenContacts
 from calls_async.upload.store import Store
 from tests.conftest import QUICK
@@ -154,7 +154,7 @@ def test_exclude_is_a_list(campaign: Campaign) -> None:
 
 def seen(*items: dict[str, Any]) -> list[int]:
     contacts_so_far = SeenContacts()
-    rows = [encode_item(n, item) for n, item in enumerate(items, start=1)]
+    rows = list(each_row(encode_items(1, items, None)))
     found = [contacts_so_far.first_row_of(row) for row in rows if isinstance(row, EncodedRow)]
     contacts_so_far.close()
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from argparse import Namespace
@@ -12,9 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from calls_async.cli.exits import Exit
+from calls_async.cli.output import silence_output, warn
 from calls_async.cli.results import read_results
 from calls_async.cli.sample import MAX_ROWS, sample_csv, sample_jsonl
-from calls_async.cli.server import client_of, faults_of, token_of, warn
+from calls_async.cli.server import client_of, faults_of, token_of
 from calls_async.client import Campaign
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.protocol.reports import to_dict
@@ -169,11 +169,6 @@ async def _each_selection(
     if not asked:
         raise ConfigurationError(f"{arguments.from_results} names no call job: no row of it was accepted")
     return Exit.DONE
-
-
-def silence_output() -> None:
-    """Whoever read the output has enough of it. The flush at exit must not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _selections(arguments: Namespace) -> Iterator[dict[str, list[str]]]:

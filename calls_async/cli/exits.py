@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from calls_async.errors import CallsError, ConfigurationError, ContactError, JournalRefusedError, SourceError
-from calls_async.upload.outcomes import Summary
+
+if TYPE_CHECKING:
+    from calls_async.upload.outcomes import Summary
 
 
 class Exit(IntEnum):

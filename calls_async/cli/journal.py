@@ -14,8 +14,9 @@ from pathlib import Path
 import attrs
 
 from calls_async.cli.exits import Exit
+from calls_async.cli.output import warn
 from calls_async.cli.results import FORMATS
-from calls_async.cli.server import client_of, token_of, warn
+from calls_async.cli.server import client_of, token_of
 from calls_async.upload import inspect
 from calls_async.upload.reconcile import Reconciliation
 from calls_async.upload.status import OutcomeStatus

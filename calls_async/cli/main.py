@@ -1,40 +1,42 @@
-"""From the command line to an exit code."""
+"""From the command line to an exit code. What a command needs is imported when it is known which one it is, so that
+help and mistakes are answered at once."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
-from calls_async.cli import commands, journal
-from calls_async.cli import upload as upload_commands
 from calls_async.cli.arguments import make_parser
 from calls_async.cli.exits import Exit, exit_of_error
-from calls_async.cli.server import warn
-from calls_async.errors import CallsError
+from calls_async.cli.output import silence_output, warn
+from calls_async.errors import CallsError, MissingExtraError
 
-COMMANDS: dict[str, Callable[[Namespace], Coroutine[Any, Any, Exit]]] = {
-    "add": commands.add,
-    "attempts": commands.attempts,
-    "cancel": commands.cancel,
-    "check": upload_commands.check,
-    "info": commands.info,
-    "journal": journal.journal,
-    "pause": commands.pause,
-    "reconcile": journal.reconcile,
-    "report": commands.report,
-    "resume": commands.resume,
-    "sample": commands.sample,
-    "sandbox": commands.sandbox,
-    "status": commands.status,
-    "stop": commands.stop,
-    "test": commands.test,
-    "upload": upload_commands.upload,
+COMMANDS = {
+    "add": "commands",
+    "attempts": "commands",
+    "cancel": "commands",
+    "check": "upload",
+    "info": "commands",
+    "journal": "journal",
+    "pause": "commands",
+    "reconcile": "journal",
+    "report": "commands",
+    "resume": "commands",
+    "sample": "commands",
+    "sandbox": "commands",
+    "status": "commands",
+    "stop": "commands",
+    "test": "commands",
+    "upload": "upload",
 }
+"""In which module of this package the function of each command is."""
+
+Command = Callable[[Namespace], Coroutine[Any, Any, Exit]]
 
 
 def main() -> NoReturn:
@@ -52,17 +54,33 @@ def run(argv: Sequence[str]) -> Exit:
     """The exit code of the command line `argv`. Whatever fails is told on standard error."""
     arguments = make_parser().parse_args(argv)
     try:
-        code = asyncio.run(COMMANDS[arguments.command](arguments))
-        sys.stdout.flush()
-        return code
+        return _carry_out(arguments)
     except CallsError as error:
         warn(str(error))
         return exit_of_error(error)
     except BrokenPipeError:
-        commands.silence_output()
+        silence_output()
         return Exit.DONE
     except OSError as error:
         warn(f"failed: {error.strerror or error}")
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+def _carry_out(arguments: Namespace) -> Exit:
+    import asyncio
+
+    command: Command = getattr(import_module(f"calls_async.cli.{COMMANDS[arguments.command]}"), arguments.command)
+    with asyncio.Runner(loop_factory=_uvloop() if getattr(arguments, "uvloop", False) else None) as runner:
+        code = runner.run(command(arguments))
+    sys.stdout.flush()
+    return code
+
+
+def _uvloop() -> Callable[[], Any]:
+    try:
+        import uvloop
+    except ImportError:
+        raise MissingExtraError("--uvloop", "uvloop") from None
+    return uvloop.new_event_loop

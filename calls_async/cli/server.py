@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 
+from calls_async.cli.output import warn
 from calls_async.client import CallsClient
 from calls_async.errors import ConfigurationError
 from calls_async.sandbox import FaultKind, Faults
@@ -45,11 +45,6 @@ def faults_of(arguments: Namespace) -> Faults:
         return Faults(shares=shares, seed=arguments.fault_seed)
     except ValueError as error:
         raise ConfigurationError(f"--fault KIND=SHARE: {error}; the kinds are {kinds}") from None
-
-
-def warn(text: str) -> None:
-    """A message for the person; standard output is for results."""
-    print(f"calls-async: {text}", file=sys.stderr, flush=True)
 
 
 def _read_token(path: Path) -> str:

@@ -57,7 +57,7 @@ def check_zone(value: object) -> str:
     """`value` as a time zone in one of the forms of C-ZONE-1. Raises `ContactError` for `gmtZone`."""
     if not isinstance(value, str):
         raise ContactError("gmtZone", f"is a {type(value).__name__}; give a string such as '-05:00'")
-    if value == "Z" or (len(value) <= _LONGEST_ZONE and (value in _iana_zones() or _is_offset(value))):
+    if len(value) <= _LONGEST_ZONE and _is_zone(value):
         return value
     raise ContactError("gmtZone", f"{value!r:.60} is neither Z, an offset such as -05:00, nor an IANA time zone")
 
@@ -69,6 +69,10 @@ def _iana_zones() -> frozenset[str]:
 
 
 @lru_cache(4096)
+def _is_zone(value: str) -> bool:
+    return value == "Z" or value in _iana_zones() or _is_offset(value)
+
+
 def _is_offset(value: str) -> bool:
     match = _ZONE_OFFSET.fullmatch(value)
     if match is None:

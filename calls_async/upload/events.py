@@ -18,6 +18,7 @@ from calls_async.errors import ConfigurationError
 from calls_async.transport.events import Event
 
 _LOGGER = logging.getLogger("calls_async.upload")
+logging.getLogger("calls_async").addHandler(logging.NullHandler())  # silent, unless the program logs
 
 
 @attrs.frozen(slots=True, kw_only=True)

@@ -122,7 +122,7 @@ class RowCheck:
 
     def see(self, runs: Iterable[Run]) -> list[Run]:
         """Takes in `runs` and returns those to be handed over. Raises `JournalRefusedError`."""
-        if self.consumed is NOTHING:
+        if not self.consumed.rows:
             return list(runs)
         new = []
         for row in each_row(runs):

@@ -23,7 +23,7 @@ class ChunkQueue:
         """Whether something was not sent."""
         self._room = asyncio.Event()
         self._room.set()
-        self._news = asyncio.Event()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def has_room(self) -> bool:
@@ -38,7 +38,7 @@ class ChunkQueue:
             self._chunks.extendleft(reversed(chunks))
         else:
             self._chunks.extend(chunks)
-        self._news.set()
+        self._wake(len(chunks))
         if not self.has_room:
             self._room.clear()
 
@@ -55,15 +55,21 @@ class ChunkQueue:
     def close(self) -> None:
         """Only workers put any more."""
         self._closed = True
-        self._news.set()
+        self._wake_if_over()
 
     async def get(self) -> Chunk | None:
         """The next chunk, to be ended by `done`; None when there is none and none can come."""
         while not self._chunks:
             if self._closed and self._at_work == 0:
                 return None
-            self._news.clear()
-            await self._news.wait()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake(1)  # another one takes what this one was woken for
+                raise
         self._at_work += 1
         chunk = self._chunks.popleft()
         if self.has_room:
@@ -73,4 +79,16 @@ class ChunkQueue:
     def done(self) -> None:
         """A chunk that was taken needs no more work."""
         self._at_work -= 1
-        self._news.set()
+        self._wake_if_over()
+
+    def _wake(self, count: int) -> None:
+        """One worker for each chunk: if all were woken, most would only go back to sleep."""
+        while count > 0 and self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1
+
+    def _wake_if_over(self) -> None:
+        if self._closed and self._at_work == 0 and not self._chunks:
+            self._wake(len(self._waiting))

@@ -11,27 +11,48 @@ from typing import Any
 import attrs
 
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError, SourceError
-from calls_async.protocol.contact import FIELDS, Contact, did_you_mean, to_contact
+from calls_async.protocol.contact import FIELDS, Contact, did_you_mean, encode_contacts, to_contact
 from calls_async.protocol.phones import digits_of, normalise_phone, phone_text, written_internationally
-from calls_async.upload.runs import EncodedRow, Row, Run, UnsentRow, runs_of
+from calls_async.upload.runs import EncodedRow, EncodedRows, Row, Run, UnsentRow, runs_of
 from calls_async.upload.status import OutcomeStatus
 
 
 def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], region: str | None) -> list[Run]:
     """The rows of consecutive contacts or mappings."""
-    return runs_of(encode_item(row, item, region) for row, item in enumerate(items, start=first_row))
+    runs: list[Run] = []
+    contacts: list[Contact] = []
+    for row, item in enumerate(items, start=first_row):
+        if type(item) is Contact:
+            contacts.append(item)
+            continue
+        try:
+            contacts.append(_contact_in(region, item))
+        except ContactError as error:
+            runs += _encode_contacts(row - len(contacts), contacts)
+            contacts.clear()
+            given = item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
+            runs.append(rejected(row, given, error))
+    return runs + _encode_contacts(first_row + len(items) - len(contacts), contacts)
 
 
-def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None = None) -> Row:
-    """The row of a contact or of a mapping with the API's field names."""
+def _contact_in(region: str | None, item: Contact | Mapping[str, Any]) -> Contact:
+    if region is not None and isinstance(item, Mapping) and "phone" in item:
+        item = {**item, "phone": phone_in(region, item["phone"])}
+    return to_contact(item)
+
+
+def _encode_contacts(first_row: int, contacts: Sequence[Contact]) -> list[Run]:
+    encoded = encode_contacts(contacts) if contacts else None
+    if encoded is not None:
+        return [EncodedRows(first_row, [contact.phone for contact in contacts], *encoded)]
+    return runs_of(_encode_contact(row, contact) for row, contact in enumerate(contacts, start=first_row))
+
+
+def _encode_contact(row: int, contact: Contact) -> Row:
     try:
-        if region is not None and isinstance(item, Mapping) and "phone" in item:
-            item = {**item, "phone": phone_in(region, item["phone"])}
-        contact = to_contact(item)
         return EncodedRow(row, contact.phone, contact.to_bytes())
     except ContactError as error:
-        given = item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
-        return rejected(row, given, error)
+        return rejected(row, contact.phone, error)
 
 
 def rejected(row: int, phone: Any, error: ContactError) -> UnsentRow:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, groupby
-from typing import NamedTuple, cast
+from itertools import accumulate
+from typing import NamedTuple
 
 import attrs
 
@@ -44,12 +44,11 @@ class EncodedRows:
     """Where in `text` each begins, and at last where the text ends."""
 
     @classmethod
-    def of(cls, rows: Sequence[EncodedRow]) -> EncodedRows:
-        """Of consecutive rows, at least one."""
-        bodies = [row.body for row in rows]
-        starts = [0, *accumulate(len(body) + 1 for body in bodies)]
-        text = memoryview(b"%b," % b",".join(bodies))
-        return cls(rows[0].row, [row.phone for row in rows], text, starts)
+    def of(cls, first_row: int, phones: Sequence[str], bodies: Sequence[bytes]) -> EncodedRows:
+        """Of the contacts of consecutive rows, at least one."""
+        text = b"%b," % b",".join(bodies)
+        starts = [0, *accumulate([len(body) + 1 for body in bodies])]
+        return cls(first_row, phones, memoryview(text), starts)
 
     def __len__(self) -> int:
         return len(self.phones)
@@ -78,17 +77,6 @@ class EncodedRows:
 Run = EncodedRows | UnsentRow
 
 
-def runs_of(rows: Iterable[Row]) -> list[Run]:
-    """Consecutive rows, gathered into as few runs as there can be."""
-    runs: list[Run] = []
-    for kind, some in groupby(rows, key=type):
-        if kind is EncodedRow:
-            runs.append(EncodedRows.of(cast("list[EncodedRow]", list(some))))
-        else:
-            runs.extend(cast("Iterator[UnsentRow]", some))
-    return runs
-
-
 def each_row(runs: Iterable[Run]) -> Iterator[Row]:
     """The rows of all runs, one at a time."""
     for run in runs:
@@ -110,22 +98,48 @@ BATCH_BYTES = 2**20
 
 
 class Gathered:
-    """Rows of the row lane until there is a batch of them."""
+    """Rows of the row lane, one after the other, until there is a batch of them."""
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
+        self._runs: list[Run] = []
+        self._first_row = 0
+        """Of the contacts that are no run yet."""
+        self._phones: list[str] = []
+        self._bodies: list[bytes] = []
+        self._rows = 0
         self._bytes = 0
 
     def add(self, row: Row) -> None:
-        self._rows.append(row)
-        if isinstance(row, EncodedRow):
-            self._bytes += len(row.body)
+        self._rows += 1
+        if not isinstance(row, EncodedRow):
+            self._end_run()
+            self._runs.append(row)
+            return
+        if not self._phones:
+            self._first_row = row.row
+        self._phones.append(row.phone)
+        self._bodies.append(row.body)
+        self._bytes += len(row.body)
 
     @property
     def full(self) -> bool:
-        return len(self._rows) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+        return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES
 
     def take(self) -> list[Run]:
-        runs = runs_of(self._rows)
-        self._rows, self._bytes = [], 0
+        self._end_run()
+        runs, self._runs = self._runs, []
+        self._rows = self._bytes = 0
         return runs
+
+    def _end_run(self) -> None:
+        if self._phones:
+            self._runs.append(EncodedRows.of(self._first_row, self._phones, self._bodies))
+            self._phones, self._bodies = [], []
+
+
+def runs_of(rows: Iterable[Row]) -> list[Run]:
+    """Consecutive rows, gathered into as few runs as there can be."""
+    gathered = Gathered()
+    for row in rows:
+        gathered.add(row)
+    return gathered.take()

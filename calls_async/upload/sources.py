@@ -162,19 +162,21 @@ class IterableSource:
         self._read = 0
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        check, drawing = RowCheck(consumed), _Drawing(self._region)
+        check, drawn = RowCheck(consumed), _Drawn(self._region)
+        slice_ends = time.monotonic() + SLICE_SECONDS
         try:
             for item in self._items:
                 self._read += 1
-                if drawing.add(item):
-                    yield Batch(check.see(drawing.take()))
+                drawn.items.append(item)
+                if len(drawn.items) >= BATCH_ROWS or time.monotonic() > slice_ends:
+                    yield Batch(check.see(drawn.take()))
                     await asyncio.sleep(0)
-                    drawing.begin_slice()
+                    slice_ends = time.monotonic() + SLICE_SECONDS
         except Exception:
-            if drawing.items:
-                yield Batch(check.see(drawing.take()))  # what was drawn before the iterable failed is not lost
+            if drawn.items:
+                yield Batch(check.see(drawn.take()))  # what was drawn before the iterable failed is not lost
             raise
-        yield Batch(check.see(drawing.take()))
+        yield Batch(check.see(drawn.take()))
         check.end()
 
     def fraction_read(self) -> float | None:
@@ -194,15 +196,15 @@ class AsyncIterableSource:
         self._region = region
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        check, drawing = RowCheck(consumed), _Drawing(self._region)
+        check, drawn = RowCheck(consumed), _Drawn(self._region)
         some, room = asyncio.Event(), asyncio.Event()
-        draws = asyncio.create_task(self._draw(drawing, some, room), name="calls_async drawing")
+        draws = asyncio.create_task(self._draw(drawn, some, room), name="calls_async drawing")
         try:
-            while not draws.done() or drawing.items:
+            while not draws.done() or drawn.items:
                 await some.wait()
                 some.clear()
-                if drawing.items:
-                    yield Batch(check.see(drawing.take()))
+                if drawn.items:
+                    yield Batch(check.see(drawn.take()))
                 room.set()
             draws.result()
             check.end()
@@ -211,17 +213,20 @@ class AsyncIterableSource:
                 draws.cancel()
                 await asyncio.wait([draws])
 
-    async def _draw(self, drawing: _Drawing, some: asyncio.Event, room: asyncio.Event) -> None:
+    async def _draw(self, drawn: _Drawn, some: asyncio.Event, room: asyncio.Event) -> None:
+        slice_ends = time.monotonic() + SLICE_SECONDS
         try:
             async with AsyncExitStack() as stack:
                 if isinstance(self._items, AsyncGenerator):
                     await stack.enter_async_context(aclosing(self._items))
                 async for item in self._items:
-                    some.set()  # whoever waits for it goes on when this task waits
-                    if drawing.add(item):
+                    if not drawn.items:
+                        some.set()  # whoever waits for it goes on when this task waits
+                    drawn.items.append(item)
+                    if len(drawn.items) >= BATCH_ROWS or time.monotonic() > slice_ends:
                         room.clear()
                         await room.wait()
-                        drawing.begin_slice()
+                        slice_ends = time.monotonic() + SLICE_SECONDS
         finally:
             some.set()
 
@@ -229,22 +234,13 @@ class AsyncIterableSource:
         return None
 
 
-class _Drawing:
-    """Items drawn from an iterable, until there is a batch or the time is over that the event loop may be kept."""
+class _Drawn:
+    """Items drawn from an iterable and not handed over yet."""
 
     def __init__(self, region: str | None) -> None:
         self.items: list[ContactLike] = []
         self._row = 0
         self._region = region
-        self.begin_slice()
-
-    def begin_slice(self) -> None:
-        self._ends = time.monotonic() + SLICE_SECONDS
-
-    def add(self, item: ContactLike) -> bool:
-        """Whether it is time to hand over."""
-        self.items.append(item)
-        return len(self.items) >= BATCH_ROWS or time.monotonic() > self._ends
 
     def take(self) -> list[Run]:
         items, self.items = self.items, []

@@ -1,0 +1,16 @@
+"""What a command says to the person, and what it does when nobody listens."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def warn(text: str) -> None:
+    """A message for the person; standard output is for results."""
+    print(f"calls-async: {text}", file=sys.stderr, flush=True)
+
+
+def silence_output() -> None:
+    """Whoever read the output has enough of it. The flush at exit must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
