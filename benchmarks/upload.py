@@ -1,103 +1,191 @@
-"""What an upload costs, as ratios to aiohttp posting prebuilt bytes, all measured in turn in one run.
+"""How fast an upload is, against baselines of its own, all measured in turn in one run.
 
-    python benchmarks/upload.py [--rows 200000] [--rounds 3]
+    python benchmarks/upload.py speed     [--rows 1000000] [--rounds 3]
+    python benchmarks/upload.py latency   [--rows 400000]
+    python benchmarks/upload.py memory    [--rows 300000]
+    python benchmarks/upload.py lateness  [--rows 1000000]
+    python benchmarks/upload.py start
+    python benchmarks/upload.py growth    [--rows 10000000]
 
-The server is a process of its own on 127.0.0.1; see sink.py.
+The server and each way are processes of their own, each on a core of its own where there are two. See README.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import contextlib
+import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import aiohttp
+from lists import write_list
 
-from calls_async import CallsClient
-from calls_async.cli.sample import sample_csv, sample_jsonl
+HERE = Path(__file__).parent
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
-CHUNK_ROWS = 500
-IN_FLIGHT = 16
-Way = Callable[[str, Path], Awaitable[None]]
-
-
-async def prebuilt(url: str, folder: Path) -> None:
-    """The ceiling: the same bytes, made beforehand."""
-    lines = (folder / "list.jsonl").read_bytes().splitlines()
-    bodies = [b"[" + b",".join(lines[n : n + CHUNK_ROWS]) + b"]" for n in range(0, len(lines), CHUNK_ROWS)]
-    started = time.perf_counter()
-    async with aiohttp.ClientSession() as session:
-
-        async def work() -> None:
-            while bodies:
-                async with session.post(f"{url}/api/calls/campaign/t/addPhones", data=bodies.pop()) as response:
-                    await response.json()
-
-        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
-    prebuilt.seconds = time.perf_counter() - started  # type: ignore[attr-defined]
-
-
-def uploading(name: str, durability: str | None) -> Way:
-    async def way(url: str, folder: Path) -> None:
-        journal = None if durability is None else folder / "list.journal"
-        async with CallsClient(url) as client:
-            upload = client.campaign("t").upload(folder / name, journal=journal, durability=durability or "power")
-            async with upload:
-                async for receipt in upload:
-                    sum(1 for _ in receipt.outcomes())
-            assert upload.summary.accepted == upload.summary.rows > 0
-        if journal is not None:
-            journal.unlink()
-
-    return way
-
-
-WAYS: dict[str, Way] = {
-    "aiohttp posting prebuilt bytes": prebuilt,
-    "CSV, no journal": uploading("list.csv", None),
-    "CSV, journal (process)": uploading("list.csv", "process"),
-    "CSV, journal (power)": uploading("list.csv", "power"),
-    "JSON Lines, journal (power)": uploading("list.jsonl", "power"),
+SPEED: dict[str, tuple[str, ...]] = {
+    "ceiling: aiohttp, bytes made beforehand": ("ceiling", "plain.csv"),
+    "careful script, CSV": ("careful", "plain.csv"),
+    "usual script, CSV": ("usual", "plain.csv"),
+    "CSV": ("file", "plain.csv"),
+    "CSV, uvloop": ("file", "plain.csv", "--uvloop"),
+    "CSV, no journal": ("file", "plain.csv", "--durability", "none"),
+    "CSV, without pyarrow": ("file", "plain.csv", "--without-arrow"),
+    "careful script, CSV of unique strings": ("careful", "unique.csv"),
+    "CSV of unique strings": ("file", "unique.csv"),
+    "CSV, quotes in every fourth row": ("file", "quoted.csv"),
+    "CSV, 1 % bad rows": ("file", "bad1.csv"),
+    "CSV, 50 % bad rows": ("file", "bad50.csv"),
+    "Parquet": ("file", "plain.parquet"),
+    "careful script, JSON Lines": ("careful_lines", "plain.jsonl"),
+    "JSON Lines": ("file", "plain.jsonl"),
+    "careful script, contacts": ("careful_contacts", "plain.csv"),
+    "contacts from an async generator": ("rows", "plain.csv"),
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    command = [sys.executable, str(Path(__file__).with_name("sink.py"))]
-    with (
-        tempfile.TemporaryDirectory() as name,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sink,
-    ):
+@contextlib.contextmanager
+def serving(latency_seconds: float = 0.0) -> Iterator[str]:
+    """The URL of a server."""
+    command = [sys.executable, str(HERE / "sink.py"), str(latency_seconds)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_on_core(CORES[-1])
+    ) as sink:
         assert sink.stdout is not None
-        url = f"http://127.0.0.1:{int(sink.stdout.readline())}"
-        folder = Path(name)
-        (folder / "list.csv").write_text("".join(sample_csv(arguments.rows, 0)), encoding="utf-8")
-        (folder / "list.jsonl").write_text("".join(sample_jsonl(arguments.rows, 0)), encoding="utf-8")
-        rates: dict[str, list[float]] = {way: [] for way in WAYS}
-        for _ in range(arguments.rounds):
-            for way, run in WAYS.items():
-                started = time.perf_counter()
-                asyncio.run(run(url, folder))
-                seconds = time.perf_counter() - started
-                if run is prebuilt:
-                    seconds = prebuilt.seconds  # type: ignore[attr-defined]
-                rates[way].append(arguments.rows / seconds)
+        yield f"http://127.0.0.1:{int(sink.stdout.readline())}"
         sink.communicate()
-    base = statistics.median(rates["aiohttp posting prebuilt bytes"])
-    print("| way | rows/s | of the ceiling | spread |\n|---|---|---|---|")
-    for way, found in rates.items():
-        middle = statistics.median(found)
-        spread = (max(found) - min(found)) / middle
-        print(f"| {way} | {middle:,.0f} | {middle / base:.2f} | {spread:.0%} |")
+
+
+def run(url: str, way: str, source: Path, *options: str, folder: Path | None = None) -> dict[str, Any]:
+    """What one run of a way says; see ways.py."""
+    with tempfile.TemporaryDirectory() as name:
+        command = [sys.executable, str(HERE / "ways.py"), way, str(source), url, str(folder or name), *options]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, preexec_fn=_on_core(CORES[0]))
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def _on_core(core: int) -> Callable[[], None] | None:
+    return (lambda: os.sched_setaffinity(0, [core])) if len(CORES) > 1 else None
+
+
+def speed(folder: Path, rows: int, rounds: int) -> None:
+    for name in sorted({name for _, name, *_ in SPEED.values()}):
+        write_list(folder / name, name.split(".")[0], rows)
+    rates: dict[str, list[float]] = {label: [] for label in SPEED}
+    peaks: dict[str, float] = {}
+    with serving() as url:
+        for _ in range(rounds):
+            for label, (way, name, *options) in SPEED.items():
+                said = run(url, way, folder / name, *options)
+                rates[label].append(said["rows"] / said["seconds"])
+                peaks[label] = max(peaks.get(label, 0.0), said["peak_mb"])
+    careful = rates["careful script, CSV"]
+    print("| way | rows/s | of the careful script | lowest, highest | peak MB |\n|---|---|---|---|---|")
+    for label, found in rates.items():
+        ratios = [one / base for one, base in zip(found, careful, strict=True)]
+        print(
+            f"| {label} | {statistics.median(found):,.0f} | {statistics.median(ratios):.2f} "
+            f"| {min(ratios):.2f}, {max(ratios):.2f} | {peaks[label]:.0f} |"
+        )
+
+
+def latency(folder: Path, rows: int) -> None:
+    write_list(folder / "plain.csv", "plain", rows)
+    print("| in flight | of the bound |\n|---|---|")
+    with serving(0.05) as url:
+        for in_flight in (16, 64):
+            said = run(url, "file", folder / "plain.csv", "--in-flight", str(in_flight))
+            bound = in_flight * 500 / 0.05
+            print(f"| {in_flight} | {said['rows'] / said['seconds'] / bound:.1%} |")
+
+
+def memory(folder: Path, rows: int) -> None:
+    print("| rows | peak MB with pyarrow | without |\n|---|---|---|")
+    for count in (rows, 10 * rows):
+        write_list(folder / "plain.csv", "plain", count)
+        with serving() as url:
+            peaks = [
+                run(url, "file", folder / "plain.csv", *options)["peak_mb"] for options in ((), ("--without-arrow",))
+            ]
+        print(f"| {count:,} | {peaks[0]:.0f} | {peaks[1]:.0f} |")
+
+
+def lateness(folder: Path, rows: int) -> None:
+    write_list(folder / "plain.csv", "plain", rows)
+    print("| | late at p99, ms | at most, ms |\n|---|---|---|")
+    with serving() as url:
+        for label, options in (("by columns", ()), ("row by row", ("--without-arrow",))):
+            said = run(url, "late", folder / "plain.csv", *options)
+            print(f"| {label} | {said['p99_ms']:.1f} | {said['max_ms']:.1f} |")
+
+
+def start(rounds: int = 11) -> None:
+    def seconds(*command: str) -> float:
+        found = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+            found.append(time.perf_counter() - began)
+        return statistics.median(found)
+
+    everything = "from calls_async import *"
+    print("| | seconds |\n|---|---|")
+    for label, command in {
+        "python": ("-c", "pass"),
+        "calls-async --help": ("-m", "calls_async", "--help"),
+        "import aiohttp": ("-c", "import aiohttp"),
+        "import calls_async": ("-c", "import calls_async"),
+        "import of every name of calls_async": ("-c", everything),
+    }.items():
+        print(f"| {label} | {seconds(*command):.3f} |")
+
+
+def growth(folder: Path, rows: int) -> None:
+    print("| rows | ns a row |\n|---|---|")
+    with serving() as url:
+        count = min(10_000, rows)
+        while True:
+            write_list(folder / "plain.csv", "plain", count)
+            said = run(url, "file", folder / "plain.csv")
+            print(f"| {count:,} | {1e9 * said['seconds'] / said['rows']:,.0f} |", flush=True)
+            if count >= rows:
+                break
+            count = min(10 * count, rows)
+        stop = str(rows - 10_000)
+        said = run(url, "resume", folder / "plain.csv", "--stop-rows", stop)
+        print(f"\nresumed after {stop} rows: first new request after {said['first_request_seconds']:.1f} s, ", end="")
+        print(f"peak {said['peak_mb']:.0f} MB")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["speed", "latency", "memory", "lateness", "start", "growth"])
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args(argv)
+    rows = arguments.rows
+    with tempfile.TemporaryDirectory() as name:
+        match arguments.what:
+            case "speed":
+                speed(Path(name), rows or 1_000_000, arguments.rounds)
+            case "latency":
+                latency(Path(name), rows or 400_000)
+            case "memory":
+                memory(Path(name), rows or 300_000)
+            case "lateness":
+                lateness(Path(name), rows or 1_000_000)
+            case "growth":
+                growth(Path(name), rows or 10_000_000)
+            case _:
+                start()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python benchmarks/ways.py WAY FILE URL FOLDER [--uvloop]
 
-`ceiling`, `careful` and `usual` are the baselines; the others are ours, with validation, journal, retries and results.
+`ceiling`, `careful` and `usual` are the baselines; the others are ours, with validation, journal, retries and a results
+file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import re
 import resource
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -22,11 +24,15 @@ from typing import Any
 import aiohttp
 import orjson
 
-from calls_async import CallsClient, Contact
+from calls_async import CallsClient, ChunkSent, Contact, Event
 from calls_async.cli.results import ResultsFile
 
 CHUNK_ROWS = 500
 IN_FLIGHT = 16
+DURABILITY = "power"
+STOP_ROWS = 0
+SAYS: dict[str, float] = {}
+"""What a way has found besides."""
 PATH = "/api/calls/campaign/t/addPhones"
 PHONE = re.compile(r"[1-9][0-9]{6,14}")
 
@@ -62,6 +68,27 @@ async def careful(source: Path, url: str, folder: Path) -> tuple[float, int]:
 
     async def fill(put: Put) -> None:
         for chunk in chunked(contacts_of_csv(source)):
+            await put(chunk)
+
+    return await _careful(fill, url, folder)
+
+
+async def careful_lines(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """The same for JSON Lines."""
+
+    def fields() -> Iterator[dict[str, Any]]:
+        with source.open("rb") as file:
+            for row in map(orjson.loads, file):
+                if PHONE.fullmatch(row["phone"]):
+                    yield {
+                        "phone": row["phone"],
+                        "payload": {"name": row["name"], "age": row["age"], "promo": row["promo"]},
+                        "gmtZone": row["gmtZone"],
+                        "dialerPriority": int(row["dialerPriority"]),
+                    }
+
+    async def fill(put: Put) -> None:
+        for chunk in chunked(fields()):
             await put(chunk)
 
     return await _careful(fill, url, folder)
@@ -193,23 +220,67 @@ async def contacts(source: Path) -> AsyncIterator[Contact]:
 
 
 async def file(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """A file, by columns where pyarrow is installed."""
     return await _upload(source, url, folder)
 
 
 async def rows(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """An async generator of contacts."""
     return await _upload(contacts(source), url, folder)
+
+
+async def late(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """A file, while a task of the same loop wakes every 5 ms and notes how late it is."""
+    lateness = []
+
+    async def tick() -> None:
+        while True:
+            due = time.perf_counter() + 0.005
+            await asyncio.sleep(0.005)
+            lateness.append(time.perf_counter() - due)
+
+    ticking = asyncio.create_task(tick())
+    found = await _upload(source, url, folder)
+    ticking.cancel()
+    lateness.sort()
+    SAYS["p99_ms"] = 1000 * lateness[len(lateness) * 99 // 100]
+    SAYS["max_ms"] = 1000 * lateness[-1]
+    return found
+
+
+async def stop_and_resume(source: Path, url: str, folder: Path) -> tuple[float, int]:
+    """All but the last chunks are uploaded, then the upload is begun again: seconds until its first new request."""
+    begun = time.perf_counter()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, ChunkSent) and "first_request_seconds" not in SAYS:
+            SAYS["first_request_seconds"] = time.perf_counter() - begun
+
+    async with CallsClient(url) as client:
+        campaign = client.campaign("t")
+        if not (folder / "list.journal").exists():
+            async with campaign.upload(source, journal=folder / "list.journal", chunk_rows=CHUNK_ROWS) as upload:
+                async for receipt in upload:
+                    if receipt.last_row >= STOP_ROWS:
+                        break
+            os.sync()
+            begun = time.perf_counter()
+        upload = campaign.upload(source, journal=folder / "list.journal", chunk_rows=CHUNK_ROWS, on_event=hear)
+        async with upload:
+            async for _ in upload:
+                pass
+    return time.perf_counter() - begun, upload.summary.accepted
 
 
 async def _upload(source: Any, url: str, folder: Path) -> tuple[float, int]:
     results = ResultsFile(str(folder / "results.jsonl"))
-    durability = os.environ.get("DURABILITY", "power")
-    journal = None if durability == "none" else folder / "list.journal"
+    journal = folder / "list.journal" if DURABILITY != "none" else None
     started = time.perf_counter()
     async with CallsClient(url) as client:
         upload = client.campaign("t").upload(
             source,
             journal=journal,
-            durability=durability if journal else "power",
+            durability="process" if DURABILITY == "process" else "power",
             chunk_rows=CHUNK_ROWS,
             concurrency=IN_FLIGHT,
         )
@@ -224,20 +295,31 @@ WAYS: dict[str, Way] = {
     "ceiling": ceiling,
     "careful": careful,
     "careful_contacts": careful_contacts,
+    "careful_lines": careful_lines,
     "usual": usual,
     "file": file,
     "rows": rows,
+    "late": late,
+    "resume": stop_and_resume,
 }
 
 
 def main() -> None:
+    global IN_FLIGHT, DURABILITY, STOP_ROWS
     parser = argparse.ArgumentParser()
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("file", type=Path)
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--without-arrow", action="store_true")
+    parser.add_argument("--in-flight", type=int, default=IN_FLIGHT)
+    parser.add_argument("--durability", choices=["power", "process", "none"], default=DURABILITY)
+    parser.add_argument("--stop-rows", type=int, default=STOP_ROWS)
     arguments = parser.parse_args()
+    IN_FLIGHT, DURABILITY, STOP_ROWS = arguments.in_flight, arguments.durability, arguments.stop_rows
+    if arguments.without_arrow:
+        sys.modules["pyarrow"] = None  # type: ignore[assignment]
     factory = None
     if arguments.uvloop:
         import uvloop
@@ -246,7 +328,7 @@ def main() -> None:
     with asyncio.Runner(loop_factory=factory) as runner:
         seconds, rows = runner.run(WAYS[arguments.way](arguments.file, arguments.url, arguments.folder))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "rows": rows, "peak_mb": peak, "cpu": time.process_time()}))
+    print(json.dumps({"seconds": seconds, "rows": rows, "peak_mb": peak, **SAYS}))
 
 
 if __name__ == "__main__":

@@ -222,3 +222,90 @@ def test_the_same_chunks_under_the_same_keys(data: bytes, chunk_rows: int, chunk
     assert fast == chunks(columnar=False)
     for chunk in fast:
         assert len(orjson.loads(chunk.body)) == len(chunk.rows) == len(chunk.phones)
+
+
+JSON_VALUES = st.one_of(
+    TEXTS,
+    st.text(alphabet='ab, "{}:é', max_size=8),
+    st.sampled_from(
+        [0, 5, -3, 10**17, 10**18, 10**19, 2**70, True, None, 1.5, 1e3, [], [1], {"a": 1}, '","b":"', "a,", '"']
+    ),
+)
+
+
+@st.composite
+def json_files(draw: st.DrawFn) -> bytes:
+    names = draw(
+        st.lists(st.sampled_from(["gmtZone", "dialerPriority", "name", "city é", "a_b c", 'a"b']), unique=True)
+    )
+    names.insert(draw(st.integers(0, len(names))), "phone")
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" , ", ":")]))
+    kinds = {name: draw(st.sampled_from([TEXTS, st.integers(-5, 10**18), JSON_VALUES])) for name in names}
+    kinds["gmtZone"] = SETTINGS["gmtZone"]
+    kinds["dialerPriority"] = draw(st.sampled_from([st.integers(0, 9), st.sampled_from(["1", "x", ""])]))
+    kinds["phone"] = draw(st.sampled_from([PHONES, st.integers(10**7, 10**16)]))
+    lines = []
+    for _ in range(draw(st.integers(0, 10))):
+        row = {name: draw(JSON_VALUES if draw(st.integers(0, 30)) == 0 else kinds[name]) for name in names}
+        match draw(st.integers(0, 25)):
+            case 0:
+                row = dict(reversed(row.items()))
+            case 1:
+                row.pop(draw(st.sampled_from(names)))
+            case 2:
+                row["more"] = "x"
+        line = json.dumps(row, ensure_ascii=draw(st.integers(0, 9)) == 0, separators=separators)
+        match draw(st.integers(0, 25)):
+            case 0:
+                line = ""
+            case 1:
+                line = f" {line}"
+            case 2:
+                line += draw(st.sampled_from([" ", "\t", "x", "}", ',"b":"c"}']))
+            case 3:
+                line = draw(st.sampled_from(["   ", "null", "[]", "{}", '"', line[: len(line) // 2]]))
+        lines.append(line)
+    end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))
+    data = (end.join(lines) + draw(st.sampled_from(["", end]))).encode("utf-8", "surrogatepass")
+    if draw(st.integers(0, 9)) == 0 and data:
+        place = draw(st.integers(0, len(data) - 1))
+        data = data[:place] + draw(st.sampled_from([b"\xff", b"\x01", b'"', b",", b"\\", b"\n"])) + data[place:]
+    return data
+
+
+@given(data=json_files(), block_bytes=st.sampled_from([1, 64, 2**19]), skip=st.integers(0, 10))
+@example(data=b'{"phone":"16500000000"}\n   \n{"phone":"16500000001"}', block_bytes=64, skip=0)
+@example(
+    data=b'{"phone":"16500000000","a":"b"}\n{"phone":"16500000000","a":"}\n{"phone":"16500000000","a":"""}',
+    block_bytes=2**19,
+    skip=0,
+)
+@example(data=b'{"phone":"16500000000","phone":"16500000001"}\n', block_bytes=64, skip=0)
+def test_json_lines(data: bytes, block_bytes: int, skip: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        assert_same(data, format="jsonl", columns={"city é": "maxAttempts"})
+        whole, ending = rows_of(data, format="jsonl")
+        assert rows_of(data, format="jsonl", skip=skip) == (whole[skip:], ending)
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_the_columnar_lane_is_used_for_json_lines(
+    monkeypatch: pytest.MonkeyPatch, separators: tuple[str, str]
+) -> None:
+    def by_rows(*_: object) -> Row:
+        raise AssertionError
+
+    monkeypatch.setattr("calls_async.upload.json_lines.encode_object", by_rows)
+    rows = [
+        {"phone": "16500000000", "name": "é, b", "age": 5, "gmtZone": "Z"},
+        {"phone": "16500000001", "name": "", "age": 0, "gmtZone": "-05:00"},
+    ]
+    lines_of = (json.dumps(row, ensure_ascii=False, separators=separators) + "\n" for row in rows)
+    data = "".join(lines_of).encode()
+    (run,) = [run for batch in read_batches("list", io.BytesIO(data), Reading(format="jsonl")) for run in batch.runs]
+    assert isinstance(run, EncodedRows)
+    assert [json.loads(row.body) for row in run] == [
+        {"phone": row["phone"], "payload": {"name": row["name"], "age": row["age"]}, "gmtZone": row["gmtZone"]}
+        for row in rows
+    ]

@@ -70,7 +70,7 @@ class Response:
 
     status: int
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    """Names in lower case."""
+    """By names in lower case."""
     body: bytes = attrs.field(default=b"", repr=False)
 
 

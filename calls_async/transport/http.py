@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from functools import lru_cache
 from importlib.metadata import version
 from io import BytesIO
 from typing import Self
@@ -110,7 +111,7 @@ class HttpTransport:
             ) as response:
                 return Response(
                     status=response.status,
-                    headers={name.lower(): value for name, value in response.headers.items()},
+                    headers=response.headers,
                     body=await self._read(response),
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -131,11 +132,18 @@ class HttpTransport:
 
 
 def _path_and_query(request: Request) -> str:
-    path = request.path.replace(TOKEN_PLACEHOLDER, quote(request.token, safe=""))
+    path = _path(request.path, request.token)
+    if not request.query and request.method is Method.POST:
+        return path
     query = list(request.query)
     if request.method is Method.GET and request.idempotence_key is not None:
         query.append((KEY_NAME, request.idempotence_key))  # C-IDEM-4
     return f"{path}?{urlencode(query, quote_via=quote)}" if query else path
+
+
+@lru_cache(256)
+def _path(path: str, token: str) -> str:
+    return path.replace(TOKEN_PLACEHOLDER, quote(token, safe=""))
 
 
 def _headers(request: Request) -> dict[str, str]:

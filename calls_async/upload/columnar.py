@@ -31,8 +31,8 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b
 _OTHER_CONTROLS = [bytes([code]) for code in range(32) if chr(code) not in _ESCAPES]
 _OTHER_CONTROLS_PATTERN = r"[\x00-\x07\x0b\x0e-\x1f]"
 
-Cells = Callable[[int], Sequence[Any]]
-"""The cells of a row, by its index, as `Table.encode` takes them."""
+Other = Callable[[int, int], Row]
+"""What the row lane makes of a row, by its number and its index in the batch."""
 
 
 def suits(table: Table) -> bool:
@@ -42,15 +42,21 @@ def suits(table: Table) -> bool:
 
 @attrs.define
 class Columns:
-    """Encodes whole columns of a `table`."""
+    """Encodes whole columns of a `table`. `settings_as_json` is told the cells of its settings, and tells how a
+    contact's JSON ends, behind its phone and payload; None where they are not valid."""
 
     table: Table
+    settings_as_json: Callable[[Sequence[Any]], str | None]
     _fragments: dict[tuple[Any, ...], str | None] = attrs.field(factory=dict, init=False)
-    """What the settings of a row become, behind its phone and payload; None where they are not valid."""
+    """What `settings_as_json` has said."""
 
-    def encode(self, first_row: int, columns: Sequence[pa.Array], cells: Cells) -> list[Run]:
-        """The rows from number `first_row` on. Raises `pyarrow.ArrowException` for types that it does not know."""
+    def encode(
+        self, first_row: int, columns: Sequence[pa.Array], other: Other, sure: pa.Array | None = None
+    ) -> list[Run]:
+        """The rows from number `first_row` on; those that are not `sure` leave the lane. Raises
+        `pyarrow.ArrowException` for types that it does not know."""
         phones, good = _phones(columns[self.table.phone])
+        good = good if sure is None else pc.and_(good, sure)
         pieces: list[Any] = ['{"phone":"', phones]
         behind = '"'
         for position, (index, name) in enumerate(self.table.payload):
@@ -74,9 +80,9 @@ class Columns:
             first_row, phones.to_pylist(), memoryview(buffer), memoryview(starts).cast("i")[: len(text) + 1]
         )
         bad = pc.indices_nonzero(pc.invert(good)).to_pylist()
-        return self._with_others(encoded, bad, cells) if bad else [encoded]
+        return self._with_others(encoded, bad, other) if bad else [encoded]
 
-    def _with_others(self, encoded: EncodedRows, bad: Sequence[int], cells: Cells) -> list[Run]:
+    def _with_others(self, encoded: EncodedRows, bad: Sequence[int], other: Other) -> list[Run]:
         """The runs of the good rows, and between them what the row lane makes of the `bad` ones."""
         runs: list[Run] = []
         others: list[Row] = []
@@ -85,7 +91,7 @@ class Columns:
             if index > done:
                 runs += [*runs_of(others), encoded.part(done, index)]
                 others.clear()
-            others.append(self.table.encode(encoded.first_row + index, cells(index)))
+            others.append(other(encoded.first_row + index, index))
             done = index + 1
         runs += runs_of(others)
         if done < len(encoded):
@@ -114,7 +120,7 @@ class Columns:
         if values not in self._fragments:
             if len(self._fragments) >= MAX_FRAGMENTS:
                 self._fragments.clear()
-            self._fragments[values] = self.table.settings_as_json(values)
+            self._fragments[values] = self.settings_as_json(values)
         return self._fragments[values]
 
 

@@ -10,14 +10,15 @@ from pyarrow import csv
 
 from calls_async.upload.columnar import Columns
 from calls_async.upload.rows import Table
-from calls_async.upload.runs import Run
+from calls_async.upload.runs import Row, Run
 
 
 class CsvColumns:
     """Parses and encodes blocks of whole lines."""
 
     def __init__(self, table: Table, delimiter: str) -> None:
-        self._columns = Columns(table)
+        self._table = table
+        self._columns = Columns(table, table.settings_as_json)
         self._delimiter = delimiter
         self._names = [str(index) for index in range(len(table.columns))]
         self._types = dict.fromkeys(self._names, pa.string())
@@ -48,4 +49,8 @@ class CsvColumns:
 
     def encode(self, first_row: int, columns: Sequence[pa.Array]) -> list[Run]:
         """The rows from number `first_row` on."""
-        return self._columns.encode(first_row, columns, lambda index: [column[index].as_py() for column in columns])
+
+        def other(row: int, index: int) -> Row:
+            return self._table.encode(row, [column[index].as_py() for column in columns])
+
+        return self._columns.encode(first_row, columns, other)

@@ -6,6 +6,7 @@ at a time (Excel: the whole sheet, as its format wants).
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from calls_async.errors import ConfigurationError, SourceError
 from calls_async.upload.chunks import Mark
 from calls_async.upload.csv_lists import CsvReader
 from calls_async.upload.excel import read_excel
-from calls_async.upload.json_lines import read_json_lines
+from calls_async.upload.json_lines import JsonReader, line_encoder
 from calls_async.upload.marks import NOTHING, Consumed, MarkedFile
 from calls_async.upload.parquet import read_parquet
 from calls_async.upload.rows import Table
@@ -151,9 +152,14 @@ def _csv_columns(table: Table, delimiter: str) -> CsvColumns | None:
 
 
 def _json_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Iterator[list[Run]]:
-    return read_json_lines(
-        name, file.read, encoding=reading.encoding, columns=reading.columns, region=reading.region, skip=skip
-    )
+    encode_line = line_encoder(reading.columns, reading.region)
+    fast = None
+    if reading.columnar and reading.region is None:
+        with contextlib.suppress(ImportError):  # an extra
+            from calls_async.upload.json_columns import JsonColumns
+
+            fast = JsonColumns(reading.columns, encode_line)
+    return JsonReader(name, file.read, reading.encoding).rows(encode_line, fast, skip)
 
 
 _READERS = {"csv": _csv_rows, "jsonl": _json_rows}

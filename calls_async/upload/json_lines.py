@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -15,46 +15,65 @@ from calls_async.upload.lines import MAX_LINE_BYTES, LineBlocks, LineTooLong
 from calls_async.upload.rows import encode_object, rejected
 from calls_async.upload.runs import Gathered, Row, Run
 
+if TYPE_CHECKING:
+    from calls_async.upload.json_columns import JsonColumns
+
 _LINE_ENDS = (b"\n",)
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
-def read_json_lines(
-    name: str,
-    read: Callable[[int], bytes],
-    *,
-    encoding: str | None,
-    columns: Mapping[str, str],
-    region: str | None,
-    skip: int,
-) -> Iterator[list[Run]]:
-    """The rows after those to `skip`, as lists of runs; blank lines have no number."""
-    blocks, row, ended = LineBlocks(name, read, encoding or "utf-8", _LINE_ENDS), 0, False
-    while not ended:
+class JsonReader:
+    """The rows of a JSON Lines file as lists of runs, numbered from 1; blank lines have no number."""
+
+    def __init__(self, name: str, read: Callable[[int], bytes], encoding: str | None) -> None:
+        self._blocks = LineBlocks(name, read, encoding or "utf-8", _LINE_ENDS)
+        self._row = 0
+
+    def rows(self, encode_line: EncodeLine, fast: JsonColumns | None, skip: int) -> Iterator[list[Run]]:
+        """The rows after those to `skip`."""
+        while True:
+            try:
+                block = self._blocks.next()
+            except LineTooLong:
+                self._row += 1
+                if self._row > skip:
+                    wrong = ContactError("row", f"has more than {MAX_LINE_BYTES:,} bytes")
+                    yield [rejected(self._row, None, wrong)]
+                continue
+            if not block:
+                return
+            encoded = fast.encode(self._row, block, skip) if fast is not None else None
+            if encoded is None:
+                yield from self._by_lines(block, encode_line, skip)
+            else:
+                self._row += encoded[0]
+                yield encoded[1]
+
+    def _by_lines(self, block: bytes, encode_line: EncodeLine, skip: int) -> Iterator[list[Run]]:
         gathered = Gathered()
-        try:
-            block = blocks.next()
-        except LineTooLong:
-            row += 1
-            if row > skip:
-                gathered.add(rejected(row, None, ContactError("row", f"has more than {MAX_LINE_BYTES:,} bytes")))
-        else:
-            ended = not block
-            for line in block.split(b"\n"):
-                if stripped := line.strip().removeprefix(codecs.BOM_UTF8):
-                    row += 1
-                    if row > skip:
-                        gathered.add(_row(row, stripped, columns, region))
-                        if gathered.full:
-                            yield gathered.take()
+        for line in block.split(b"\n"):
+            if stripped := line.strip().removeprefix(codecs.BOM_UTF8):
+                self._row += 1
+                if self._row > skip:
+                    gathered.add(encode_line(self._row, stripped))
+                    if gathered.full:
+                        yield gathered.take()
         yield gathered.take()
 
 
-def _row(row: int, line: bytes, columns: Mapping[str, str], region: str | None) -> Row:
-    try:
-        return encode_object(row, _read_object(line), columns, region)
-    except ContactError as error:
-        return rejected(row, None, error)
+EncodeLine = Callable[[int, bytes], Row]
+
+
+def line_encoder(columns: Mapping[str, str], region: str | None) -> EncodeLine:
+    """The row lane: what a line becomes."""
+
+    def encode_line(row: int, line: bytes) -> Row:
+        try:
+            return encode_object(row, _read_object(line.strip().removeprefix(codecs.BOM_UTF8)), columns, region)
+        except ContactError as error:
+            return rejected(row, None, error)
+
+    return encode_line
 
 
 def _read_object(line: bytes) -> dict[str, Any]:

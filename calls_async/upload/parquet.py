@@ -30,7 +30,7 @@ def read_parquet(
         # Nothing is read ahead: the file is read as fast as it is sent.
         parquet = pq.ParquetFile(file, pre_buffer=False)
         table = table_of(parquet.schema_arrow.names)
-        columns = columnar.Columns(table) if fast and columnar.suits(table) else None
+        columns = columnar.Columns(table, table.settings_as_json) if fast and columnar.suits(table) else None
         for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
             count, done = batch.num_rows, max(0, skip - row)
             if done < count:
@@ -53,7 +53,11 @@ def _by_columns(columns: Any, first_row: int, cells: Sequence[Any]) -> list[Run]
     try:
         for column in cells:
             column.validate(full=True)  # a text that is not UTF-8 must not be sent
-        runs: list[Run] = columns.encode(first_row, cells, lambda index: [column[index].as_py() for column in cells])
+        runs: list[Run] = columns.encode(
+            first_row,
+            cells,
+            lambda row, index: columns.table.encode(row, [column[index].as_py() for column in cells]),
+        )
     except pa.ArrowException:
         return None
     return runs

@@ -113,14 +113,21 @@ class Table:
             return rejected(row, phone, error)
 
     def settings_as_json(self, values: Sequence[Any]) -> str | None:
-        """How a contact's JSON ends, behind its phone and payload, with these cells of its settings; None where they
-        are not valid."""
-        phone = "1000000"
+        """How a contact's JSON ends, with these cells of its settings; None where they are not valid."""
         try:
-            contact = Contact(phone=phone, **_arguments(self.settings, values))
+            return settings_as_json(_arguments(self.settings, values))
         except ContactError:
             return None
-        return contact.to_bytes().decode().removeprefix(f'{{"phone":"{phone}"')
+
+
+def settings_as_json(arguments: Mapping[str, Any]) -> str | None:
+    """How a contact's JSON ends, behind its phone and payload, with these arguments; None where they are not valid."""
+    phone = "1000000"
+    try:
+        contact = Contact(phone=phone, **arguments)
+    except ContactError:
+        return None
+    return contact.to_bytes().decode().removeprefix(f'{{"phone":"{phone}"')
 
 
 def _arguments(settings: Sequence[tuple[int, str]], cells: Sequence[Any]) -> dict[str, Any]:

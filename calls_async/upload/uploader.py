@@ -41,6 +41,8 @@ from calls_async.upload.workers import Course, Workers
 
 HALT_SECONDS = 5.0
 """How long answers are waited for when the upload has failed."""
+SCRIBES = 8
+"""For so many requests in flight there is one chunk more that has its answer, or is about to be sent."""
 QUEUED_CHUNKS = 4
 """Chunks that are sealed and wait for their turn."""
 
@@ -290,8 +292,9 @@ class Upload:
                 if len(self._at_work) < most:
                     self._at_work.append(tasks.create_task(self._workers.work(), name="calls_async worker"))
 
-            for _ in range(count):
-                hire(count)
+            # As many are in flight as the gate lets through; some others write down what has come meanwhile.
+            for _ in range(count + count // SCRIBES):
+                hire(2 * count)
             # Whoever waits long is stood in for, but not so often that the memory fills.
             self._sender.stand_in = lambda: hire(2 * count)
             halter = tasks.create_task(self._halt(), name="calls_async halter")
