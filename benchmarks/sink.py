@@ -1,13 +1,15 @@
 """A server that answers addPhones as fast as Python can: one ID for each phone, each ID another, nothing remembered.
 
-Runs as a process of its own and prints its port; ends with its standard input. An argument is the seconds that each
-answer takes.
+    python benchmarks/sink.py [SECONDS THAT AN ANSWER TAKES [CORE]]
+
+Runs as a process of its own and prints its port; ends with its standard input.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from functools import cache
 
@@ -63,6 +65,8 @@ def template(rows: int) -> bytes:
 
 async def main() -> None:
     latency_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    if len(sys.argv) > 2:
+        os.sched_setaffinity(0, [int(sys.argv[2])])
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Sink(latency_seconds), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -21,14 +21,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lists import write_list
 
 HERE = Path(__file__).parent
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""The client runs on the first, the server on the last."""
+
+LATENCY_SECONDS = 0.05
 
 SPEED: dict[str, tuple[str, ...]] = {
     "ceiling: aiohttp, bytes made beforehand": ("ceiling", "plain.csv"),
@@ -54,26 +57,22 @@ SPEED: dict[str, tuple[str, ...]] = {
 @contextlib.contextmanager
 def serving(latency_seconds: float = 0.0) -> Iterator[str]:
     """The URL of a server."""
-    command = [sys.executable, str(HERE / "sink.py"), str(latency_seconds)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_on_core(CORES[-1])
-    ) as sink:
+    command = [sys.executable, str(HERE / "sink.py"), str(latency_seconds), *map(str, CORES[-1:])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sink:
         assert sink.stdout is not None
         yield f"http://127.0.0.1:{int(sink.stdout.readline())}"
         sink.communicate()
 
 
-def run(url: str, way: str, source: Path, *options: str, folder: Path | None = None) -> dict[str, Any]:
+def run(url: str, way: str, source: Path, *options: str) -> dict[str, Any]:
     """What one run of a way says; see ways.py."""
     with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, str(HERE / "ways.py"), way, str(source), url, str(folder or name), *options]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, preexec_fn=_on_core(CORES[0]))
+        command = [sys.executable, str(HERE / "ways.py"), way, str(source), url, name, *options]
+        if CORES:
+            command += ["--core", str(CORES[0])]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     said: dict[str, Any] = json.loads(done.stdout)
     return said
-
-
-def _on_core(core: int) -> Callable[[], None] | None:
-    return (lambda: os.sched_setaffinity(0, [core])) if len(CORES) > 1 else None
 
 
 def speed(folder: Path, rows: int, rounds: int) -> None:
@@ -99,12 +98,14 @@ def speed(folder: Path, rows: int, rounds: int) -> None:
 
 def latency(folder: Path, rows: int) -> None:
     write_list(folder / "plain.csv", "plain", rows)
-    print("| in flight | of the bound |\n|---|---|")
-    with serving(0.05) as url:
-        for in_flight in (16, 64):
-            said = run(url, "file", folder / "plain.csv", "--in-flight", str(in_flight))
-            bound = in_flight * 500 / 0.05
-            print(f"| {in_flight} | {said['rows'] / said['seconds'] / bound:.1%} |")
+    print("| in flight | rows in a chunk | of the bound | the ceiling: of the bound |\n|---|---|---|---|")
+    with serving(LATENCY_SECONDS) as url:
+        for in_flight, chunk_rows in ((16, 500), (64, 500), (16, 100), (64, 100)):
+            options = ("--in-flight", str(in_flight), "--chunk-rows", str(chunk_rows))
+            bound = in_flight * chunk_rows / LATENCY_SECONDS
+            found = [run(url, way, folder / "plain.csv", *options) for way in ("file", "ceiling")]
+            shares = [one["rows"] / one["seconds"] / bound for one in found]
+            print(f"| {in_flight} | {chunk_rows} | {shares[0]:.1%} | {shares[1]:.1%} |", flush=True)
 
 
 def memory(folder: Path, rows: int) -> None:

@@ -2,8 +2,8 @@
 
     python benchmarks/ways.py WAY FILE URL FOLDER [--uvloop]
 
-`ceiling`, `careful` and `usual` are the baselines; the others are ours, with validation, journal, retries and a results
-file.
+`ceiling`, `careful` and `usual` are the baselines; the others are ours, with validation, journal, retries and a
+results file.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ WAYS: dict[str, Way] = {
 
 
 def main() -> None:
-    global IN_FLIGHT, DURABILITY, STOP_ROWS
+    global CHUNK_ROWS, IN_FLIGHT, DURABILITY, STOP_ROWS
     parser = argparse.ArgumentParser()
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("file", type=Path)
@@ -313,10 +313,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--without-arrow", action="store_true")
+    parser.add_argument("--core", type=int)
     parser.add_argument("--in-flight", type=int, default=IN_FLIGHT)
+    parser.add_argument("--chunk-rows", type=int, default=CHUNK_ROWS)
     parser.add_argument("--durability", choices=["power", "process", "none"], default=DURABILITY)
     parser.add_argument("--stop-rows", type=int, default=STOP_ROWS)
     arguments = parser.parse_args()
+    if arguments.core is not None:
+        os.sched_setaffinity(0, [arguments.core])
+    CHUNK_ROWS = arguments.chunk_rows
     IN_FLIGHT, DURABILITY, STOP_ROWS = arguments.in_flight, arguments.durability, arguments.stop_rows
     if arguments.without_arrow:
         sys.modules["pyarrow"] = None  # type: ignore[assignment]

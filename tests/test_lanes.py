@@ -21,6 +21,7 @@ from calls_async.upload import lines
 from calls_async.upload.chunks import Chunker
 from calls_async.upload.files import Reading, read_batches
 from calls_async.upload.marks import Consumed
+from calls_async.upload.rows import Table, encode_object
 from calls_async.upload.runs import EncodedRows, Row, Run, each_row
 
 PHONES = st.sampled_from(
@@ -180,7 +181,6 @@ def test_parquet_with_text_that_is_none() -> None:
 
 
 def test_the_columnar_lane_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    from calls_async.upload.rows import Table
 
     def by_rows(*_: object) -> Row:
         raise AssertionError
@@ -309,3 +309,24 @@ def test_the_columnar_lane_is_used_for_json_lines(
         {"phone": row["phone"], "payload": {"name": row["name"], "age": row["age"]}, "gmtZone": row["gmtZone"]}
         for row in rows
     ]
+
+
+@given(data=csv_files())
+def test_rows_of_text_are_encoded_as_any_rows(data: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        quick = rows_of(data, format="csv", columnar=False)
+        patch.setattr("calls_async.upload.csv_lists.QuickTable", lambda table: table)
+        assert rows_of(data, format="csv", columnar=False) == quick
+
+
+@given(data=json_files())
+@example(data=b'{"phone":"16500000000","dialerPriority":1}\n{"phone":"16500000000","dialerPriority":true}\n')
+@example(data=b'{"phone":"16500000000","dialerPriority":99999999999999999999,"a":1e16}\n')
+def test_objects_are_encoded_as_any_objects(data: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        quick = rows_of(data, format="jsonl", columnar=False)
+        patch.setattr(
+            "calls_async.upload.quick.QuickObjects.encode",
+            lambda self, row, fields: encode_object(row, fields, {}, None),
+        )
+        assert rows_of(data, format="jsonl", columnar=False) == quick

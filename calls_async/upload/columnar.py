@@ -16,11 +16,10 @@ import pyarrow.compute as pc
 from calls_async.errors import ContactError
 from calls_async.protocol.contact import encode_json
 from calls_async.protocol.phones import CLEAN_PATTERN
+from calls_async.upload.quick import Fragments
 from calls_async.upload.rows import Table, carried
 from calls_async.upload.runs import EncodedRows, Row, Run, runs_of
 
-MAX_FRAGMENTS = 50_000
-"""So many combinations of settings are remembered."""
 _WITH_PLUS = (
     r"^\+([1-9][0-9]{0,2})[ -]?\(?([0-9]{2,5})\)?[ -]?([0-9]{1,5})[ -]?([0-9]{0,5})[ -]?([0-9]{0,5})$",
     r"\1\2\3\4\5",
@@ -35,20 +34,12 @@ Other = Callable[[int, int], Row]
 """What the row lane makes of a row, by its number and its index in the batch."""
 
 
-def suits(table: Table) -> bool:
-    """Whether the table's columns mean what they mean by themselves."""
-    return table.region is None and all(field != "payload" for _, field in table.settings)
-
-
 @attrs.define
 class Columns:
-    """Encodes whole columns of a `table`. `settings_as_json` is told the cells of its settings, and tells how a
-    contact's JSON ends, behind its phone and payload; None where they are not valid."""
+    """Encodes whole columns of a `table`; `fragments` are what its settings become."""
 
     table: Table
-    settings_as_json: Callable[[Sequence[Any]], str | None]
-    _fragments: dict[tuple[Any, ...], str | None] = attrs.field(factory=dict, init=False)
-    """What `settings_as_json` has said."""
+    fragments: Fragments
 
     def encode(
         self, first_row: int, columns: Sequence[pa.Array], other: Other, sure: pa.Array | None = None
@@ -112,16 +103,9 @@ class Columns:
                 for code in joint.dictionary.to_pylist()
             ]
             codes = joint.indices.cast(pa.int64())
-        found = map(self._fragment, combinations)
-        ends = pa.array([None if one is None else f"{behind}{one}," for one in found], pa.string())
+        found = map(self.fragments.of, combinations)
+        ends = pa.array([None if one is None else f"{behind}{one.decode()}," for one in found], pa.string())
         return ends.take(codes)
-
-    def _fragment(self, values: tuple[Any, ...]) -> str | None:
-        if values not in self._fragments:
-            if len(self._fragments) >= MAX_FRAGMENTS:
-                self._fragments.clear()
-            self._fragments[values] = self.settings_as_json(values)
-        return self._fragments[values]
 
 
 def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from calls_async.upload.columnar import Columns
+from calls_async.upload.quick import Fragments
 from calls_async.upload.rows import Table
 from calls_async.upload.runs import Row, Run
 
@@ -18,7 +19,7 @@ class CsvColumns:
 
     def __init__(self, table: Table, delimiter: str) -> None:
         self._table = table
-        self._columns = Columns(table, table.settings_as_json)
+        self._columns = Columns(table, Fragments(table.settings_as_json))
         self._delimiter = delimiter
         self._names = [str(index) for index in range(len(table.columns))]
         self._types = dict.fromkeys(self._names, pa.string())

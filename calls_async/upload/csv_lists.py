@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from calls_async.errors import ContactError, SourceError
 from calls_async.upload.lines import MAX_LINE_BYTES, LineBlocks, LineTooLong
+from calls_async.upload.quick import QuickTable
 from calls_async.upload.rows import Table, rejected
 from calls_async.upload.runs import Gathered, Run
 
@@ -48,13 +49,14 @@ class CsvReader:
 
     def rows(self, table: Table, fast: CsvColumns | None, skip: int) -> Iterator[list[Run]]:
         """The rows after those to `skip`. Raises `SourceError` where it cannot go on, after what was before that."""
+        slow = QuickTable(table)
         block = self._blocks.encoded("".join(self._lines[::-1])) or self._next_block()
         self._lines.clear()
         while block:
             columns = fast.parse(block) if fast is not None else None
             if fast is None or columns is None:
                 self._give(block)
-                yield from self._by_records(table, skip)
+                yield from self._by_records(slow, skip)
             else:
                 count, done = len(columns[0]), max(0, skip - self._row)
                 if done < count:
@@ -62,7 +64,7 @@ class CsvReader:
                 self._row += count
             block = self._next_block()
 
-    def _by_records(self, table: Table, skip: int) -> Iterator[list[Run]]:
+    def _by_records(self, table: QuickTable, skip: int) -> Iterator[list[Run]]:
         """The rows of the block that was given to the csv module; its last record may go on in the next ones."""
         gathered = Gathered()
         while self._lines:

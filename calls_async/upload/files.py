@@ -144,11 +144,10 @@ def _csv_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Itera
 
 def _csv_columns(table: Table, delimiter: str) -> CsvColumns | None:
     try:
-        from calls_async.upload.columnar import suits
         from calls_async.upload.csv_columns import CsvColumns
     except ImportError:  # an extra
         return None
-    return CsvColumns(table, delimiter) if suits(table) else None
+    return CsvColumns(table, delimiter) if table.independent else None
 
 
 def _json_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Iterator[list[Run]]:

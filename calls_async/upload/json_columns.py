@@ -18,6 +18,7 @@ from pyarrow import csv
 from calls_async.protocol.contact import FIELDS
 from calls_async.upload.columnar import Columns
 from calls_async.upload.lines import MAX_LINE_BYTES
+from calls_async.upload.quick import Fragments
 from calls_async.upload.rows import Table, settings_as_json
 from calls_async.upload.runs import Row, Run
 
@@ -192,8 +193,8 @@ class JsonColumns:
         payload = [(index, name) for index, name in enumerate(names) if name not in FIELDS]
         table = Table(names, settings=settings, payload=payload, phone=names.index("phone"))
 
-        def as_json(values: Sequence[Any]) -> str | None:
+        def as_json(values: Sequence[Any]) -> bytes | None:
             given = zip(settings, values, strict=True)
             return settings_as_json({FIELDS[name]: value for (_, name), value in given})
 
-        return Columns(table, as_json)
+        return Columns(table, Fragments(as_json))

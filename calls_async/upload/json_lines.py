@@ -12,6 +12,7 @@ import orjson
 
 from calls_async.errors import ContactError
 from calls_async.upload.lines import MAX_LINE_BYTES, LineBlocks, LineTooLong
+from calls_async.upload.quick import QuickObjects
 from calls_async.upload.rows import encode_object, rejected
 from calls_async.upload.runs import Gathered, Row, Run
 
@@ -67,19 +68,25 @@ EncodeLine = Callable[[int, bytes], Row]
 def line_encoder(columns: Mapping[str, str], region: str | None) -> EncodeLine:
     """The row lane: what a line becomes."""
 
+    quick = QuickObjects(columns) if region is None else None
+
     def encode_line(row: int, line: bytes) -> Row:
         try:
-            return encode_object(row, _read_object(line.strip().removeprefix(codecs.BOM_UTF8)), columns, region)
+            long = _LONG_NUMBER.search(line) is not None
+            fields = _read_object(line.strip().removeprefix(codecs.BOM_UTF8), long=long)
         except ContactError as error:
             return rejected(row, None, error)
+        if quick is None or long:
+            return encode_object(row, fields, columns, region)
+        return quick.encode(row, fields)
 
     return encode_line
 
 
-def _read_object(line: bytes) -> dict[str, Any]:
+def _read_object(line: bytes, *, long: bool) -> dict[str, Any]:
     try:
         # orjson would round integers past 64 bits.
-        fields = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
+        fields = json.loads(line) if long else orjson.loads(line)
     except (ValueError, RecursionError):
         raise ContactError("row", "is not JSON") from None
     if not isinstance(fields, dict):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from calls_async.errors import MissingExtraError, SourceError
+from calls_async.upload.quick import Fragments
 from calls_async.upload.rows import Table
 from calls_async.upload.runs import Gathered, Run
 
@@ -30,7 +31,9 @@ def read_parquet(
         # Nothing is read ahead: the file is read as fast as it is sent.
         parquet = pq.ParquetFile(file, pre_buffer=False)
         table = table_of(parquet.schema_arrow.names)
-        columns = columnar.Columns(table, table.settings_as_json) if fast and columnar.suits(table) else None
+        columns = None
+        if fast and table.independent:
+            columns = columnar.Columns(table, Fragments(table.settings_as_json))
         for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
             count, done = batch.num_rows, max(0, skip - row)
             if done < count:

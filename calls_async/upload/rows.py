@@ -112,7 +112,12 @@ class Table:
         except ContactError as error:
             return rejected(row, phone, error)
 
-    def settings_as_json(self, values: Sequence[Any]) -> str | None:
+    @property
+    def independent(self) -> bool:
+        """Whether its columns mean what they mean by themselves."""
+        return self.region is None and all(field != "payload" for _, field in self.settings)
+
+    def settings_as_json(self, values: Sequence[Any]) -> bytes | None:
         """How a contact's JSON ends, with these cells of its settings; None where they are not valid."""
         try:
             return settings_as_json(_arguments(self.settings, values))
@@ -120,14 +125,14 @@ class Table:
             return None
 
 
-def settings_as_json(arguments: Mapping[str, Any]) -> str | None:
-    """How a contact's JSON ends, behind its phone and payload, with these arguments; None where they are not valid."""
+def settings_as_json(arguments: Mapping[str, Any]) -> bytes | None:
+    """How the JSON of a contact with these arguments ends, behind its phone; None where they are not valid."""
     phone = "1000000"
     try:
         contact = Contact(phone=phone, **arguments)
     except ContactError:
         return None
-    return contact.to_bytes().decode().removeprefix(f'{{"phone":"{phone}"')
+    return contact.to_bytes().removeprefix(b'{"phone":"%b"' % phone.encode())
 
 
 def _arguments(settings: Sequence[tuple[int, str]], cells: Sequence[Any]) -> dict[str, Any]:
