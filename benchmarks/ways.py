@@ -305,7 +305,7 @@ WAYS: dict[str, Way] = {
 
 
 def main() -> None:
-    global CHUNK_ROWS, IN_FLIGHT, DURABILITY, STOP_ROWS
+    global CHUNK_ROWS, IN_FLIGHT, DURABILITY, STOP_ROWS  # noqa: PLW0603  # of this process alone
     parser = argparse.ArgumentParser()
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("file", type=Path)

@@ -190,7 +190,8 @@ class Pace:
     @property
     def hold_seconds(self) -> float:
         """How long nothing is sent."""
-        return max(0.0, self._held_until - self._clock.monotonic(), self._probe_at - self._clock.monotonic())
+        until = max(self._held_until, self._probe_at)
+        return max(0.0, until - self._clock.monotonic()) if until else 0.0
 
     @property
     def calm(self) -> bool:
