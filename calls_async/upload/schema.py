@@ -73,7 +73,6 @@ CREATE TABLE chunk (
     answered_at REAL
 );
 CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
-CREATE INDEX chunk_beside ON chunk (number) WHERE body_at IS NOT NULL;
 CREATE TABLE body (number INTEGER PRIMARY KEY REFERENCES chunk, body BLOB NOT NULL);
 CREATE VIEW outcome AS
     SELECT coalesce(json_extract(c.rows, '$[' || p.key || ']'), c.first_row + p.key) AS row,

@@ -216,12 +216,13 @@ class Store(Records):
         number = chunk.number
         if OutcomeStatus.UNKNOWN in verdict.statuses:
             self._connection.execute("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, chunk.body))
+        else:
+            self._connection.execute("DELETE FROM body WHERE number = ?", (number,))
         self._connection.execute(
-            "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?), phones = ?,"
+            "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?), phones = ?, verdict = ?,"
             " body_at = NULL WHERE number = ?",
-            (at, to_json(chunk.phones), number),
+            (at, to_json(chunk.phones), verdict_to_json(verdict), number),
         )
-        self._settle(number, verdict)
         self._answered.append(number)
 
     def note_source_done(self) -> None:
@@ -248,12 +249,14 @@ class Store(Records):
 
     def _gather_bodies(self) -> None:
         """Takes the bytes that wait beside the journal into it: one file again, from which any process can go on."""
-        found = self._read("SELECT number, body_at, body_bytes FROM chunk WHERE body_at IS NOT NULL")
+        found = self._read(
+            "SELECT number, body_at, body_bytes FROM chunk WHERE state <> 'answered' AND body_at IS NOT NULL"
+        )
         self._connection.execute("BEGIN IMMEDIATE")
         for number, at, size in found:
             body = read_body(self.path, at, size)
             self._connection.execute("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, body))
-        self._connection.execute("UPDATE chunk SET body_at = NULL WHERE body_at IS NOT NULL")
+        self._connection.execute("UPDATE chunk SET body_at = NULL WHERE state <> 'answered'")
         self._connection.execute("COMMIT")
         try:
             self._bodies.remove()
