@@ -15,8 +15,10 @@ import pytest
 from calls_async import (
     AccessError,
     CallsClient,
+    Campaign,
     ConfigurationError,
     Contact,
+    JournalRefusedError,
     Outcome,
     OutcomeStatus,
     Receipt,
@@ -473,3 +475,19 @@ async def test_a_receipt_tells_its_place(sandbox: Sandbox, client: CallsClient) 
         receipts = sorted([receipt async for receipt in upload], key=lambda receipt: receipt.chunk)
     assert [(r.chunk, r.first_row, r.last_row) for r in receipts] == [(1, 1, 10), (2, 11, 20), (3, 21, 25)]
     assert "1650" not in repr(receipts)
+
+
+async def test_receipts_in_lists(campaign: Campaign, tmp_path: Path) -> None:
+    contacts = [{"phone": 16500000000 + n} for n in range(1000)]
+    rows: list[int] = []
+    sizes: list[int] = []
+    async with campaign.upload(contacts, chunk_rows=10, journal=tmp_path / "journal") as upload:
+        async for receipts in upload.batches():
+            sizes.append(len(receipts))
+            rows += [outcome.row for receipt in receipts for outcome in receipt.outcomes()]
+            await asyncio.sleep(0.001)
+    assert sorted(rows) == list(range(1, 1001))
+    assert max(sizes) > 1
+    assert upload.complete
+    with pytest.raises(JournalRefusedError, match="finished"):
+        await campaign.upload(contacts, journal=tmp_path / "journal").run()

@@ -14,32 +14,38 @@ import attrs
 import orjson
 
 from calls_async.errors import CallsError, ConfigurationError, SourceError
-from calls_async.upload.outcomes import Receipt
+from calls_async.upload.outcomes import Outcome, Receipt
 
 COLUMNS = ("row", "phone", "status", "job_id", "error")
 
 
 def to_jsonl(receipt: Receipt) -> bytes:
     """One object a line."""
-    if receipt.plain:  # nearly always; and digits, letters and the like need no escape
-        return _accepted_lines(receipt)
-    return b"".join(
-        orjson.dumps(
-            {
-                "row": one.row,
-                "phone": one.phone,
-                "status": one.status.value,
-                "job_id": one.job_id,
-                "error": one.error,
-            },
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
-        for one in receipt.outcomes()
+    if not receipt.verdict.plain:
+        return b"".join(map(_line, receipt.outcomes()))
+    if not receipt.unsent:
+        return _accepted_lines(receipt)  # nearly always
+    accepted = zip(receipt.rows, _accepted_lines(receipt).splitlines(keepends=True), strict=True)
+    unsent = ((row.row, _line(Outcome(row.row, row.phone, row.status, None, row.error))) for row in receipt.unsent)
+    return b"".join([line for _, line in sorted([*accepted, *unsent])])
+
+
+def _line(one: Outcome) -> bytes:
+    return orjson.dumps(
+        {
+            "row": one.row,
+            "phone": one.phone,
+            "status": one.status.value,
+            "job_id": one.job_id,
+            "error": one.error,
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
     )
 
 
 def _accepted_lines(receipt: Receipt) -> bytes:
-    """Joined, not formatted one by one: 160 ns a row instead of 260."""
+    """The rows that were sent, where all are accepted: digits, letters and the like need no escape. Joined, not
+    formatted one by one, they take 160 ns a row instead of 260."""
     parts = ['{"row":', "", ',"phone":"', "", '","status":"accepted","job_id":"', "", '","error":null}\n']
     parts *= len(receipt.rows)
     parts[1::7] = map(str, receipt.rows)

@@ -38,7 +38,8 @@ class Durability(StrEnum):
     """What a journal survives."""
 
     PROCESS = "process"
-    """The death of the process, however it comes. A power cut may cost the last moments of the journal."""
+    """The death of the process, however it comes. A power cut may cost the last moments of the journal, and the bytes
+    of what was under way, so that it cannot be gone on with."""
     POWER = "power"
     """A power cut, too: every commit waits for the disk."""
 

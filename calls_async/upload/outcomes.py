@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -92,18 +91,13 @@ class Receipt:
             unsent=chunk.unsent,
         )
 
-    @property
-    def plain(self) -> bool:
-        """Whether every row is accepted, and there is nothing more to say of any."""
-        return not self.unsent and self.verdict.plain
-
     def outcomes(self) -> Iterator[Outcome]:
         verdict = self.verdict
         sent = map(Outcome, self.rows, self.phones, verdict.statuses, verdict.job_ids, verdict.errors)
         if not self.unsent:
             return sent
         unsent = (Outcome(row.row, row.phone, row.status, None, row.error) for row in self.unsent)
-        return heapq.merge(sent, unsent, key=attrgetter("row"))
+        return iter(sorted([*sent, *unsent], key=attrgetter("row")))
 
     def only(self, status: OutcomeStatus) -> Receipt:
         """With the rows that have this status."""

@@ -1,0 +1,75 @@
+"""What is imported when: help and mistakes are answered without the heavy libraries, names are there when asked for."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import calls_async
+from calls_async.cli.exits import Exit
+from calls_async.cli.main import COMMANDS, run
+
+
+def test_every_public_name_is_there() -> None:
+    for name in calls_async.__all__:
+        assert getattr(calls_async, name).__module__.startswith("calls_async")
+    assert dir(calls_async) == calls_async.__all__ == sorted(calls_async.__all__)
+    with pytest.raises(AttributeError, match="Contacts"):
+        calls_async.Contacts  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(calls_async.__file__).read_text(encoding="utf-8"))
+    seen = {
+        name.name: (node.module or "").removeprefix("calls_async.")
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    assert seen == calls_async._ROOM_OF
+    assert set(seen) == set(calls_async.__all__)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["upload", "--help"], ["upload"], ["--version"], ["nonsense"]])
+def test_help_needs_no_heavy_library(arguments: list[str]) -> None:
+    program = (
+        "import sys\nfrom calls_async.cli.main import run\n"
+        f"try:\n    run({arguments!r})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'aiohttp', 'asyncio', 'attrs', 'cattrs', 'pyarrow', 'rich', 'sqlite3'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_every_command_has_its_function() -> None:
+    from importlib import import_module
+
+    for name, module in COMMANDS.items():
+        assert callable(getattr(import_module(f"calls_async.cli.{module}"), name))
+
+
+def test_uvloop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "list.csv"
+    source.write_text("phone\n16500000000\n")
+    command = [
+        sys.executable,
+        "-m",
+        "calls_async",
+        "upload",
+        str(source),
+        "--sandbox",
+        "--uvloop",
+        "--quiet",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert '"accepted": 1' in done.stdout
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert run(["upload", str(source), "--sandbox", "--uvloop"]) is Exit.USAGE
+    assert "calls_async[uvloop]" in capsys.readouterr().err
