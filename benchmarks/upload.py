@@ -160,7 +160,7 @@ def growth(folder: Path, rows: int) -> None:
             if count >= rows:
                 break
             count = min(10 * count, rows)
-        stop = str(rows - 10_000)
+        stop = str(rows - rows // 50)
         said = run(url, "resume", folder / "plain.csv", "--stop-rows", stop)
         print(f"\nresumed after {stop} rows: first new request after {said['first_request_seconds']:.1f} s, ", end="")
         print(f"peak {said['peak_mb']:.0f} MB")

@@ -1,4 +1,4 @@
-"""What is imported when: help and mistakes are answered without the heavy libraries, names are there when asked for."""
+"""What is imported when: help and mistakes need no heavy libraries, and names are there when they are asked for."""
 
 from __future__ import annotations
 

@@ -43,6 +43,10 @@ class JsonReader:
                 continue
             if not block:
                 return
+            count = _count_rows(block) if self._row < skip else None
+            if count is not None and self._row + count <= skip:
+                self._row += count  # resuming skips millions of rows: nobody needs to parse them
+                continue
             encoded = fast.encode(self._row, block, skip) if fast is not None else None
             if encoded is None:
                 yield from self._by_lines(block, encode_line, skip)
@@ -60,6 +64,12 @@ class JsonReader:
                     if gathered.full:
                         yield gathered.take()
         yield gathered.take()
+
+
+def _count_rows(block: bytes) -> int | None:
+    """How many rows a block has, where each of its lines begins an object."""
+    count = block.count(b"\n") + (not block.endswith(b"\n"))
+    return count if block.startswith(b"{") and block.count(b"\n{") == count - 1 else None
 
 
 EncodeLine = Callable[[int, bytes], Row]

@@ -94,6 +94,8 @@ class Upload:
         self._read_whole = False
         self._discarded = False
         self._all_read = asyncio.Event()
+        self._caught_up = asyncio.Event()
+        """The source has been read again as far as before."""
         caller.max_outage_seconds = settings.max_outage_seconds
         if settings.rate is not None:
             caller.limiter = RateLimiter(settings.rate, caller.clock)
@@ -338,8 +340,9 @@ class Upload:
         self._pace.body_limit.remember(past.body_limit)
 
     async def _replay(self) -> None:
-        """Hands out again what earlier processes have had answered."""
+        """Hands out again what earlier processes have had answered, when what is new is under way."""
         if self._journal is not None:
+            await self._caught_up.wait()
             async with aclosing(self._journal.replay()) as receipts:
                 async for receipt in receipts:
                     self.summary.add(receipt)
@@ -374,6 +377,7 @@ class Upload:
 
     def _end_reading(self) -> None:
         """What is left of a chunk goes its way, and the workers end when all is sent."""
+        self._caught_up.set()
         if not self._course.failed.is_set():
             self._flush()
         self._queue.close()
@@ -395,6 +399,7 @@ class Upload:
 
     def _send_pending(self) -> None:
         """Sends again what earlier processes have had no answer to, once the source is known to be the same."""
+        self._caught_up.set()
         pending, self._pending = self._pending, ()
         self._queue.put(pending)
 
