@@ -80,6 +80,7 @@ _ROOMS = {
     "upload.status": ("OutcomeStatus",),
     "upload.uploader": ("Upload",),
 }
+_SUBPACKAGES = {room.split(".")[0] for room in _ROOMS}
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
@@ -129,6 +130,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name in _SUBPACKAGES:
+        return import_module(f"{__name__}.{name}")
     if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)

@@ -105,6 +105,30 @@ def test_the_bytes_of_unknown_rows_are_kept(store: Store) -> None:
     store.close()
 
 
+def test_a_file_that_cannot_be_read_is_not_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk = chunk_of(1, CONTACT)
+    store.commit([lambda it: it.plan(chunk, None, 1.0)])
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pread", lambda *_: b"")
+        store.close()
+    beside = bodies_path(store.path)
+    moved = beside.rename(store.path.with_name("elsewhere"))
+    for _ in range(2):
+        with pytest.raises(JournalError, match="journal-bodies"):
+            Store(store.path)
+    moved.rename(beside)
+    again = Store(store.path)
+    assert [one.body for one in again.pending()] == [chunk.body]
+    again.close()
+
+
+def test_a_journal_has_one_file_of_bodies_by_whatever_name_it_is_opened(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (link := tmp_path / "other" / "link").symlink_to(store.path)
+    assert bodies_path(link) == bodies_path(store.path)
+    store.close()
+
+
 def test_bytes_that_are_gone_are_not_made_up(store: Store) -> None:
     store.commit([lambda it: it.plan(chunk_of(1, CONTACT), None, 1.0)])
     bodies_path(store.path).write_bytes(b"")

@@ -7,12 +7,15 @@ import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async import Contact, ContactError, Interval
 from calls_async.protocol.contact import FIELDS, did_you_mean
+from calls_async.upload.rows import encode_items
+from calls_async.upload.runs import UnsentRow, each_row
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -174,3 +177,26 @@ def test_contacts_can_be_pickled_and_hide_their_person() -> None:
 def test_near_misses_are_guessed_for_the_person(name: str, meant: str) -> None:
     assert did_you_mean(name) == f"; did you mean {meant}?"
     assert did_you_mean("city") == ""
+
+
+def test_a_contact_is_a_class_of_attrs() -> None:
+    contact = Contact(phone="16500000000", payload={"a": 1}, allowed_days=["mon"], max_attempts=2)
+    other = attrs.evolve(contact, max_attempts=3)
+    assert (other.max_attempts, other.payload, contact.max_attempts) == (3, {"a": 1}, 2)
+    assert b'"maxAttempts":3' in other.to_bytes()
+    assert set(attrs.asdict(contact)) == {field.name for field in attrs.fields(Contact)}
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        contact.phone = "16500000001"  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(contact)).to_bytes() == contact.to_bytes()
+
+    @attrs.frozen(kw_only=True)
+    class Customer(Contact):
+        number: int = 0
+
+    make: Any = Customer  # mypy knows the __init__ of Contact only
+    assert make(phone="16500000000", number=1).to_bytes() == b'{"phone":"16500000000"}'
+    with pytest.raises(ContactError):
+        make(phone="x", number=1).to_bytes()
+    runs = encode_items(1, [contact, make(phone="16500000000", number=1), make(phone="x")], None)
+    assert [row.row for row in each_row(runs)] == [1, 2, 3]
+    assert isinstance(runs[-1], UnsentRow)

@@ -28,6 +28,7 @@ from calls_async import (
     RetryPolicy,
     SourceError,
 )
+from calls_async.cli.results import to_jsonl
 from calls_async.sandbox import Clock, Sandbox
 from calls_async.upload import inspect
 from calls_async.upload.bodies import read_body
@@ -561,6 +562,11 @@ async def test_purging(sandbox: Sandbox, campaign: Campaign, path: Path) -> None
     outcomes = outcomes_in(path)
     assert sorted(outcome.row for outcome in outcomes) == list(range(1, 22))
     assert {outcome.phone for outcome in outcomes} == {None}
+    store = Store(path, writing=False)
+    lines = b"".join(map(to_jsonl, inspect.all_receipts(store))).splitlines()
+    store.close()
+    assert {json.loads(line)["phone"] for line in lines} == {None}
+    assert len(lines) == 21
     assert {outcome.job_id for outcome in outcomes} == {job.id for job in sandbox.jobs} | {None}
     with pytest.raises(JournalRefusedError, match="purged"):
         await campaign.upload(source, journal=path).run()

@@ -103,6 +103,8 @@ def csv_files(draw: st.DrawFn) -> bytes:
 
 @given(data=csv_files(), block_bytes=st.sampled_from([1, 7, 64, 2**19]))
 @example(data=b'phone,name\n16500000000,"a\n', block_bytes=64)
+@example(data=b"phone,name\n16500000000,a\n\xef\xbb\xbf16500000001,b\n", block_bytes=1)
+@example(data=b"phone\n\xef\xbb\xbf\n16500000001\n", block_bytes=1)
 @example(data=b"phone\n16500000000\n\n \n16500000001", block_bytes=64)
 @example(data=b'phone\n""\n16500000001', block_bytes=64)
 def test_csv(data: bytes, block_bytes: int) -> None:
@@ -111,10 +113,13 @@ def test_csv(data: bytes, block_bytes: int) -> None:
         assert_same(data, format="csv")
 
 
-@given(data=csv_files(), skip=st.integers(0, 12))
-def test_csv_after_rows_that_were_sent_before(data: bytes, skip: int) -> None:
-    whole, ending = rows_of(data, format="csv")
-    assert rows_of(data, format="csv", skip=skip) == (whole[skip:], ending)
+@given(data=csv_files(), skip=st.integers(0, 12), block_bytes=st.sampled_from([1, 64, 2**19]), columnar=st.booleans())
+@example(data=b"phone\n1650000000\r\n\r\n1650000000\n", skip=1, block_bytes=64, columnar=True)
+def test_csv_after_rows_that_were_sent_before(data: bytes, skip: int, block_bytes: int, columnar: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        whole, ending = rows_of(data, format="csv", columnar=columnar)
+        assert rows_of(data, format="csv", columnar=columnar, skip=skip) == (whole[skip:], ending)
 
 
 @given(data=csv_files(), encoding=st.sampled_from(["utf-16", "cp1251", "utf-8-sig", "latin-1", "shift_jis"]))
@@ -167,6 +172,30 @@ def parquet_files(draw: st.DrawFn) -> bytes:
 @given(data=parquet_files())
 def test_parquet(data: bytes) -> None:
     assert_same(data, format="parquet")
+
+
+def test_parquet_with_columns_that_have_no_name() -> None:
+    file = io.BytesIO()
+    parquet.write_table(pa.table([["16500000000"], ["a"], ["x"]], names=["phone", "name", ""]), file)
+    assert_same(file.getvalue(), format="parquet")
+
+
+def test_small_parquet_that_is_large_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calls_async.upload.parquet._FAST_BYTES", 1000)
+    monkeypatch.setattr("calls_async.upload.columnar.Columns.encode", None)  # is not called
+    file = io.BytesIO()
+    text = pa.array(["x" * 100] * 50).dictionary_encode()
+    parquet.write_table(pa.table({"phone": ["16500000000"] * 50, "name": text}), file)
+    assert len(rows_of(file.getvalue(), format="parquet")[0]) == 50
+
+
+def test_cells_that_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("lines", "csv_lists", "csv_columns"):
+        monkeypatch.setattr(f"calls_async.upload.{module}.MAX_LINE_BYTES", 200_000)
+    monkeypatch.setattr("calls_async.upload.csv_lists.MAX_FIELD_CHARS", 1)  # the csv module's own is 131,072
+    assert_same(
+        b"phone,name\n16500000000,a\n16500000001," + b"x" * 150_000 + b"\n16500000002,b\n" * 9000, format="csv"
+    )
 
 
 def test_parquet_with_text_that_is_none() -> None:
@@ -281,6 +310,11 @@ def json_files(draw: st.DrawFn) -> bytes:
     skip=0,
 )
 @example(data=b'{"phone":"16500000000","phone":"16500000001"}\n', block_bytes=64, skip=0)
+@example(
+    data=b'{"phone":"16500000000"}\n\xef\xbb\xbf\n{"phone":"16500000001"}\n{"phone":"16500000002"}\n',
+    block_bytes=2**19,
+    skip=2,
+)
 def test_json_lines(data: bytes, block_bytes: int, skip: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK_BYTES", block_bytes)

@@ -22,6 +22,12 @@ def test_every_public_name_is_there() -> None:
         calls_async.Contacts  # noqa: B018
 
 
+def test_rooms_are_there_when_asked_for() -> None:
+    for name in ("client", "errors", "protocol", "transport", "upload"):
+        program = f"import calls_async; assert calls_async.{name}.__name__ == 'calls_async.{name}'"
+        subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse(Path(calls_async.__file__).read_text(encoding="utf-8"))
     seen = {

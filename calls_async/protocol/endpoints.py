@@ -207,7 +207,7 @@ def read_ids(response: Response) -> list[str]:
 
 def _read_words(body: bytes) -> list[str] | None:
     """The strings of an array, where it is one and each could be an ID: the usual answer, looked at as a whole."""
-    around = body.translate(None, _WORD_BYTES)
+    around = body.translate(None, _WORD_BYTES).replace(b", ", b",").strip()
     if around != b'["%b"]' % (b'","' * (len(around) // 3 - 1)) or b'""' in body:
         return None
     try:

@@ -15,6 +15,7 @@ SUFFIX = "-bodies"
 
 
 def bodies_path(journal: Path) -> Path:
+    journal = Path(os.path.realpath(journal))  # as SQLite does with the files of its own
     return journal.with_name(journal.name + SUFFIX)
 
 
@@ -42,6 +43,15 @@ class Bodies:
         self._places[number] = (at, at + len(body))
         self._written = True
         return at
+
+    def read(self, at: int, size: int) -> bytes:
+        """What stands at a place; less where the file is shorter."""
+        descriptor = self._descriptor
+        if descriptor is not None:
+            return os.pread(descriptor, size, at)
+        with self._path.open("rb") as file:
+            file.seek(at)
+            return file.read(size)
 
     def sync(self) -> None:
         """What was written is on disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from calls_async.upload.columnar import Columns
+from calls_async.upload.lines import MAX_LINE_BYTES
 from calls_async.upload.quick import Fragments
 from calls_async.upload.rows import Table
 from calls_async.upload.runs import Row, Run
@@ -31,6 +33,9 @@ class CsvColumns:
     def parse(self, block: bytes) -> Sequence[pa.Array] | None:
         """The columns, all of them text; None where the two readers might not agree."""
         quoted = b'"' in block
+        # pyarrow takes a byte order mark at the beginning of whatever it reads for no part of the text.
+        if len(block) > MAX_LINE_BYTES or block.startswith(codecs.BOM_UTF8):
+            return None
         if b"\0" in block or (quoted and not self._well_quoted.fullmatch(block)):
             return None
         if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):

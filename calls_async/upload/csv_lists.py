@@ -114,7 +114,7 @@ class CsvReader:
 
 def _count_rows(block: bytes) -> int | None:
     """How many rows a block has, where its lines are rows: no quotes, no blank lines, no bare carriage returns."""
-    if b'"' in block or b"\n\n" in block or block.startswith((b"\n", b"\r")):
+    if len(block) > MAX_LINE_BYTES or b'"' in block or b"\n\n" in block or block.startswith((b"\n", b"\r")):
         return None
     if b"\r" in block and (b"\n\r" in block or block.count(b"\r") != block.count(b"\r\n")):
         return None

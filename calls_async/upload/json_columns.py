@@ -6,6 +6,7 @@ is not like the first of its block, or whose values are more than plain texts an
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from calls_async.upload.runs import Row, Run
 
 _MARK = b"\x01"
 _CONTROLS = [bytes([code]) for code in range(32) if code != ord("\n")]
+_BLANKS = (b" ", codecs.BOM_UTF8)
 _STYLES = ((",", ":"), (", ", ": "))
 """What stands between fields, and between a name and its value."""
 _END = 2 * MAX_LINE_BYTES
@@ -79,8 +81,10 @@ class _Shape:
 
     def split(self, block: bytes) -> list[pa.Array] | None:
         """The columns of a block, values with what is around them; None where its lines have not so many."""
-        if any(control in block for control in _CONTROLS) or b"\n " in block or block.startswith(b" "):
+        if any(control in block for control in _CONTROLS) or block.startswith(_BLANKS):
             return None
+        if any(b"\n" + blank in block for blank in _BLANKS):
+            return None  # a line of nothing else has no number
         text = block.replace(f'{self.comma}"'.encode(), _MARK)
         names = [str(index) for index in range(len(self.fields))]
         try:

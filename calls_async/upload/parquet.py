@@ -32,14 +32,14 @@ def read_parquet(
         parquet = pq.ParquetFile(file, pre_buffer=False)
         table = table_of(parquet.schema_arrow.names)
         columns = None
-        if fast and table.independent:
+        if fast and table.independent and len(table.columns) == len(parquet.schema_arrow.names):
             columns = columnar.Columns(table, Fragments(table.settings_as_json))
         for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
             count, done = batch.num_rows, max(0, skip - row)
             if done < count:
                 left = batch.columns if not done else [column.slice(done) for column in batch.columns]
                 runs = None
-                if columns is not None and batch.nbytes <= _FAST_BYTES:
+                if columns is not None and sum(map(_size_bytes, left)) <= _FAST_BYTES:
                     runs = _by_columns(columns, row + done + 1, left)
                 if runs is not None:
                     yield runs
@@ -64,6 +64,13 @@ def _by_columns(columns: Any, first_row: int, cells: Sequence[Any]) -> list[Run]
     except pa.ArrowException:
         return None
     return runs
+
+
+def _size_bytes(column: Any) -> float:
+    """About how much memory a column takes when each of its values is written out."""
+    values = getattr(column, "dictionary", None)
+    size: float = column.nbytes
+    return size if values is None or not len(values) else size + values.nbytes / len(values) * len(column)
 
 
 def _by_rows(table: Table, first_row: int, columns: Sequence[Any]) -> Iterator[list[Run]]:

@@ -51,6 +51,7 @@ class ChunkQueue:
         self.dropped = self.dropped or bool(self._chunks)
         self._chunks.clear()
         self._room.set()
+        self._wake_if_over()
 
     def close(self) -> None:
         """Only workers put any more."""
@@ -61,6 +62,7 @@ class ChunkQueue:
         """The next chunk, to be ended by `done`; None when there is none and none can come."""
         while not self._chunks:
             if self._closed and self._at_work == 0:
+                self._wake_if_over()  # whoever was woken for a chunk that was dropped tells the others
                 return None
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -20,6 +20,7 @@ from calls_async.upload.files import Batch, Reading, format_of, read_batches
 from calls_async.upload.marks import NOTHING, Consumed, RowCheck
 from calls_async.upload.rows import check_region, encode_items
 from calls_async.upload.runs import BATCH_ROWS, Run
+from calls_async.upload.waiting import see_through
 
 SLICE_SECONDS = 0.002
 """The longest that drawing from an iterable keeps the event loop for itself."""
@@ -38,8 +39,18 @@ class Source(Protocol):
     def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         """The rows after those that are `consumed`. Raises `JournalRefusedError` where these have changed."""
 
+    def left(self) -> Sequence[Run]:
+        """When its batches are closed: what was drawn, was not handed over, and cannot be drawn again."""
+
     def fraction_read(self) -> float | None:
         """How much of the source has been read, 0 to 1; None where that cannot be known."""
+
+
+class _Rereadable:
+    """A source whose rows are there another time."""
+
+    def left(self) -> Sequence[Run]:
+        return ()
 
 
 def open_source(source: SourceLike | None, reading: Reading) -> Source:
@@ -60,7 +71,7 @@ def open_source(source: SourceLike | None, reading: Reading) -> Source:
     )
 
 
-class NoSource:
+class NoSource(_Rereadable):
     """Nothing to read: only what a journal holds is sent."""
 
     name = "the journal"
@@ -74,7 +85,7 @@ class NoSource:
         return None
 
 
-class FileSource:
+class FileSource(_Rereadable):
     """A contact list in a file, or in a named pipe."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
@@ -112,7 +123,7 @@ class FileSource:
         raise SourceError(self.name, f"cannot be read: {reason}")
 
 
-class StreamSource:
+class StreamSource(_Rereadable):
     """A contact list from an open binary file, such as standard input; closing it is its owner's matter."""
 
     may_pause = True
@@ -150,8 +161,8 @@ async def _read_in_thread(
         thread.shutdown(wait=not may_block, cancel_futures=True)
 
 
-class IterableSource:
-    """Contacts or mappings from an iterable, drawn on the event loop."""
+class IterableSource(_Rereadable):
+    """Contacts or mappings from an iterable, drawn on the event loop: what is drawn is handed over at once."""
 
     may_pause = False
 
@@ -193,10 +204,12 @@ class AsyncIterableSource:
     def __init__(self, items: AsyncIterable[ContactLike], region: str | None) -> None:
         self.name = f"a {type(items).__name__}"
         self._items = items
-        self._region = region
+        self._drawn = _Drawn(region)
+        self._check = RowCheck(NOTHING)
+        self._closing = False
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        check, drawn = RowCheck(consumed), _Drawn(self._region)
+        self._check, drawn = RowCheck(consumed), self._drawn
         some, room = asyncio.Event(), asyncio.Event()
         draws = asyncio.create_task(self._draw(drawn, some, room), name="calls_async drawing")
         try:
@@ -204,14 +217,17 @@ class AsyncIterableSource:
                 await some.wait()
                 some.clear()
                 if drawn.items:
-                    yield Batch(check.see(drawn.take()))
+                    yield Batch(self._check.see(drawn.take()))
                 room.set()
             draws.result()
-            check.end()
+            self._check.end()
         finally:
-            if not draws.done():
-                draws.cancel()
-                await asyncio.wait([draws])
+            self._closing = True
+            draws.cancel()
+            room.set()
+            await see_through(draws)
+            if not draws.cancelled():
+                draws.exception()  # seen: it was told above, or nobody waits for it any more
 
     async def _draw(self, drawn: _Drawn, some: asyncio.Event, room: asyncio.Event) -> None:
         slice_ends = time.monotonic() + SLICE_SECONDS
@@ -223,12 +239,19 @@ class AsyncIterableSource:
                     if not drawn.items:
                         some.set()  # whoever waits for it goes on when this task waits
                     drawn.items.append(item)
-                    if len(drawn.items) >= BATCH_ROWS or time.monotonic() > slice_ends:
+                    full = len(drawn.items) >= BATCH_ROWS
+                    if self._closing:
+                        if full:
+                            break  # it does not care that it was cancelled
+                    elif full or time.monotonic() > slice_ends:
                         room.clear()
                         await room.wait()
                         slice_ends = time.monotonic() + SLICE_SECONDS
         finally:
             some.set()
+
+    def left(self) -> Sequence[Run]:
+        return self._check.see(self._drawn.take()) if self._drawn.items else ()
 
     def fraction_read(self) -> float | None:
         return None

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from calls_async.errors import JournalError
-from calls_async.protocol.keys import new_upload_id
-from calls_async.upload.bodies import Bodies, read_body
+from calls_async.protocol.keys import digest, new_upload_id
+from calls_async.upload.bodies import Bodies, bodies_path
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.locks import lock_file, unlock_file
 from calls_async.upload.outcomes import Verdict
@@ -162,6 +162,7 @@ class Store(Records):
                 self._bodies.sync()  # before the database says that they are there
             except BaseException:
                 self._connection.execute("ROLLBACK")
+                self._answered.clear()
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -250,11 +251,21 @@ class Store(Records):
     def _gather_bodies(self) -> None:
         """Takes the bytes that wait beside the journal into it: one file again, from which any process can go on."""
         found = self._read(
-            "SELECT number, body_at, body_bytes FROM chunk WHERE state <> 'answered' AND body_at IS NOT NULL"
+            "SELECT number, body_at, body_bytes, digest FROM chunk WHERE state <> 'answered' AND body_at IS NOT NULL"
         )
+        try:
+            bodies = [(number, self._bodies.read(at, size), wanted) for number, at, size, wanted in found]
+            if any(digest(body) != wanted for _, body, wanted in bodies):
+                raise OSError(errno.EIO, "it is damaged")
+        except OSError as error:
+            name = bodies_path(self.path).name
+            raise JournalError(
+                str(self.path),
+                f"the bytes of what was under way are not in {name}, which belongs beside it ({error.strerror}); "
+                "bring that file back. Nothing was sent",
+            ) from None
         self._connection.execute("BEGIN IMMEDIATE")
-        for number, at, size in found:
-            body = read_body(self.path, at, size)
+        for number, body, _ in bodies:
             self._connection.execute("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, body))
         self._connection.execute("UPDATE chunk SET body_at = NULL WHERE state <> 'answered'")
         self._connection.execute("COMMIT")

@@ -8,7 +8,7 @@ source back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -41,8 +41,10 @@ from calls_async.upload.workers import Course, Workers
 
 HALT_SECONDS = 5.0
 """How long answers are waited for when the upload has failed."""
-SCRIBES = 8
+SCRIBE_OF = 4
 """For so many requests in flight there is one chunk more that has its answer, or is about to be sent."""
+REPLAY_SECONDS = 2.0
+"""How long receipts of earlier processes wait until what is new is under way."""
 QUEUED_CHUNKS = 4
 """Chunks that are sealed and wait for their turn."""
 
@@ -94,6 +96,8 @@ class Upload:
         self._read_whole = False
         self._discarded = False
         self._all_read = asyncio.Event()
+        self._feeding: Iterator[Chunk] = iter(())
+        """What the batch under way still has to give."""
         self._caught_up = asyncio.Event()
         """The source has been read again as far as before."""
         caller.max_outage_seconds = settings.max_outage_seconds
@@ -295,14 +299,14 @@ class Upload:
                     self._at_work.append(tasks.create_task(self._workers.work(), name="calls_async worker"))
 
             # As many are in flight as the gate lets through; some others write down what has come meanwhile.
-            for _ in range(count + count // SCRIBES):
+            for _ in range(count + (count - 1) // SCRIBE_OF):
                 hire(2 * count)
             # Whoever waits long is stood in for, but not so often that the memory fills.
             self._sender.stand_in = lambda: hire(2 * count)
             halter = tasks.create_task(self._halt(), name="calls_async halter")
             await asyncio.wait([self._reader])
             linger.cancel()
-            self._end_reading()
+            await self._end_reading()
             await asyncio.wait([replay])
             while at_work := [task for task in self._at_work if not task.done()]:
                 await asyncio.wait(at_work)
@@ -342,11 +346,24 @@ class Upload:
     async def _replay(self) -> None:
         """Hands out again what earlier processes have had answered, when what is new is under way."""
         if self._journal is not None:
-            await self._caught_up.wait()
+            await self._wait_until_caught_up()
             async with aclosing(self._journal.replay()) as receipts:
                 async for receipt in receipts:
                     self.summary.add(receipt)
                     await self._receipts.put(receipt)
+
+    async def _wait_until_caught_up(self) -> None:
+        """But not for ever: a source might wait for what became of the rows that it has given before."""
+        tasks = [
+            asyncio.ensure_future(self._caught_up.wait()),
+            asyncio.ensure_future(self._caller.clock.sleep(REPLAY_SECONDS)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _read(self) -> None:
         try:
@@ -356,7 +373,8 @@ class Upload:
                     if runs:
                         self._send_pending()
                     self._chunker.wanted_bytes = self._pace.body_limit.largest
-                    for chunk in self._chunker.feed(runs):
+                    self._feeding = self._chunker.feed(runs)
+                    for chunk in self._feeding:
                         self._take_in(chunk, batch.mark)
                         await self._queue.room()
                         if self._course.stopping:
@@ -375,10 +393,20 @@ class Upload:
         except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts, after what was read before it
             self._course.error = error
 
-    def _end_reading(self) -> None:
-        """What is left of a chunk goes its way, and the workers end when all is sent."""
+    async def _end_reading(self) -> None:
+        """What was drawn and cannot be drawn again, and what is left of a chunk, goes its way; the workers end when
+        all is sent."""
         self._caught_up.set()
         if not self._course.failed.is_set():
+            try:
+                if self._mark is None:  # no file, which would be read again
+                    for chunk in self._feeding:
+                        self._take_in(chunk, None)
+                left = await self._screening.sift(self._source.left(), known=self._consumed.rows)
+                for chunk in self._chunker.feed(left):
+                    self._take_in(chunk, None)
+            except CallsError as error:
+                self._course.error = self._course.error or error
             self._flush()
         self._queue.close()
 
