@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -25,10 +24,7 @@ class CsvColumns:
         self._delimiter = delimiter
         self._names = [str(index) for index in range(len(table.columns))]
         self._types = dict.fromkeys(self._names, pa.string())
-        before, behind = re.escape(delimiter) + "\n", re.escape(delimiter) + "\r\n"
-        # A quote only at the beginning of a cell, and the next single one at its end.
-        quoted = rf'(?:\A|(?<=[{before}]))"(?:[^"]++|"")*+"(?=[{behind}]|\Z)'
-        self._well_quoted = re.compile(rf'(?:[^"]*+{quoted})*+[^"]*+'.encode())
+        self._before, self._behind = (delimiter.encode(), b"\n"), (delimiter.encode(), b"\r", b"\n")
 
     def parse(self, block: bytes) -> Sequence[pa.Array] | None:
         """The columns, all of them text; None where the two readers might not agree."""
@@ -36,7 +32,7 @@ class CsvColumns:
         # pyarrow takes a byte order mark at the beginning of whatever it reads for no part of the text.
         if len(block) > MAX_LINE_BYTES or block.startswith(codecs.BOM_UTF8):
             return None
-        if b"\0" in block or (quoted and not self._well_quoted.fullmatch(block)):
+        if b"\0" in block or (quoted and not self._well_quoted(block)):
             return None
         if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
             return None
@@ -52,6 +48,16 @@ class CsvColumns:
         except pa.ArrowInvalid:  # not as many cells as columns in every row, or not UTF-8
             return None
         return [column.combine_chunks() for column in table.columns]
+
+    def _well_quoted(self, block: bytes) -> bool:
+        """Whether each quote stands at the beginning of a cell, or at its end, or is doubled in between."""
+        parts = block.split(b'"')
+        if len(parts) % 2 == 0:
+            return False  # the last one is never closed
+        first, *between, last = parts[::2]  # outside of quotes; nothing between the two of a doubled one
+        if (first and not first.endswith(self._before)) or (last and not last.startswith(self._behind)):
+            return False
+        return all(not part or (part.startswith(self._behind) and part.endswith(self._before)) for part in between)
 
     def encode(self, first_row: int, columns: Sequence[pa.Array]) -> list[Run]:
         """The rows from number `first_row` on."""

@@ -8,7 +8,7 @@ source back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -17,16 +17,16 @@ from calls_async.errors import (
     CallsError,
     ConfigurationError,
     JournalError,
-    SourceError,
 )
 from calls_async.protocol import keys
 from calls_async.transport.events import Event
 from calls_async.transport.pacing import Pace, RateLimiter
 from calls_async.transport.retry import Caller, Retry
-from calls_async.upload.chunks import Chunk, Chunker, Mark
+from calls_async.upload.chunks import Chunker
 from calls_async.upload.events import Teller
+from calls_async.upload.intake import Intake
 from calls_async.upload.journal import Journal, JournalSettings, open_journal
-from calls_async.upload.marks import NOTHING, Consumed
+from calls_async.upload.marks import Consumed
 from calls_async.upload.outcomes import (
     Receipt,
     Summary,
@@ -87,19 +87,11 @@ class Upload:
         self._host = host
         self._journal_settings = journal
         self._journal: Journal | None = None
-        self._consumed = NOTHING
         self._screening = screening or Screening()
-        self._pending: Sequence[Chunk] = ()
-        self._mark: Mark | None = None
         self._course = Course()
         self._at_work: list[asyncio.Task[None]] = []
-        self._read_whole = False
         self._discarded = False
         self._all_read = asyncio.Event()
-        self._feeding: Iterator[Chunk] = iter(())
-        """What the batch under way still has to give."""
-        self._caught_up = asyncio.Event()
-        """The source has been read again as far as before."""
         caller.max_outage_seconds = settings.max_outage_seconds
         if settings.rate is not None:
             caller.limiter = RateLimiter(settings.rate, caller.clock)
@@ -113,6 +105,16 @@ class Upload:
             chunk_bytes=settings.chunk_bytes,
         )
         self._queue = ChunkQueue(QUEUED_CHUNKS)
+        self._intake = Intake(
+            source=source,
+            screening=self._screening,
+            chunker=self._chunker,
+            queue=self._queue,
+            pace=self._pace,
+            clock=caller.clock,
+            course=self._course,
+            linger_seconds=settings.linger_seconds,
+        )
         self._workers = Workers(
             settings=settings,
             sender=self._sender,
@@ -188,6 +190,12 @@ class Upload:
         """Whether the source has been read to its end and everything has an outcome."""
         left_over = self._workers.left_over or self._queue.dropped or self.in_doubt
         return self._read_whole and self._finished and not left_over and self._course.error is None
+
+    @property
+    def _read_whole(self) -> bool:
+        """Without a source, reconciling sends what a journal holds, and leaves the rest of its source unread."""
+        settling = self._journal_settings is not None and self._journal_settings.reopen
+        return self._intake.read_whole and not (isinstance(self._source, NoSource) and settling)
 
     def fraction_read(self) -> float | None:
         """How much of the source has been read, 0 to 1; None where that cannot be known."""
@@ -288,8 +296,8 @@ class Upload:
     async def _flow_at_pace(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             replay = tasks.create_task(self._replay(), name="calls_async replay")
-            linger = tasks.create_task(self._linger(), name="calls_async linger")
-            self._reader = tasks.create_task(self._read(), name="calls_async reader")
+            linger = tasks.create_task(self._intake.linger(), name="calls_async linger")
+            self._reader = tasks.create_task(self._intake.read(), name="calls_async reader")
             if self._course.stopping:
                 self._reader.cancel()
             count = self._settings.concurrency
@@ -306,7 +314,7 @@ class Upload:
             halter = tasks.create_task(self._halt(), name="calls_async halter")
             await asyncio.wait([self._reader])
             linger.cancel()
-            await self._end_reading()
+            await self._intake.end()
             await asyncio.wait([replay])
             while at_work := [task for task in self._at_work if not task.done()]:
                 await asyncio.wait(at_work)
@@ -328,18 +336,18 @@ class Upload:
         self._journal = await open_journal(
             settings, token=self._token, host=self._host, source=self._source.name, clock=self._caller.clock
         )
-        self._sender.journal = self._workers.journal = self._journal
+        self._sender.journal = self._workers.journal = self._intake.journal = self._journal
         self._journal.tell = self._teller
         past = self._journal.past
         self.summary.upload_id = self._chunker.upload_id = past.upload_id
         self._chunker.next_number = past.next_number
-        self._consumed = Consumed(
+        self._intake.consumed = Consumed(
             journal=str(settings.path),
             rows=past.rows,
             chunks=past.chunks,
             shown=self._screening.needs_every_row,
         )
-        self._pending = past.pending
+        self._intake.pending = past.pending
         self._workers.from_before = {chunk.number for chunk in past.pending}
         self._pace.body_limit.remember(past.body_limit)
 
@@ -355,7 +363,7 @@ class Upload:
     async def _wait_until_caught_up(self) -> None:
         """But not for ever: a source might wait for what became of the rows that it has given before."""
         tasks = [
-            asyncio.ensure_future(self._caught_up.wait()),
+            asyncio.ensure_future(self._intake.caught_up.wait()),
             asyncio.ensure_future(self._caller.clock.sleep(REPLAY_SECONDS)),
         ]
         try:
@@ -364,51 +372,6 @@ class Upload:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-
-    async def _read(self) -> None:
-        try:
-            async with aclosing(self._source.batches(self._consumed)) as batches:
-                async for batch in batches:
-                    runs = await self._screening.sift(batch.runs, known=self._consumed.rows)
-                    if runs:
-                        self._send_pending()
-                    self._chunker.wanted_bytes = self._pace.body_limit.largest
-                    self._feeding = self._chunker.feed(runs)
-                    for chunk in self._feeding:
-                        self._take_in(chunk, batch.mark)
-                        await self._queue.room()
-                        if self._course.stopping:
-                            return
-                    self._mark = batch.mark or self._mark
-            self._send_pending()
-            settling = self._journal_settings is not None and self._journal_settings.reopen
-            self._read_whole = not (isinstance(self._source, NoSource) and settling)
-        except asyncio.CancelledError:
-            if self._course.stopping:
-                return
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            self._course.error = SourceError(self._source.name, "was cancelled while it was being read")
-        except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts, after what was read before it
-            self._course.error = error
-
-    async def _end_reading(self) -> None:
-        """What was drawn and cannot be drawn again, and what is left of a chunk, goes its way; the workers end when
-        all is sent."""
-        self._caught_up.set()
-        if not self._course.failed.is_set():
-            try:
-                if self._mark is None:  # no file, which would be read again
-                    for chunk in self._feeding:
-                        self._take_in(chunk, None)
-                left = await self._screening.sift(self._source.left(), known=self._consumed.rows)
-                for chunk in self._chunker.feed(left):
-                    self._take_in(chunk, None)
-            except CallsError as error:
-                self._course.error = self._course.error or error
-            self._flush()
-        self._queue.close()
 
     def _fail(self, error: CallsError) -> None:
         """Every further request would fail, too: stop reading, send nothing more, and let what is in flight end."""
@@ -424,33 +387,6 @@ class Upload:
         await self._caller.clock.sleep(HALT_SECONDS)
         for task in tuple(self._workers.at_risk):
             task.cancel()  # whoever hands out a receipt is not disturbed
-
-    def _send_pending(self) -> None:
-        """Sends again what earlier processes have had no answer to, once the source is known to be the same."""
-        self._caught_up.set()
-        pending, self._pending = self._pending, ()
-        self._queue.put(pending)
-
-    def _take_in(self, chunk: Chunk, mark: Mark | None) -> None:
-        """Writes a sealed chunk down and lets it wait for a worker."""
-        self._mark = mark or self._mark
-        if self._journal is not None:
-            self._journal.plan(chunk, self._mark)
-        self._queue.put([chunk])
-
-    def _flush(self) -> None:
-        for chunk in self._chunker.flush():
-            self._take_in(chunk, None)
-
-    async def _linger(self) -> None:
-        """Sends a chunk that has waited for its next row as long as the settings allow, if the server is idle."""
-        waiting = -1
-        while self._source.may_pause:
-            await self._caller.clock.sleep(self._settings.linger_seconds)
-            sealed = self._chunker.sealed
-            if not self._chunker.empty and sealed == waiting and self._queue.has_room:
-                self._flush()
-            waiting = sealed if not self._chunker.empty else -1
 
     async def _hand_out(self, receipt: Receipt) -> None:
         self.summary.add(receipt)
