@@ -26,6 +26,9 @@ class OpenEnum(StrEnum):
     def __str__(self) -> str:
         return str(self.value)
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return type(self), (self.value,)  # Python 3.11.2 pickles the name, and an unlisted value has none
+
 
 class JobStatus(OpenEnum):
     """A call job's status (C-REP-5)."""
