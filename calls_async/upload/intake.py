@@ -89,7 +89,7 @@ class Intake:
         self.caught_up.set()
         if not self.course.failed.is_set():
             try:
-                if self._mark is None:  # a file would be read again
+                if not self.source.is_file:
                     await self._take_in_rest()
             except CallsError as error:
                 self.course.error = self.course.error or error

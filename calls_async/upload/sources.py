@@ -33,6 +33,8 @@ class Source(Protocol):
     """Numbered rows in batches, once."""
 
     name: str
+    is_file: bool
+    """Whether it is read in blocks, and marked as far as it was read: what was not taken in of it is read again."""
     may_pause: bool
     """Whether it may wait long between rows, so that a chunk should not wait until it is full."""
 
@@ -46,8 +48,8 @@ class Source(Protocol):
         """How much of the source has been read, 0 to 1; None where that cannot be known."""
 
 
-class _Rereadable:
-    """A source whose rows are there another time."""
+class _HandsOver:
+    """A source that hands over what it has drawn."""
 
     def left(self) -> Sequence[Run]:
         return ()
@@ -71,10 +73,11 @@ def open_source(source: SourceLike | None, reading: Reading) -> Source:
     )
 
 
-class NoSource(_Rereadable):
+class NoSource(_HandsOver):
     """Nothing to read: only what a journal holds is sent."""
 
     name = "the journal"
+    is_file = True
     may_pause = False
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
@@ -85,8 +88,10 @@ class NoSource(_Rereadable):
         return None
 
 
-class FileSource(_Rereadable):
+class FileSource(_HandsOver):
     """A contact list in a file, or in a named pipe."""
+
+    is_file = True
 
     def __init__(self, path: Path, reading: Reading) -> None:
         self.name = str(path)
@@ -123,9 +128,10 @@ class FileSource(_Rereadable):
         raise SourceError(self.name, f"cannot be read: {reason}")
 
 
-class StreamSource(_Rereadable):
+class StreamSource(_HandsOver):
     """A contact list from an open binary file, such as standard input; closing it is its owner's matter."""
 
+    is_file = True
     may_pause = True
 
     def __init__(self, stream: BinaryIO, reading: Reading) -> None:
@@ -161,9 +167,10 @@ async def _read_in_thread(
         thread.shutdown(wait=not may_block, cancel_futures=True)
 
 
-class IterableSource(_Rereadable):
+class IterableSource(_HandsOver):
     """Contacts or mappings from an iterable, drawn on the event loop: what is drawn is handed over at once."""
 
+    is_file = False
     may_pause = False
 
     def __init__(self, items: Iterable[ContactLike], region: str | None) -> None:
@@ -199,6 +206,7 @@ class AsyncIterableSource:
     """Contacts or mappings from an async iterable. A task of its own draws from it; what it has drawn is handed on
     when it waits, or when there is a batch."""
 
+    is_file = False
     may_pause = True
 
     def __init__(self, items: AsyncIterable[ContactLike], region: str | None) -> None:
