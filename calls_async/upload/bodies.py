@@ -49,9 +49,7 @@ class Bodies:
         descriptor = self._descriptor
         if descriptor is not None:
             return os.pread(descriptor, size, at)
-        with self._path.open("rb") as file:
-            file.seek(at)
-            return file.read(size)
+        return _read_place(self._path, at, size)
 
     def sync(self) -> None:
         """What was written is on disk."""
@@ -93,10 +91,15 @@ class Bodies:
 
 def read_body(journal: Path, at: int, size: int) -> bytes:
     """What stands at a place; less, or nothing, where the file does not have it."""
-    with contextlib.suppress(OSError), bodies_path(journal).open("rb") as file:
+    with contextlib.suppress(OSError):
+        return _read_place(bodies_path(journal), at, size)
+    return b""
+
+
+def _read_place(path: Path, at: int, size: int) -> bytes:
+    with path.open("rb") as file:
         file.seek(at)
         return file.read(size)
-    return b""
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from calls_async.errors import ContactError
 from calls_async.protocol.contact import encode_json
@@ -106,6 +107,28 @@ class Columns:
         found = map(self.fragments.of, combinations)
         ends = pa.array([None if one is None else f"{behind}{one.decode()}," for one in found], pa.string())
         return ends.take(codes)
+
+
+def read_columns(text: bytes, count: int, delimiter: str, *, quoted: bool | None) -> list[pa.Array] | None:
+    """Text with lines of `count` cells as columns of text; None where it is not that, or not UTF-8. `quoted` tells
+    whether some are in quotes; None: a quote is a character like others."""
+    names = [str(index) for index in range(count)]
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(text),
+            read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=False if quoted is None else '"',
+                newlines_in_values=bool(quoted),
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return [column.combine_chunks() for column in table.columns]
 
 
 def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -6,9 +6,8 @@ import codecs
 from collections.abc import Sequence
 
 import pyarrow as pa
-from pyarrow import csv
 
-from calls_async.upload.columnar import Columns
+from calls_async.upload.columnar import Columns, read_columns
 from calls_async.upload.lines import MAX_LINE_BYTES
 from calls_async.upload.quick import Fragments
 from calls_async.upload.rows import Table
@@ -22,8 +21,6 @@ class CsvColumns:
         self._table = table
         self._columns = Columns(table, Fragments(table.settings_as_json))
         self._delimiter = delimiter
-        self._names = [str(index) for index in range(len(table.columns))]
-        self._types = dict.fromkeys(self._names, pa.string())
         self._before, self._behind = (delimiter.encode(), b"\n"), (delimiter.encode(), b"\r", b"\n")
 
     def parse(self, block: bytes) -> Sequence[pa.Array] | None:
@@ -36,18 +33,7 @@ class CsvColumns:
             return None
         if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
             return None
-        try:
-            table = csv.read_csv(
-                pa.BufferReader(block),
-                read_options=csv.ReadOptions(column_names=self._names, block_size=len(block) + 1, use_threads=False),
-                parse_options=csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=quoted),
-                convert_options=csv.ConvertOptions(
-                    column_types=self._types, strings_can_be_null=False, null_values=[]
-                ),
-            )
-        except pa.ArrowInvalid:  # not as many cells as columns in every row, or not UTF-8
-            return None
-        return [column.combine_chunks() for column in table.columns]
+        return read_columns(block, len(self._table.columns), self._delimiter, quoted=quoted)
 
     def _well_quoted(self, block: bytes) -> bool:
         """Whether each quote stands at the beginning of a cell, or at its end, or is doubled in between."""

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import attrs
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
-from calls_async.protocol.contact import FIELDS
-from calls_async.upload.columnar import Columns
+from calls_async.upload.columnar import Columns, read_columns
 from calls_async.upload.lines import MAX_LINE_BYTES
 from calls_async.upload.quick import Fragments
-from calls_async.upload.rows import Table, settings_as_json
+from calls_async.upload.rows import Table
 from calls_async.upload.runs import Row, Run
 
 _MARK = b"\x01"
@@ -77,7 +74,7 @@ class _Shape:
     @property
     def quotes(self) -> int:
         """How many stand in a line, without those behind the commas."""
-        return sum(field.before.count('"') + field.behind.count('"') for field in self.fields)
+        return sum(map(_quotes_of, self.fields))
 
     def split(self, block: bytes) -> list[pa.Array] | None:
         """The columns of a block, values with what is around them; None where its lines have not so many."""
@@ -86,19 +83,7 @@ class _Shape:
         if any(b"\n" + blank in block for blank in _BLANKS):
             return None  # a line of nothing else has no number
         text = block.replace(f'{self.comma}"'.encode(), _MARK)
-        names = [str(index) for index in range(len(self.fields))]
-        try:
-            table = csv.read_csv(
-                pa.BufferReader(text),
-                read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
-                parse_options=csv.ParseOptions(delimiter=_MARK.decode(), quote_char=False),
-                convert_options=csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
-                ),
-            )
-        except pa.ArrowInvalid:
-            return None
-        return [column.combine_chunks() for column in table.columns]
+        return read_columns(text, len(self.fields), _MARK.decode(), quoted=None)
 
     def alike(self, columns: Sequence[pa.Array], block: bytes) -> pa.Array:
         """Which rows have just this shape."""
@@ -190,15 +175,5 @@ class JsonColumns:
         return count, runs
 
     def _columns_of(self, shape: _Shape) -> Columns | None:
-        names = [self._mapped.get(field.name, field.name) for field in shape.fields]
-        if "phone" not in names or "payload" in names or len(set(names)) < len(names):
-            return None
-        settings = [(index, name) for index, name in enumerate(names) if name in FIELDS and name != "phone"]
-        payload = [(index, name) for index, name in enumerate(names) if name not in FIELDS]
-        table = Table(names, settings=settings, payload=payload, phone=names.index("phone"))
-
-        def as_json(values: Sequence[Any]) -> bytes | None:
-            given = zip(settings, values, strict=True)
-            return settings_as_json({FIELDS[name]: value for (_, name), value in given})
-
-        return Columns(table, Fragments(as_json))
+        table = Table.of_fields([field.name for field in shape.fields], self._mapped)
+        return None if table is None else Columns(table, Fragments(table.values_as_json))

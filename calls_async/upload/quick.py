@@ -12,9 +12,9 @@ import attrs
 import orjson
 
 from calls_async.errors import ContactError
-from calls_async.protocol.contact import FIELDS, encode_json
+from calls_async.protocol.contact import encode_json
 from calls_async.protocol.phones import is_clean
-from calls_async.upload.rows import Table, encode_object, settings_as_json
+from calls_async.upload.rows import Table, encode_object
 from calls_async.upload.runs import EncodedRow, Row
 
 MAX_FRAGMENTS = 50_000
@@ -58,22 +58,12 @@ class QuickTable:
         if fragment is None:
             return self._table.encode(row, cells)
         if not self._names:
-            return EncodedRow(row, phone, b'{"phone":"%b"%b' % (phone.encode(), fragment))
+            return _joined(row, phone, None, fragment)
         try:
             payload = orjson.dumps(dict(zip(self._names, [cells[index] for index in self._payload], strict=True)))
         except TypeError:  # half a surrogate pair
             return self._table.encode(row, cells)
-        return EncodedRow(row, phone, b'{"phone":"%b","payload":%b%b' % (phone.encode(), payload, fragment))
-
-
-@attrs.frozen(slots=True)
-class _Plan:
-    """Which fields of an object are what."""
-
-    phone: str
-    settings: Sequence[str]
-    payload: Sequence[tuple[str, str]]
-    fragments: Fragments
+        return _joined(row, phone, payload, fragment)
 
 
 class QuickObjects:
@@ -81,38 +71,37 @@ class QuickObjects:
 
     def __init__(self, mapped: Mapping[str, str]) -> None:
         self._mapped = mapped
-        self._plans: dict[tuple[str, ...], _Plan | None] = {}
+        self._tables: dict[tuple[str, ...], tuple[Table, Fragments] | None] = {}
+        """By the names of the fields, in their order."""
 
     def encode(self, row: int, fields: Mapping[str, Any]) -> Row:
-        names = tuple(fields)
-        if names not in self._plans:
-            if len(self._plans) >= MAX_FRAGMENTS:
-                self._plans.clear()
-            self._plans[names] = self._plan(names)
-        plan = self._plans[names]
-        if plan is None or type(phone := fields[plan.phone]) is not str or not is_clean(phone):
-            return encode_object(row, fields, self._mapped, None)
-        try:
-            fragment = plan.fragments.of(tuple([fields[name] for name in plan.settings]))
-            if fragment is None:
-                return encode_object(row, fields, self._mapped, None)
-            if not plan.payload:
-                return EncodedRow(row, phone, b'{"phone":"%b"%b' % (phone.encode(), fragment))
-            payload = encode_json("payload", {name: fields[own] for own, name in plan.payload})
-        except (ContactError, TypeError):
-            return encode_object(row, fields, self._mapped, None)
-        return EncodedRow(row, phone, b'{"phone":"%b","payload":%b%b' % (phone.encode(), payload, fragment))
+        return self._quickly(row, fields) or encode_object(row, fields, self._mapped, None)
 
-    def _plan(self, names: Sequence[str]) -> _Plan | None:
-        meant = [self._mapped.get(name, name) for name in names]
-        if "phone" not in meant or "payload" in meant or len(set(meant)) < len(meant):
+    def _quickly(self, row: int, fields: Mapping[str, Any]) -> Row | None:
+        if (found := self._table(tuple(fields))) is None:
             return None
-        settings = [(name, field) for name, field in zip(names, meant, strict=True) if field in FIELDS]
-        settings = [(name, field) for name, field in settings if field != "phone"]
-        payload = [(name, field) for name, field in zip(names, meant, strict=True) if field not in FIELDS]
+        (table, fragments), cells = found, list(fields.values())
+        phone = cells[table.phone]
+        if type(phone) is not str or not is_clean(phone):
+            return None
+        try:
+            fragment = fragments.of(tuple([cells[index] for index, _ in table.settings]))
+            own = {name: cells[index] for index, name in table.payload}
+            payload = encode_json("payload", own) if own else None
+        except (ContactError, TypeError):
+            return None
+        return _joined(row, phone, payload, fragment) if fragment is not None else None
 
-        def as_json(values: Sequence[Any]) -> bytes | None:
-            given = zip(settings, values, strict=True)
-            return settings_as_json({FIELDS[field]: value for (_, field), value in given})
+    def _table(self, names: tuple[str, ...]) -> tuple[Table, Fragments] | None:
+        if names not in self._tables:
+            if len(self._tables) >= MAX_FRAGMENTS:
+                self._tables.clear()
+            table = Table.of_fields(names, self._mapped)
+            self._tables[names] = None if table is None else (table, Fragments(table.values_as_json))
+        return self._tables[names]
 
-        return _Plan(names[meant.index("phone")], [name for name, _ in settings], payload, Fragments(as_json))
+
+def _joined(row: int, phone: str, payload: bytes | None, fragment: bytes) -> EncodedRow:
+    if payload is None:
+        return EncodedRow(row, phone, b'{"phone":"%b"%b' % (phone.encode(), fragment))
+    return EncodedRow(row, phone, b'{"phone":"%b","payload":%b%b' % (phone.encode(), payload, fragment))

@@ -75,6 +75,14 @@ class Table:
     phone: int = 0
 
     @classmethod
+    def of_fields(cls, names: Sequence[str], mapped: Mapping[str, str]) -> Table | None:
+        """Of objects with these fields in this order; None where a field's meaning depends on another."""
+        fields = [mapped.get(name, name) for name in names]
+        if "phone" not in fields or "payload" in fields or len(set(fields)) < len(fields):
+            return None
+        return cls(tuple(names), None, (), *_divided(fields), fields.index("phone"))
+
+    @classmethod
     def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], region: str | None) -> Table:
         """Raises `SourceError` where the header has no phones, a name twice, or lacks a mapped column."""
         for name in mapped:
@@ -88,8 +96,7 @@ class Table:
             raise SourceError(source, f"has more than one column {_listed(twice)}", "header")
         if "phone" not in fields:
             raise SourceError(source, _without_phone(header), "header")
-        settings = [(i, f) for i, f in enumerate(fields) if f in FIELDS and f != "phone"]
-        payload = [(i, f) for i, f in enumerate(fields) if f not in FIELDS]
+        settings, payload = _divided(fields)
         hints = [f"column {name!r} goes into the payload" + did_you_mean(name) for _, name in payload]
         hints = [hint for hint in hints if hint.endswith("?")]
         return cls(tuple(header), region, tuple(hints), settings, payload, fields.index("phone"))
@@ -112,6 +119,11 @@ class Table:
         except ContactError as error:
             return rejected(row, phone, error)
 
+    def values_as_json(self, values: Sequence[Any]) -> bytes | None:
+        """As `settings_as_json`, of values that have their types, as in objects."""
+        given = zip(self.settings, values, strict=True)
+        return settings_as_json({FIELDS[field]: value for (_, field), value in given})
+
     @property
     def independent(self) -> bool:
         """Whether its columns mean what they mean by themselves."""
@@ -123,6 +135,12 @@ class Table:
             return settings_as_json(_arguments(self.settings, values))
         except ContactError:
             return None
+
+
+def _divided(fields: Sequence[str]) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """The settings and the payload among the fields."""
+    settings = [(index, field) for index, field in enumerate(fields) if field in FIELDS and field != "phone"]
+    return settings, [(index, field) for index, field in enumerate(fields) if field not in FIELDS]
 
 
 def settings_as_json(arguments: Mapping[str, Any]) -> bytes | None:
