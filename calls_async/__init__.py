@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from calls_async.client import CallsClient, Campaign
     from calls_async.errors import (
         AccessError,
+        BatcherClosedError,
+        BatcherFullError,
         CallsError,
         ConfigurationError,
         ContactError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from calls_async.transport.events import Event, OutageBegan, OutageEnded, Throttled
     from calls_async.transport.http import Timeouts
     from calls_async.transport.policy import RetryPolicy
+    from calls_async.upload.batcher import Batcher, Remaining
     from calls_async.upload.events import (
         ChunkDone,
         ChunkRetried,
@@ -54,6 +57,8 @@ _ROOMS = {
     "client": ("CallsClient", "Campaign"),
     "errors": (
         "AccessError",
+        "BatcherClosedError",
+        "BatcherFullError",
         "CallsError",
         "ConfigurationError",
         "ContactError",
@@ -73,6 +78,7 @@ _ROOMS = {
     "transport.events": ("Event", "OutageBegan", "OutageEnded", "Throttled"),
     "transport.http": ("Timeouts",),
     "transport.policy": ("RetryPolicy",),
+    "upload.batcher": ("Batcher", "Remaining"),
     "upload.events": ("ChunkDone", "ChunkRetried", "ChunkSent", "ChunkSplit", "ChunkWaits", "JournalLag"),
     "upload.journal": ("Durability",),
     "upload.outcomes": ("Outcome", "Receipt", "Summary"),
@@ -86,6 +92,9 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "AccessError",
     "AttemptReport",
+    "Batcher",
+    "BatcherClosedError",
+    "BatcherFullError",
     "CallsClient",
     "CallsError",
     "Campaign",
@@ -116,6 +125,7 @@ __all__ = [
     "Receipt",
     "Reconciliation",
     "RefusedError",
+    "Remaining",
     "RequestError",
     "RetryPolicy",
     "ShortReport",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,11 +23,14 @@ from calls_async.transport.http import HttpTransport, Timeouts, resolve_host
 from calls_async.transport.pacing import Pace
 from calls_async.transport.policy import RetryPolicy
 from calls_async.transport.retry import Caller
+from calls_async.upload.batcher import Batcher, OnReceipt
 from calls_async.upload.files import Reading
-from calls_async.upload.journal import Durability, JournalSettings
+from calls_async.upload.inbox import Inbox
+from calls_async.upload.journal import Durability, JournalSettings, Purpose
 from calls_async.upload.reconcile import Reconciliation, reconcile
+from calls_async.upload.rows import check_region
 from calls_async.upload.screening import Screening
-from calls_async.upload.settings import UploadSettings
+from calls_async.upload.settings import BatcherSettings, UploadSettings
 from calls_async.upload.sources import ContactLike, SourceLike, open_source
 from calls_async.upload.uploader import Upload
 
@@ -302,10 +306,74 @@ class Campaign:
             self._client._new_upload_caller(),
             token=self._token,
             host=self._client.base_url,
-            journal=_journal_settings(journal, durability, again),
+            journal=_journal_settings(journal, durability, again=again),
             screening=Screening(exclude=_paths(exclude), dedupe=dedupe, region=region, on_hint=on_hint),
             on_event=on_event,
         )
+
+    def batcher(
+        self,
+        *,
+        linger_seconds: float = BatcherSettings().linger_seconds,
+        chunk_rows: int = UploadSettings().chunk_rows,
+        chunk_bytes: int = UploadSettings().chunk_bytes,
+        concurrency: int = UploadSettings().concurrency,
+        rate: float | None = None,
+        buffer_rows: int = BatcherSettings().buffer_rows,
+        drain_seconds: float = BatcherSettings().drain_seconds,
+        journal: str | Path | None = None,
+        durability: Durability | str = Durability.POWER,
+        keep_seconds: float = BatcherSettings().keep_seconds,
+        max_outage_seconds: float | None = None,
+        max_refusals: int | None = None,
+        verify: bool = UploadSettings().verify,
+        region: str | None = None,
+        exclude: Sequence[str | Path] = (),
+        on_receipt: OnReceipt | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> Batcher:
+        """Gathers contacts that tasks add one at a time into chunks, and gives each its outcome; see `Batcher`.
+
+        A chunk is sent when it is full, or when its oldest contact has waited `linger_seconds`. With a `journal`,
+        contacts can be `put`: kept on disk, and sent, if need be by the next process. `on_receipt`, a function or a
+        coroutine function, gets the receipt of each chunk, and is waited for; with a journal, a receipt comes
+        again in the next process where this one died before it returned, and when its unknown rows are settled. The other settings are those of `BatcherSettings` and `upload`, but that a batcher waits for a server that is
+        out as long as it takes (`max_outage_seconds`), with a journal also for one that has never answered, and does
+        not mind refusals (`max_refusals`), unless it is told otherwise.
+
+        Raises `ConfigurationError` at once, and `JournalError` and `SourceError` when it is entered.
+        """
+        own = BatcherSettings(
+            linger_seconds=linger_seconds,
+            buffer_rows=buffer_rows,
+            drain_seconds=drain_seconds,
+            keep_seconds=keep_seconds,
+        )
+        settings = UploadSettings(
+            chunk_rows=chunk_rows,
+            chunk_bytes=chunk_bytes,
+            concurrency=concurrency,
+            rate=rate,
+            max_outage_seconds=math.inf if max_outage_seconds is None else max_outage_seconds,
+            max_refusals=max_refusals,
+            verify=verify,
+        )
+        check_region(region)
+        caller, clock = self._client._new_upload_caller(), self._client._clock
+        caller.server_answered = journal is not None  # what was put waits for it, however long it takes
+        inbox = Inbox(chunk_rows=chunk_rows, linger_seconds=linger_seconds, buffer_rows=buffer_rows, clock=clock)
+        upload = Upload(
+            inbox,
+            settings,
+            caller,
+            token=self._token,
+            host=self._client.base_url,
+            journal=_journal_settings(journal, durability, purpose=Purpose.BATCHER),
+            screening=Screening(exclude=_paths(exclude), region=region),
+            on_event=on_event,
+        )
+        inbox.chunk_rows = upload.chunk_rows
+        return Batcher(upload, inbox, own, clock=clock, region=region, on_receipt=on_receipt)
 
     async def reconcile(
         self, journal: str | Path, *, resend: bool = False, exclude: Sequence[str | Path] = ()
@@ -319,7 +387,7 @@ class Campaign:
         Raises `JournalError` and all that an upload raises.
         """
         return await reconcile(
-            JournalSettings(path=Path(journal), reopen=True),
+            JournalSettings(path=Path(journal), purpose=Purpose.SETTLING),
             caller=self._client._new_upload_caller(),
             token=self._token,
             host=self._client.base_url,
@@ -329,12 +397,17 @@ class Campaign:
 
 
 def _journal_settings(
-    journal: str | Path | JournalSettings | None, durability: Durability | str, again: bool
+    journal: str | Path | JournalSettings | None,
+    durability: Durability | str,
+    *,
+    again: bool = False,
+    purpose: Purpose = Purpose.UPLOAD,
 ) -> JournalSettings | None:
     if journal is None or isinstance(journal, JournalSettings):
         return journal
     try:
-        return JournalSettings(path=Path(journal), durability=Durability(durability), again=again)
+        durable = Durability(durability)
+        return JournalSettings(path=Path(journal), durability=durable, again=again, purpose=purpose)
     except ValueError:
         raise ConfigurationError(f"durability {durability!r} is not one of {', '.join(Durability)}") from None
 

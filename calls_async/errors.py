@@ -7,6 +7,8 @@
     ├── SourceError                a contact list that cannot be read: .source, .place
     ├── JournalError               a journal that cannot be used: .path
     │   └── JournalRefusedError    a journal that is finished, another campaign's, or of a source that has changed
+    ├── BatcherFullError           a batcher's buffer is full, and nobody wanted to wait
+    ├── BatcherClosedError         a batcher was closed before it had an outcome: .kept
     ├── TooManyRefusalsError       the server refuses every contact: .refused
     └── RequestError               one call of the API failed: .method, .path, .status, .body
         ├── RefusedError           the server said no (4xx); nothing was created
@@ -84,6 +86,25 @@ class JournalError(CallsError):
 
 class JournalRefusedError(JournalError):
     """A journal that this upload must not go on with: finished, another campaign's, or its source has changed."""
+
+
+class BatcherFullError(CallsError):
+    """A batcher's buffer is full, and nobody wanted to wait. The contact was not taken."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(f"{rows:,} contacts are waiting already (buffer_rows); wait for room, or try again later")
+
+
+KEPT = "the contact is in the journal; the next batcher with it goes on with it"
+
+
+class BatcherClosedError(CallsError):
+    """A batcher was closed before the contact had an outcome. `kept`: it is in the journal, and the next batcher with
+    it goes on with it. Otherwise it was not sent."""
+
+    def __init__(self, *, kept: bool = False) -> None:
+        super().__init__(f"the batcher is closed; {KEPT if kept else 'the contact was not sent'}")
+        self.kept = kept
 
 
 class TooManyRefusalsError(CallsError):

@@ -92,6 +92,8 @@ class Batch(NamedTuple):
 
     runs: Sequence[Run]
     mark: Mark | None = None
+    seals: bool = False
+    """Whether its last rows do not wait for others to fill their chunk."""
 
 
 def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING) -> Iterator[Batch]:

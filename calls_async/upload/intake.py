@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
+from itertools import chain
 
 import attrs
 
@@ -50,11 +51,15 @@ class Intake:
 
     async def read(self) -> None:
         """Ends with the source, when it is cancelled because the upload stops, or with an error noted in `course`."""
+        if not self.source.given_again:
+            self._send_pending()
         try:
             async with aclosing(self.source.batches(self.consumed)) as batches:
                 async for batch in batches:
                     self._runs = batch.runs
                     await self._screen()
+                    if batch.seals:
+                        self._chunks = chain(self._chunks, self.chunker.flush())
                     for chunk in self._chunks:
                         self._take_in(chunk, batch.mark)
                         await self.queue.room()

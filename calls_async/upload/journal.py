@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from enum import StrEnum
+from enum import Enum, StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,8 @@ from calls_async.transport.events import Event
 from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.events import JournalLag
 from calls_async.upload.outcomes import Receipt, Verdict
-from calls_async.upload.schema import PastChunk, fingerprint
+from calls_async.upload.runs import EncodedRow
+from calls_async.upload.schema import BATCHER, LIST, PastChunk, fingerprint
 from calls_async.upload.store import Operation, Store
 from calls_async.upload.waiting import see_through
 
@@ -44,6 +45,17 @@ class Durability(StrEnum):
     """A power cut, too: every commit waits for the disk."""
 
 
+class Purpose(Enum):
+    """What a journal is opened for."""
+
+    UPLOAD = "an upload"
+    BATCHER = "a batcher"
+    """It is never finished: a restart goes on with it."""
+    SETTLING = "settling"
+    """Of unknown rows, in a journal of either kind, be it finished or not."""
+
+
+_KINDS = {Purpose.UPLOAD: LIST, Purpose.SETTLING: LIST, Purpose.BATCHER: BATCHER}
 _SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
 
 
@@ -56,8 +68,7 @@ class JournalSettings:
     again: bool = False
     """Begin anew where a finished journal stands; that one is kept under another name. An unfinished one is gone on
     with all the same: the same command again resumes."""
-    reopen: bool = False
-    """Go on with a finished journal, too: to settle its unknown rows."""
+    purpose: Purpose = Purpose.UPLOAD
     rehearsal: bool = False
     """Nobody is called (an embedded sandbox): a real upload may take the place of this journal."""
 
@@ -72,6 +83,11 @@ class Past:
     pending: Sequence[Chunk] = ()
     """Without an answer: to be sent again, the same bytes under the same key."""
     answered: Sequence[int] = ()
+    """Those whose receipts are handed out again."""
+    queued: Sequence[EncodedRow] = ()
+    """Put into a batcher, and in no chunk yet."""
+    last_row: int = 0
+    """The highest row of a batcher."""
     body_limit: int | None = None
     """The largest body that the server takes, as far as that has been learnt; bytes."""
 
@@ -128,6 +144,27 @@ class Journal:
     async def note_body_limit(self, body_bytes: int) -> None:
         """The server takes no larger body."""
         await self._commit(lambda store: store.note_body_limit(body_bytes))
+
+    async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
+        """A contact was put into a batcher. Returns the row under which it stands: an earlier one, where it was put
+        under the same key before. None: under that key, another contact was."""
+        at, found = self._clock.wall(), list[int | None]()
+        await self._commit(lambda store: found.append(store.enqueue(row, key, at)))
+        return found[0]
+
+    def dequeue(self, row: int) -> None:
+        """Whoever put it was cancelled before it was in a chunk."""
+        self._submit(lambda store: store.dequeue(row), None)
+
+    def note_told(self, numbers: Sequence[int]) -> None:
+        """The batcher's owner has had the receipts of these chunks."""
+        self._submit(lambda store: store.note_told(numbers), None)
+
+    async def forget(self, before: float) -> None:
+        """Takes out of a batcher's journal what was answered before (Unix time, seconds), a little at a time; but
+        nothing unknown or untold."""
+        while await self.do(lambda store: store.forget(before)):
+            pass
 
     async def note_source_done(self) -> None:
         await self._commit(Store.note_source_done)
@@ -235,8 +272,9 @@ def _open(settings: JournalSettings, *, token: str, host: str, source: str, at: 
             store.set_aside(keep=settings.again)
             store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
         if store.empty:
-            store.begin(token=token, host=host, source=source, rehearsal=settings.rehearsal, at=at)
-        return store, _past(store)
+            kind = _KINDS[settings.purpose]
+            store.begin(token=token, host=host, source=source, kind=kind, rehearsal=settings.rehearsal, at=at)
+        return store, _past(store, settings.purpose)
     except (ValueError, TypeError, KeyError) as error:
         store.close()
         raise JournalError(str(path), f"is damaged ({error}); restore it, or name another file") from None
@@ -250,9 +288,12 @@ def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
     upload, finished, path = store.upload(), store.finished(), str(settings.path)
     if upload.rehearsal and not settings.rehearsal:
         return True
+    if settings.purpose is not Purpose.SETTLING and upload.kind != _KINDS[settings.purpose]:
+        how = "go on with it by campaign.batcher(journal=...), or " if upload.kind == BATCHER else ""
+        raise JournalRefusedError(path, f"is the journal of a {upload.kind}; {how}name another file")
     if upload.purged_at is not None and not settings.again:
         raise JournalRefusedError(path, "is finished and purged; --again (again=True) starts a new upload")
-    if finished and not settings.reopen:
+    if finished and settings.purpose is Purpose.UPLOAD:
         if settings.again:
             return True
         raise JournalRefusedError(
@@ -280,12 +321,15 @@ def _same_campaign(store: Store, token: str) -> bool:
     return fingerprint(token, upload.salt) == upload.fingerprint
 
 
-def _past(store: Store) -> Past:
+def _past(store: Store, purpose: Purpose) -> Past:
+    upload, of_list = store.upload(), purpose is not Purpose.BATCHER
     return Past(
-        upload_id=store.upload().upload_id,
+        upload_id=upload.upload_id,
         next_number=store.next_number(),
-        chunks=store.past(),
+        chunks=store.past() if of_list else (),
         pending=store.pending(),
-        answered=store.answered(),
-        body_limit=store.upload().body_limit,
+        answered=store.answered() if of_list else store.untold(),
+        queued=() if of_list else store.queued(),
+        last_row=upload.last_row,
+        body_limit=upload.body_limit,
     )

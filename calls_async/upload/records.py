@@ -16,7 +16,9 @@ from calls_async.protocol.keys import chunk_key, digest
 from calls_async.upload.bodies import read_body
 from calls_async.upload.chunks import Chunk, Mark, phones_in
 from calls_async.upload.outcomes import Receipt
+from calls_async.upload.runs import EncodedRow
 from calls_async.upload.schema import (
+    LIST,
     PastChunk,
     UploadRecord,
     rows_from_json,
@@ -41,18 +43,25 @@ class Records:
 
     def nothing_sent(self) -> bool:
         """Whether no chunk has ever been sent."""
-        ((sent,),) = self._read("SELECT count(*) FROM chunk WHERE sent_at IS NOT NULL")
-        return not sent
+        return not self._any("chunk WHERE sent_at IS NOT NULL")
 
     def blank(self) -> bool:
         """Whether nothing has been written down."""
-        ((chunks,),) = self._read("SELECT count(*) FROM chunk")
-        return not chunks and not self.upload().source_done
+        return not self._any("chunk") and not self._any("queued") and not self.upload().source_done
 
     def finished(self) -> bool:
-        """Whether the source was read to its end and every chunk is answered."""
-        ((pending,),) = self._read("SELECT count(*) FROM chunk WHERE state <> 'answered'")
-        return self.upload().source_done and not pending
+        """Whether the source was read to its end, or nothing more is queued, and every chunk is answered."""
+        upload = self.upload()
+        whole = upload.source_done if upload.kind == LIST else not self._any("queued")
+        return whole and not self._any("chunk WHERE state <> 'answered'")
+
+    def queued(self) -> list[EncodedRow]:
+        """The contacts that were put into a batcher and are in no chunk yet."""
+        return [EncodedRow(*values) for values in self._read("SELECT row, phone, body FROM queued ORDER BY row")]
+
+    def untold(self) -> list[int]:
+        """The numbers of the answered chunks whose receipts a batcher's owner may not have had."""
+        return [number for (number,) in self._read("SELECT chunk FROM untold ORDER BY chunk")]
 
     def past(self) -> list[PastChunk]:
         """Every chunk that came from the source, in its order."""
@@ -159,6 +168,10 @@ class Records:
     def next_number(self) -> int:
         ((last,),) = self._read("SELECT max(number) FROM chunk")
         return (last or 0) + 1
+
+    def _any(self, table: str) -> bool:
+        ((found,),) = self._read(f"SELECT EXISTS (SELECT 1 FROM {table})")  # noqa: S608  # our own words
+        return bool(found)
 
     @contextlib.contextmanager
     def _understanding(self) -> Iterator[None]:

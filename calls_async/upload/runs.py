@@ -115,6 +115,8 @@ class Gathered:
             self._end_run()
             self._runs.append(row)
             return
+        if row.row != self._first_row + len(self._phones):
+            self._end_run()
         if not self._phones:
             self._first_row = row.row
         self._phones.append(row.phone)
@@ -138,7 +140,7 @@ class Gathered:
 
 
 def runs_of(rows: Iterable[Row]) -> list[Run]:
-    """Consecutive rows, gathered into as few runs as there can be."""
+    """Rows in their order, gathered into as few runs as there can be."""
     gathered = Gathered()
     for row in rows:
         gathered.add(row)

@@ -3,7 +3,8 @@
 Schema, readable with the sqlite3 shell:
 
 - `upload`: one row; which upload this is, for which campaign (a salted fingerprint, never the token), from which
-  source; `body_limit` is the largest body in bytes that the server takes, once it has refused a larger one.
+  source; `kind` is `list`, or `batcher`; `body_limit` is the largest body in bytes that the server takes, once it
+  has refused a larger one.
 - `chunk`: one row a chunk. `state` is `planned` (written down, not sent), `sent` (on its way since `sent_at`) or
   `answered`. `rows` is a JSON array, or NULL for all rows from `first_row` to `last_row`; `phones` goes with it,
   once the chunk has its answer.
@@ -16,6 +17,12 @@ Schema, readable with the sqlite3 shell:
 - `body`: the exact bytes of a chunk, as long as they may be needed and are not in the file beside the journal, whose
   name ends with `-bodies`: `body_at` and `body_bytes` are their place there.
 - `outcome`: a view; one row for each answered row of the source.
+
+And for a batcher, whose `upload` row also has the highest row number, `last_row`:
+
+- `queued`: the contacts that were put and are in no chunk yet, ready to be sent.
+- `put_key`: the idempotence keys that contacts were put under, the digest of each contact, and its row.
+- `untold`: the answered chunks whose receipts its owner may not have had.
 """
 
 from __future__ import annotations
@@ -34,8 +41,11 @@ from calls_async.upload.status import OutcomeStatus
 
 APPLICATION_ID = 0x43414C4A
 """Marks the file as a journal of ours."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _FINGERPRINT_ROUNDS = 100_000
+LIST = "list"
+BATCHER = "batcher"
+"""The two kinds of journal: of a contact list, and of a batcher."""
 
 SCHEMA = """
 CREATE TABLE upload (
@@ -46,9 +56,11 @@ CREATE TABLE upload (
     salt BLOB NOT NULL,
     fingerprint BLOB NOT NULL,
     source TEXT NOT NULL,
+    kind TEXT NOT NULL,
     rehearsal INTEGER NOT NULL,
     source_done INTEGER NOT NULL DEFAULT 0,
     body_limit INTEGER,
+    last_row INTEGER NOT NULL DEFAULT 0,
     purged_at REAL
 );
 CREATE TABLE chunk (
@@ -74,6 +86,10 @@ CREATE TABLE chunk (
 );
 CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
 CREATE TABLE body (number INTEGER PRIMARY KEY REFERENCES chunk, body BLOB NOT NULL);
+CREATE TABLE queued (row INTEGER PRIMARY KEY, phone TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE put_key (key TEXT PRIMARY KEY, digest BLOB NOT NULL, row INTEGER NOT NULL, put_at REAL NOT NULL);
+CREATE INDEX put_key_age ON put_key (put_at);
+CREATE TABLE untold (chunk INTEGER PRIMARY KEY);
 CREATE VIEW outcome AS
     SELECT coalesce(json_extract(c.rows, '$[' || p.key || ']'), c.first_row + p.key) AS row,
         p.value AS phone,
@@ -102,9 +118,11 @@ class UploadRecord:
     salt: bytes = attrs.field(repr=False)
     fingerprint: bytes = attrs.field(repr=False)
     source: str
+    kind: str
     rehearsal: bool = attrs.field(converter=bool)
     source_done: bool = attrs.field(converter=bool)
     body_limit: int | None
+    last_row: int
     purged_at: float | None
 
 

@@ -45,3 +45,18 @@ class UploadSettings:
     def _check_max_refusals(self, attribute: attrs.Attribute[int | None], value: int | None) -> None:
         if value is not None:
             _at_least_one(self, attribute, value)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class BatcherSettings:
+    """The settings of a batcher, beyond those of an upload."""
+
+    linger_seconds: float = attrs.field(default=0.05, validator=_positive)
+    """How long a contact waits for others to fill its chunk."""
+    buffer_rows: int = attrs.field(default=10_000, validator=_at_least_one)
+    """Contacts that wait for their chunk at most; who adds more, waits."""
+    drain_seconds: float = attrs.field(default=30.0, validator=_positive)
+    """How long closing waits for outcomes."""
+    keep_seconds: float = attrs.field(default=86_400.0, validator=_positive)
+    """How long outcomes, and the idempotence keys of `put`, stay in the journal; unknown ones stay until they are
+    settled."""

@@ -37,6 +37,8 @@ class Source(Protocol):
     """Whether it is read in blocks, and marked as far as it was read: what was not taken in of it is read again."""
     may_pause: bool
     """Whether it may wait long between rows, so that a chunk should not wait until it is full."""
+    given_again: bool
+    """Whether it gives again what an earlier process took from it, to be compared before anything is sent."""
 
     def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         """The rows after those that are `consumed`. Raises `JournalRefusedError` where these have changed."""
@@ -50,6 +52,8 @@ class Source(Protocol):
 
 class _HandsOver:
     """A source that hands over what it has drawn."""
+
+    given_again = True
 
     def left(self) -> Sequence[Run]:
         return ()
@@ -78,6 +82,7 @@ class NoSource(_HandsOver):
 
     name = "the journal"
     is_file = True
+    given_again = False
     may_pause = False
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
@@ -208,6 +213,7 @@ class AsyncIterableSource:
 
     is_file = False
     may_pause = True
+    given_again = True
 
     def __init__(self, items: AsyncIterable[ContactLike], region: str | None) -> None:
         self.name = f"a {type(items).__name__}"

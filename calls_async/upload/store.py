@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,11 @@ from calls_async.upload.chunks import Chunk, Mark
 from calls_async.upload.locks import lock_file, unlock_file
 from calls_async.upload.outcomes import Verdict
 from calls_async.upload.records import DISK_FULL, Records, disk_failed
+from calls_async.upload.runs import EncodedRow
 from calls_async.upload.schema import (
     APPLICATION_ID,
+    BATCHER,
+    LIST,
     SCHEMA,
     SCHEMA_VERSION,
     fingerprint,
@@ -30,6 +34,8 @@ from calls_async.upload.schema import (
 from calls_async.upload.status import OutcomeStatus
 
 _BUSY_SECONDS = 10.0
+FORGOTTEN_AT_A_TIME = 1000
+"""Chunks that are looked at in one transaction."""
 
 Operation = Callable[["Store"], None]
 
@@ -43,6 +49,9 @@ class Store(Records):
         self._answered: list[int] = []
         """In the transaction under way; afterwards their bytes are not needed any more."""
         self._lock: int | None = None
+        self._of_batcher = False
+        self._forgotten = 0
+        """Up to which chunk there is nothing more to forget for now."""
         self.empty = True
         """Whether nothing stands in it yet."""
         if writing:
@@ -53,6 +62,7 @@ class Store(Records):
             if writing:
                 self._connection.execute(f"PRAGMA synchronous = {synchronous}")
                 if not self.empty:
+                    self._of_batcher = self.upload().kind == BATCHER
                     self._connection.execute("PRAGMA journal_mode = WAL")
                     self._gather_bodies()
         except sqlite3.Error as error:
@@ -122,7 +132,7 @@ class Store(Records):
 
     # --- writing ---
 
-    def begin(self, *, token: str, host: str, source: str, rehearsal: bool, at: float) -> None:
+    def begin(self, *, token: str, host: str, source: str, rehearsal: bool, at: float, kind: str = LIST) -> None:
         """Makes a new journal for a new upload."""
         salt = secrets.token_bytes(16)
         values = (
@@ -133,6 +143,7 @@ class Store(Records):
             salt,
             fingerprint(token, salt),
             source,
+            kind,
             rehearsal,
         )
         try:
@@ -141,8 +152,8 @@ class Store(Records):
                 f"BEGIN;{SCHEMA}PRAGMA application_id = {APPLICATION_ID};PRAGMA user_version = {SCHEMA_VERSION};"
             )
             self._connection.execute(
-                "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, rehearsal) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind,"
+                " rehearsal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
             self._connection.execute("COMMIT")
@@ -151,6 +162,7 @@ class Store(Records):
         except sqlite3.Error as error:
             raise self._wrong(error) from None
         self.empty = False
+        self._of_batcher = kind == BATCHER
 
     def commit(self, operations: Iterable[Operation]) -> None:
         """Carries out all operations in one transaction, or none of them."""
@@ -201,6 +213,10 @@ class Store(Records):
                 None if sends else at,
             ),
         )
+        if self._of_batcher:
+            self._take_from_queue(chunk)
+            if not sends:
+                self._leave_untold(chunk.number)
 
     def note_sent(self, number: int, at: float) -> None:
         """The first attempt is about to start."""
@@ -225,6 +241,8 @@ class Store(Records):
             (at, to_json(chunk.phones), verdict_to_json(verdict), number),
         )
         self._answered.append(number)
+        if self._of_batcher and (chunk.rows or chunk.unsent):
+            self._leave_untold(number)
 
     def note_source_done(self) -> None:
         """The source has been read to its end."""
@@ -278,6 +296,68 @@ class Store(Records):
         self._connection.execute("UPDATE chunk SET verdict = ? WHERE number = ?", (verdict_to_json(verdict), number))
         if OutcomeStatus.UNKNOWN not in verdict.statuses:
             self._connection.execute("DELETE FROM body WHERE number = ?", (number,))
+        if self._of_batcher:
+            self._leave_untold(number)
+
+    # --- of a batcher ---
+
+    def enqueue(self, row: EncodedRow, key: str | None, at: float) -> int | None:
+        """A contact was put. Returns its row: an earlier one, where the same was put under the same key before; None
+        where that was another."""
+        if key is not None:
+            content = digest(row.body)
+            found = self._read("SELECT row, digest FROM put_key WHERE key = ?", (key,))
+            if found:
+                ((earlier, its_content),) = found
+                return int(earlier) if its_content == content else None
+            self._connection.execute("INSERT INTO put_key VALUES (?, ?, ?, ?)", (key, content, row.row, at))
+        self._connection.execute("INSERT INTO queued VALUES (?, ?, ?)", row)
+        self._note_row(row.row)
+        return row.row
+
+    def dequeue(self, row: int) -> None:
+        """Whoever put it was cancelled."""
+        if self._connection.execute("DELETE FROM queued WHERE row = ?", (row,)).rowcount:
+            self._connection.execute("DELETE FROM put_key WHERE row = ?", (row,))
+
+    def note_told(self, numbers: Iterable[int]) -> None:
+        """The owner has had the receipts of these chunks."""
+        self._connection.executemany("DELETE FROM untold WHERE chunk = ?", [(number,) for number in numbers])
+
+    def forget(self, before: float) -> bool:
+        """Takes out some of what was answered before; whether there may be more. The last chunk stays, for no number
+        may be given a second time: its key might be the same."""
+        seen = self._read(
+            "SELECT number, answered_at < ? AND number < (SELECT max(number) FROM chunk) FROM chunk "
+            "WHERE number > ? ORDER BY number LIMIT ?",
+            (before, self._forgotten, FORGOTTEN_AT_A_TIME),
+        )
+        old = [number for number, is_old in itertools.takewhile(lambda one: one[1], seen)]
+        self.commit([lambda store: store._forget(old, before)])
+        self._forgotten = old[-1] if old else self._forgotten
+        return len(old) == FORGOTTEN_AT_A_TIME
+
+    def _forget(self, numbers: Sequence[int], before: float) -> None:
+        self._connection.executemany(
+            "DELETE FROM chunk WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM body WHERE number = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM untold WHERE chunk = ?1)",
+            [(number,) for number in numbers],
+        )
+        self._connection.execute("DELETE FROM put_key WHERE put_at < ?", (before,))
+
+    def _take_from_queue(self, chunk: Chunk) -> None:
+        if self._any("queued"):
+            rows = [*chunk.rows, *(one.row for one in chunk.unsent)]
+            self._connection.executemany("DELETE FROM queued WHERE row = ?", [(row,) for row in rows])
+        self._note_row(chunk.last_row)
+
+    def _note_row(self, row: int) -> None:
+        self._connection.execute("UPDATE upload SET last_row = max(last_row, ?)", (row,))
+
+    def _leave_untold(self, number: int) -> None:
+        self._connection.execute("INSERT OR IGNORE INTO untold VALUES (?)", (number,))
+
+    # --- in the end ---
 
     def purge(self, at: float) -> None:
         """Removes phones, payloads and server's words; counts, keys and job IDs stay."""
@@ -285,6 +365,7 @@ class Store(Records):
             self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("DELETE FROM body")
+            self._connection.execute("DELETE FROM put_key")
             self._connection.execute(
                 "UPDATE chunk SET phones = (SELECT json_group_array(NULL) FROM json_each(chunk.phones)), "
                 "unsent = (SELECT coalesce(json_group_array(json_array(json_extract(value, '$[0]'), NULL, "

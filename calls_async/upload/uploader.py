@@ -25,7 +25,7 @@ from calls_async.transport.retry import Caller, Retry
 from calls_async.upload.chunks import Chunker
 from calls_async.upload.events import Teller
 from calls_async.upload.intake import Intake
-from calls_async.upload.journal import Journal, JournalSettings, open_journal
+from calls_async.upload.journal import Journal, JournalSettings, Purpose, open_journal
 from calls_async.upload.marks import Consumed
 from calls_async.upload.outcomes import (
     Receipt,
@@ -36,7 +36,7 @@ from calls_async.upload.screening import Screening
 from calls_async.upload.sending import Sender
 from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources import NoSource, Source
-from calls_async.upload.waiting import see_through
+from calls_async.upload.waiting import first_of, see_through
 from calls_async.upload.workers import Course, Workers
 
 HALT_SECONDS = 5.0
@@ -134,6 +134,8 @@ class Upload:
         self._reader: asyncio.Task[None] | None = None
         self._finished = False
         self._started_at = 0.0
+        self._opened = asyncio.Event()
+        self._flowing = False
 
     # --- for the user ---
 
@@ -175,6 +177,11 @@ class Upload:
         return self._sender.waiting
 
     @property
+    def chunk_rows(self) -> int:
+        """Contacts in one request at most; a low rate makes it smaller than the settings."""
+        return self._chunker.chunk_rows
+
+    @property
     def last_retry(self) -> Retry | None:
         """The last failure that is being retried."""
         return self._sender.last_retry
@@ -194,7 +201,7 @@ class Upload:
     @property
     def _read_whole(self) -> bool:
         """Without a source, reconciling sends what a journal holds, and leaves the rest of its source unread."""
-        settling = self._journal_settings is not None and self._journal_settings.reopen
+        settling = self._journal_settings is not None and self._journal_settings.purpose is Purpose.SETTLING
         return self._intake.read_whole and not (isinstance(self._source, NoSource) and settling)
 
     def fraction_read(self) -> float | None:
@@ -237,6 +244,13 @@ class Upload:
                 raise self._course.error
         raise StopAsyncIteration
 
+    async def opened(self) -> Journal | None:
+        """Waits until the journal is open and the lists of `exclude` are read; raises what made that impossible."""
+        await self._opened.wait()
+        if not self._flowing:
+            await anext(self)
+        return self._journal
+
     async def batches(self) -> AsyncGenerator[list[Receipt], None]:
         """The receipts in lists, as many at a time as there are: for a reader that writes them somewhere."""
         async for receipt in self:
@@ -277,6 +291,7 @@ class Upload:
                 self._course.error = group.exceptions[0]
             except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts
                 self._course.error = error
+            self._opened.set()
             self._note_time()
             await self._receipts.put(None)
             await self._all_read.wait()
@@ -290,6 +305,8 @@ class Upload:
     async def _flow(self) -> None:
         """From the source to the receipts."""
         async with self._screening:
+            self._flowing = True
+            self._opened.set()
             with self._pace.shared_by(self._settings.concurrency, self._teller):
                 await self._flow_at_pace()
 
@@ -324,6 +341,8 @@ class Upload:
         """An upload is finished when its reader has had every receipt: a death before that brings them again."""
         if self._journal is None or not self._read_whole or self._course.error is not None or self._discarded:
             return
+        if self._journal_settings is not None and self._journal_settings.purpose is not Purpose.UPLOAD:
+            return  # there will be more
         try:
             await self._journal.note_source_done()
         except JournalError as error:
@@ -362,16 +381,7 @@ class Upload:
 
     async def _wait_until_caught_up(self) -> None:
         """But not for ever: a source might wait for what became of the rows that it has given before."""
-        tasks = [
-            asyncio.ensure_future(self._intake.caught_up.wait()),
-            asyncio.ensure_future(self._caller.clock.sleep(REPLAY_SECONDS)),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        await first_of(self._intake.caught_up.wait(), self._caller.clock.sleep(REPLAY_SECONDS))
 
     def _fail(self, error: CallsError) -> None:
         """Every further request would fail, too: stop reading, send nothing more, and let what is in flight end."""

@@ -31,7 +31,7 @@ from calls_async.transport.events import Event
 from calls_async.transport.policy import RetryPolicy
 from calls_async.transport.retry import Caller
 from calls_async.upload.files import Reading
-from calls_async.upload.journal import Durability, JournalSettings
+from calls_async.upload.journal import Durability, JournalSettings, Purpose
 from calls_async.upload.locks import unlock_file
 from calls_async.upload.outcomes import Outcome
 from calls_async.upload.reconcile import reconcile
@@ -416,7 +416,7 @@ class Schedule:
     async def _reconcile_once(self, loop: SimulatedLoop, *, resend: bool) -> bool:
         try:
             await reconcile(
-                JournalSettings(path=self.journal, durability=Durability.PROCESS, reopen=True),
+                JournalSettings(path=self.journal, durability=Durability.PROCESS, purpose=Purpose.SETTLING),
                 caller=self._caller(loop, calm=False),
                 token=TOKEN,
                 host="simulated",

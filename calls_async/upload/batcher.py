@@ -1,0 +1,299 @@
+"""Single adds from many tasks, gathered into chunks: an upload whose source is an inbox."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import attrs
+
+from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError
+from calls_async.protocol.endpoints import to_key
+from calls_async.transport.clock import Clock
+from calls_async.upload.inbox import Inbox
+from calls_async.upload.journal import Journal
+from calls_async.upload.outcomes import Outcome, Receipt, Summary
+from calls_async.upload.rows import encode_items
+from calls_async.upload.runs import Row, UnsentRow, each_row
+from calls_async.upload.settings import BatcherSettings
+from calls_async.upload.sources import ContactLike
+from calls_async.upload.uploader import Upload
+from calls_async.upload.waiting import first_of, see_through
+
+_LOGGER = logging.getLogger("calls_async.upload")
+
+FORGET_SECONDS = 60.0
+"""How often at most old outcomes are taken out of the journal."""
+
+OnReceipt = Callable[[Receipt], Awaitable[object] | object]
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Remaining:
+    """What a batcher had not finished when it was closed, in contacts."""
+
+    kept: int = 0
+    """In the journal: the next batcher with it goes on with them."""
+    not_sent: int = 0
+    """Not sent; whoever added them was told so by a `BatcherClosedError`, or the error that ended the batcher."""
+    in_doubt: int = 0
+    """Sent, without an answer, and no journal keeps them: their outcome is `unknown`."""
+
+    def __bool__(self) -> bool:
+        return bool(self.kept or self.not_sent or self.in_doubt)
+
+    def __str__(self) -> str:
+        counts = [
+            (self.kept, "are in the journal, and the next batcher with it goes on with them"),
+            (self.not_sent, "were not sent"),
+            (self.in_doubt, "were sent without an answer and are unknown"),
+        ]
+        said = [f"{count:,} {what}" for count, what in counts if count]
+        return f"of the contacts, {'; '.join(said)}" if said else "nothing remains"
+
+
+class Batcher:
+    """Gathers single contacts into chunks; `async with` starts and closes it. See `Campaign.batcher`.
+
+    Leaving the block takes nothing more in, and waits up to `drain_seconds` until everything has its outcome; leaving
+    it by an error or by cancellation stops at once. `remaining` says then what was not finished. What makes every
+    further request fail (`AccessError`, a journal that cannot be written …) ends the batcher: it is raised to
+    everybody who waits, by every later `add` and `put`, and at the end of the block.
+    """
+
+    def __init__(
+        self,
+        upload: Upload,
+        inbox: Inbox,
+        settings: BatcherSettings,
+        *,
+        clock: Clock,
+        region: str | None = None,
+        on_receipt: OnReceipt | None = None,
+    ) -> None:
+        if on_receipt is not None and not callable(on_receipt):
+            raise ConfigurationError("on_receipt must be a function that takes one receipt; it may be `async def`")
+        self.remaining = Remaining()
+        """What was not finished when it was closed."""
+        self._upload = upload
+        self._inbox = inbox
+        self._settings = settings
+        self._clock = clock
+        self._region = region
+        self._on_receipt = on_receipt
+        self._journal: Journal | None = None
+        self._waiters: dict[int, asyncio.Future[Outcome]] = {}
+        self._under_way = 0
+        """Contacts that were taken in and have no outcome."""
+        self._in_doubt = 0
+        self._forget_at = 0.0
+        self._error: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # --- for the user ---
+
+    async def add(self, contact: ContactLike, *, nowait: bool = False) -> Outcome:
+        """Adds a contact and returns what became of it, once that is known. `outcome.row` counts the contacts of this
+        batcher, and of its journal.
+
+        Waits while the buffer is full; with `nowait`, raises `BatcherFullError` instead. A contact that cannot be
+        sent is an outcome, `rejected`, as in an upload. Whoever is cancelled before the contact is in a chunk has it
+        taken out; after that it is sent, and its outcome goes to the journal and to `on_receipt`.
+
+        Raises `BatcherClosedError` where the batcher was closed before there was an outcome, and whatever ended it.
+        """
+        row = self._encode(contact)
+        number = await self._reserve(nowait=nowait)
+        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiters[number] = waiter
+        self._inbox.put_in(row._replace(row=number), kept=False)
+        self._under_way += 1
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if self._inbox.take_out(number):
+                self._under_way -= 1
+            raise
+        finally:
+            del self._waiters[number]
+
+    async def put(
+        self, contact: ContactLike, *, nowait: bool = False, idempotence_key: str | UUID | None = None
+    ) -> int:
+        """Returns the contact's row as soon as the journal has it on disk: whatever happens then, it is sent, if need
+        be by the next batcher with that journal. Its outcome goes to the journal and to `on_receipt`.
+
+        The same contact put again under the same `idempotence_key`, within `keep_seconds`, is not taken a second
+        time: its first row is returned. So whoever got no answer may repeat it.
+
+        Raises `ContactError` for a contact that cannot be sent, or another one under the same key;
+        `ConfigurationError` where there is no journal; otherwise as `add`. Whoever is cancelled before it returns has
+        the contact taken out.
+        """
+        journal = self._journal
+        if journal is None:
+            raise ConfigurationError(
+                "only a batcher with a journal can promise to keep a contact: campaign.batcher(journal=FILE)"
+            )
+        row = self._encode(contact)
+        if isinstance(row, UnsentRow):
+            field, _, reason = row.error.partition(": ")
+            raise ContactError(field, reason)
+        key = None if idempotence_key is None else to_key(idempotence_key)
+        number = await self._reserve(nowait=nowait)
+        row = row._replace(row=number)
+        try:
+            known = await journal.enqueue(row, key)
+        except asyncio.CancelledError:
+            journal.dequeue(number)
+            self._inbox.give_back()
+            raise
+        except CallsError:
+            self._inbox.give_back()
+            raise
+        if known == number:
+            self._inbox.put_in(row, kept=True)
+            self._under_way += 1
+            return number
+        self._inbox.give_back()
+        if known is None:
+            raise ContactError("idempotence_key", "was used for another contact before; take a new one for this one")
+        return known
+
+    @property
+    def summary(self) -> Summary:
+        """This batcher's work in numbers, at any time."""
+        return self._upload.summary
+
+    @property
+    def waiting(self) -> int:
+        """How many contacts are in no chunk yet."""
+        return len(self._inbox)
+
+    @property
+    def under_way(self) -> int:
+        """How many contacts were taken in and have no outcome yet; those of earlier processes, too."""
+        return self._under_way
+
+    async def __aenter__(self) -> Self:
+        await self._upload.__aenter__()
+        try:
+            self._journal = await self._upload.opened()
+        except BaseException as error:
+            await self._upload.__aexit__(type(error), error, error.__traceback__)
+            raise
+        if self._journal is not None:
+            past = self._journal.past
+            self._inbox.restore(past.queued, past.last_row)
+            self._under_way = len(past.queued) + sum(len(one.rows) + len(one.unsent) for one in past.pending)
+        self._task = asyncio.create_task(self._run(), name="calls_async batcher")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        task = self._task
+        if task is None:
+            return
+        self._inbox.close()
+        try:
+            if kind is None:
+                await first_of(asyncio.shield(task), self._clock.sleep(self._settings.drain_seconds))
+        finally:
+            task.cancel()
+            await see_through(task)
+        if self.remaining:
+            _LOGGER.warning("the batcher was closed: %s", self.remaining)
+        if kind is None and self._error is not None:
+            raise self._error
+
+    # --- what happens meanwhile ---
+
+    def _encode(self, contact: ContactLike) -> Row:
+        (row,) = each_row(encode_items(0, [contact], self._region))
+        return row
+
+    async def _reserve(self, *, nowait: bool) -> int:
+        if self._task is None:
+            raise ConfigurationError("the batcher is not running; use `async with campaign.batcher(...) as batcher:`")
+        try:
+            return await self._inbox.reserve(nowait=nowait)
+        except BatcherClosedError:
+            if self._error is None:
+                raise
+        raise copy.copy(self._error)
+
+    async def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            await self._hand_out()
+        except Exception as caught:  # noqa: BLE001  # raised to everybody who waits, and at the end of the block
+            self._error = error = caught
+        except asyncio.CancelledError as caught:
+            error = caught
+        finally:
+            self._inbox.close()
+            try:
+                if error is not None:
+                    await self._upload.__aexit__(type(error), error, None)
+            finally:
+                self._end()
+
+    async def _hand_out(self) -> None:
+        async with aclosing(self._upload.batches()) as batches:
+            async for receipts in batches:
+                for receipt in receipts:
+                    self._note(receipt)
+                await self._tell(receipts)
+                await self._note_told(receipts)
+
+    def _note(self, receipt: Receipt) -> None:
+        for outcome in receipt.outcomes():
+            waiter = self._waiters.get(outcome.row)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(outcome)
+            self._under_way -= not receipt.replayed
+
+    async def _tell(self, receipts: Sequence[Receipt]) -> None:
+        if self._on_receipt is None:
+            return
+        for receipt in receipts:
+            told = self._on_receipt(receipt)
+            if inspect.isawaitable(told):
+                await told
+
+    async def _note_told(self, receipts: Sequence[Receipt]) -> None:
+        journal, now = self._journal, self._clock.wall()
+        if journal is None:
+            return
+        journal.note_told([receipt.chunk for receipt in receipts])
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
+            await journal.forget(now - self._settings.keep_seconds)
+
+    def _end(self) -> None:
+        """Whoever still waits is told that nothing more comes."""
+        for receipt in self._upload.in_doubt:
+            self._in_doubt += receipt.counts().total()
+            self._note(receipt)
+        not_kept = self._inbox.drop()
+        kept = 0 if self._journal is None else self._under_way - len(not_kept)
+        self.remaining = Remaining(kept=kept, not_sent=self._under_way - kept, in_doubt=self._in_doubt)
+        for row, waiter in self._waiters.items():
+            if not waiter.done():
+                waiter.set_exception(self._reason(kept=self._journal is not None and row not in not_kept))
+
+    def _reason(self, *, kept: bool) -> Exception:
+        if self._error is None:
+            return BatcherClosedError(kept=kept)
+        error = copy.copy(self._error)
+        if kept:
+            error.add_note(KEPT)
+        return error
