@@ -19,6 +19,7 @@ from calls_async.protocol.endpoints import Request, Response, to_key
 from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignStatus, JobReport
 from calls_async.transport.clock import Clock
 from calls_async.transport.events import Event
+from calls_async.transport.exchange import Exchange
 from calls_async.transport.http import HttpTransport, Timeouts, resolve_host
 from calls_async.transport.pacing import Pace
 from calls_async.transport.policy import RetryPolicy
@@ -48,7 +49,8 @@ class CallsClient:
 
     `host` is `jaicp`, `aimylogic`, `tovie`, `dialogstudio`, or the URL of an installation (C-HOST-1 … C-HOST-5).
     Plain http is refused but for this machine, unless `allow_plain_http` says that the network may see the token.
-    `retry` rules single calls, `upload_retry` the chunks of uploads. `clock` and `rng` are for tests.
+    `retry` rules single calls, `upload_retry` the chunks of uploads. `exchange` is how requests travel, in place of
+    HTTP to the host; it, `clock` and `rng` are for tests.
 
     Raises `ConfigurationError` for a host that cannot work.
     """
@@ -62,6 +64,7 @@ class CallsClient:
         timeouts: Timeouts | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         allow_plain_http: bool = False,
+        exchange: Exchange | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -69,6 +72,7 @@ class CallsClient:
         self._transport = HttpTransport(
             self.base_url, timeouts=timeouts or Timeouts(), max_answer_bytes=max_answer_bytes
         )
+        self._exchange = exchange or self._transport.exchange
         self._retry = retry or RetryPolicy()
         self._upload_retry = upload_retry or RetryPolicy.for_uploads()
         self._clock = clock or Clock()
@@ -81,7 +85,8 @@ class CallsClient:
         return Campaign(self, token)
 
     async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
+        if self._exchange == self._transport.exchange:
+            await self._transport.__aenter__()
         return self
 
     async def __aexit__(
@@ -93,7 +98,7 @@ class CallsClient:
         return f"CallsClient({self.base_url!r})"
 
     def _new_caller(self, policy: RetryPolicy) -> Caller:
-        return Caller(exchange=self._transport.exchange, policy=policy, clock=self._clock, rng=self._rng)
+        return Caller(exchange=self._exchange, policy=policy, clock=self._clock, rng=self._rng)
 
     def _new_upload_caller(self) -> Caller:
         caller = self._new_caller(self._upload_retry)
@@ -337,7 +342,8 @@ class Campaign:
         A chunk is sent when it is full, or when its oldest contact has waited `linger_seconds`. With a `journal`,
         contacts can be `put`: kept on disk, and sent, if need be by the next process. `on_receipt`, a function or a
         coroutine function, gets the receipt of each chunk, and is waited for; with a journal, a receipt comes
-        again in the next process where this one died before it returned, and when its unknown rows are settled. The other settings are those of `BatcherSettings` and `upload`, but that a batcher waits for a server that is
+        again in the next process where this one died before it returned, and when its unknown rows are settled.
+        The other settings are those of `BatcherSettings` and `upload`, but that a batcher waits for a server that is
         out as long as it takes (`max_outage_seconds`), with a journal also for one that has never answered, and does
         not mind refusals (`max_refusals`), unless it is told otherwise.
 

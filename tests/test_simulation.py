@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from calls_async.upload import schema
+from tests.simulation.batching import BatcherSchedule
 from tests.simulation.schedule import Schedule
 
 # What the dead processes had open is closed by nobody, and what they had begun is awaited by nobody.
@@ -41,13 +42,13 @@ def seeds(count: int) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def play(first: int, last: int, folder: Path) -> None:
+def play(first: int, last: int, folder: Path, kind: type[Schedule] = Schedule) -> None:
     # C-IDEM-1, C-IDEM-2, C-IDEM-7, C-IDEM-8, C-M-19
     for seed in range(first, last):
         own = folder / str(seed)
         own.mkdir()
         try:
-            Schedule(seed, own).run()
+            kind(seed, own).run()
         except BaseException as error:
             error.add_note(f"replay it with CALLS_SIMULATION_SEEDS={seed}:{seed + 1}")
             raise
@@ -68,6 +69,22 @@ def test_many_schedules(part: int, tmp_path: Path) -> None:
     first, last = seeds(MANY)
     step = -(-(last - first) // PARTS)
     play(first + part * step, min(last, first + (part + 1) * step), tmp_path)
+
+
+@pytest.mark.parametrize("part", range(PARTS // 5))
+def test_some_schedules_of_a_batcher(part: int, tmp_path: Path) -> None:
+    first, last = seeds(SOME // 5)
+    step = -(-(last - first) // (PARTS // 5))
+    play(first + part * step, min(last, first + (part + 1) * step), tmp_path, BatcherSchedule)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS // 5))
+def test_many_schedules_of_a_batcher(part: int, tmp_path: Path) -> None:
+    first, last = seeds(MANY // 5)
+    step = -(-(last - first) // (PARTS // 5))
+    play(first + part * step, min(last, first + (part + 1) * step), tmp_path, BatcherSchedule)
 
 
 def end_at(steps: range, seed: int, how: str, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import inspect
 import logging
@@ -14,7 +15,7 @@ from uuid import UUID
 
 import attrs
 
-from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError
+from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError, JournalError
 from calls_async.protocol.endpoints import to_key
 from calls_async.transport.clock import Clock
 from calls_async.upload.inbox import Inbox
@@ -95,6 +96,7 @@ class Batcher:
         self._in_doubt = 0
         self._forget_at = 0.0
         self._error: Exception | None = None
+        self._ended = False
         self._task: asyncio.Task[None] | None = None
 
     # --- for the user ---
@@ -152,7 +154,8 @@ class Batcher:
         try:
             known = await journal.enqueue(row, key)
         except asyncio.CancelledError:
-            journal.dequeue(number)
+            with contextlib.suppress(JournalError):  # closed by now: it stays in it
+                journal.dequeue(number)
             self._inbox.give_back()
             raise
         except CallsError:
@@ -208,7 +211,10 @@ class Batcher:
                 await first_of(asyncio.shield(task), self._clock.sleep(self._settings.drain_seconds))
         finally:
             task.cancel()
-            await see_through(task)
+            try:
+                await see_through(task)
+            finally:
+                await self._stop()
         if self.remaining:
             _LOGGER.warning("the batcher was closed: %s", self.remaining)
         if kind is None and self._error is not None:
@@ -231,19 +237,19 @@ class Batcher:
         raise copy.copy(self._error)
 
     async def _run(self) -> None:
-        error: BaseException | None = None
         try:
             await self._hand_out()
-        except Exception as caught:  # noqa: BLE001  # raised to everybody who waits, and at the end of the block
-            self._error = error = caught
-        except asyncio.CancelledError as caught:
-            error = caught
+        except Exception as error:  # noqa: BLE001  # raised to everybody who waits, and at the end of the block
+            self._error = error
+        await self._stop()
+
+    async def _stop(self) -> None:
+        self._inbox.close()
+        try:
+            await self._upload.__aexit__(asyncio.CancelledError, None, None)  # at once; or it has ended already
         finally:
-            self._inbox.close()
-            try:
-                if error is not None:
-                    await self._upload.__aexit__(type(error), error, None)
-            finally:
+            if not self._ended:
+                self._ended = True
                 self._end()
 
     async def _hand_out(self) -> None:

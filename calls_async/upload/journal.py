@@ -108,6 +108,7 @@ class Journal:
         self._waiting: list[tuple[Operation, asyncio.Future[None] | None]] = []
         self._writer: asyncio.Task[None] | None = None
         self._broken: JournalError | None = None
+        self._closed = False
         self.tell: Callable[[Event], None] = lambda event: None
         """Hears when the disk is slow."""
 
@@ -191,6 +192,7 @@ class Journal:
     async def _close(self) -> None:
         if self._writer is not None:
             await asyncio.wait([self._writer])
+        self._closed = True
         await self._in_thread(self._give_back)
         self._thread.shutdown(wait=False)
 
@@ -209,6 +211,8 @@ class Journal:
     def _submit(self, operation: Operation, done: asyncio.Future[None] | None) -> None:
         if self._broken is not None:
             raise self._broken
+        if self._closed:
+            raise JournalError(str(self._store.path), "is closed")
         self._waiting.append((operation, done))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="calls_async journal")
