@@ -17,14 +17,11 @@ from calls_async.cli.arguments import make_parser
 from calls_async.cli.sample import sample_csv
 from calls_async.client import MAX_ANSWER_BYTES
 from calls_async.sandbox import DEFAULT_TOKEN, FaultKind, Sandbox
-from calls_async.upload.settings import UploadSettings
-
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+from calls_async.upload.settings import BatcherSettings, UploadSettings
+from tests.readme import EXAMPLES, README, SHELL
 
 
-@pytest.mark.parametrize("example", PYTHON, ids=map(str, range(len(PYTHON))))
+@pytest.mark.parametrize("example", EXAMPLES, ids=map(str, range(len(EXAMPLES))))
 def test_examples_run(example: str, tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -33,7 +30,7 @@ def test_examples_run(example: str, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(PYTHON) >= 3
+    assert len(EXAMPLES) >= 3
     assert len(SHELL) >= 3
 
 
@@ -82,15 +79,19 @@ def test_every_fault_is_named() -> None:
         assert str(kind) in README
 
 
-def _row(name: str) -> list[str]:
-    rows = [line for line in README.splitlines() if re.match(rf"\| `{name}`[^|]* \|", line)]
-    assert len(rows) == 1, name
+def _row(name: str, table: str = "") -> list[str]:
+    """The cells of a setting's row; in the table whose header has that word."""
+    text = README[README.index(table) :]
+    rows = [line for line in text.splitlines() if re.match(rf"\| `{name}`[^|]* \|", line)]
+    assert len(rows) == 1 or (table and rows), name
     return [cell.strip() for cell in rows[0].split("|")[2:-1]]
 
 
 def test_the_settings_are_the_codes() -> None:
+    for field in attrs.fields(BatcherSettings):
+        assert _row(field.name, "| `campaign.batcher(...)`")[0] == str(field.default).lower(), field.name
     for field in attrs.fields(UploadSettings):
-        assert _row(field.name)[0] == str(field.default).lower(), field.name
+        assert _row(field.name, "| `campaign.upload(...)`")[0] == str(field.default).lower(), field.name
     single, uploads = RetryPolicy(), RetryPolicy.for_uploads()
     for field in attrs.fields(RetryPolicy):
         defaults = [str(getattr(policy, field.name)).lower() for policy in (single, uploads)]

@@ -46,6 +46,7 @@ class Reply:
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
     @classmethod
     def json(cls, value: Any, status: int = 200) -> Reply:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Self
 
+import attrs
 from aiohttp import web
 
 from calls_async.sandbox.api import Api, Call, Reply
@@ -117,6 +118,21 @@ class Sandbox:
         """Moves the server's clock forward; keys and the duplicate rule go by it."""
         self.clock.advance(hours=hours, seconds=seconds)
 
+    def take(self, call: Call) -> tuple[Reply | None, FaultKind | None]:
+        """Handles a call without any socket. Returns the answer, None where the connection is reset, and the
+        fault that befell it, which may have taken the answer's place; how slowly or how much of it comes is left."""
+        fault = self.faults.draw()
+        if fault is FaultKind.RESET_BEFORE:
+            return None, fault
+        if fault in _BEFORE:
+            return attrs.evolve(_BEFORE[fault], headers=self._retry_after(fault)), fault
+        if len(call.body) > self._max_request_bytes:
+            return Reply.error(413, "too large"), None
+        reply = self.api.handle(call)
+        if fault is FaultKind.RESET_AFTER:
+            return None, fault
+        return (reply if fault is None else _AFTER.get(fault, reply)), fault
+
     # --- serving ---
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -127,18 +143,8 @@ class Sandbox:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await request.read(),
         )
-        fault = self.faults.draw()
-        if fault is FaultKind.RESET_BEFORE:
-            return self._reset(request)
-        if fault in _BEFORE:
-            return _response(_BEFORE[fault], self._retry_after(fault))
-        reply = self.api.handle(call)
-        if fault is None:
-            return _response(reply)
-        return await self._spoil(request, reply, fault)
-
-    async def _spoil(self, request: web.Request, reply: Reply, fault: FaultKind) -> web.StreamResponse:
-        if fault is FaultKind.RESET_AFTER:
+        reply, fault = self.take(call)
+        if reply is None:
             return self._reset(request)
         if fault is FaultKind.DELAY_AFTER:
             await asyncio.sleep(self.faults.delay_seconds)
@@ -149,7 +155,7 @@ class Sandbox:
             half = len(reply.body) // 2
             parts = [reply.body[:half], reply.body[half:]]
             return await self._in_parts(request, reply, parts, pause=self.faults.delay_seconds)
-        return _response(_AFTER[fault])
+        return _response(reply)
 
     async def _in_parts(
         self, request: web.Request, reply: Reply, parts: Iterable[bytes], *, pause: float
@@ -167,13 +173,14 @@ class Sandbox:
             request.transport.close()
         return response
 
-    def _retry_after(self, fault: FaultKind) -> str | None:
+    def _retry_after(self, fault: FaultKind) -> dict[str, str]:
         seconds = self.faults.retry_after_seconds
         if fault is FaultKind.TOO_MANY_SECONDS:
-            return str(seconds)
+            return {"Retry-After": str(seconds)}
         if fault is FaultKind.TOO_MANY_DATE:
-            return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
-        return None
+            until = datetime.now(UTC) + timedelta(seconds=seconds)
+            return {"Retry-After": format_datetime(until, usegmt=True)}
+        return {}
 
     @staticmethod
     def _reset(request: web.Request) -> web.StreamResponse:
@@ -182,7 +189,6 @@ class Sandbox:
         return web.Response(status=500)  # nobody is there to read it
 
 
-def _response(reply: Reply, retry_after: str | None = None) -> web.Response:
-    headers = {} if retry_after is None else {"Retry-After": retry_after}
+def _response(reply: Reply) -> web.Response:
     content_type = f"{reply.content_type}; charset=utf-8"
-    return web.Response(status=reply.status, body=reply.body, headers={"Content-Type": content_type, **headers})
+    return web.Response(status=reply.status, body=reply.body, headers={"Content-Type": content_type, **reply.headers})

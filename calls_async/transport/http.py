@@ -104,9 +104,9 @@ class HttpTransport:
             # The URL is no variable here: tools that show a traceback with its variables must not show the token.
             async with session.request(
                 request.method.value,
-                URL(self._base_url + _path_and_query(request), encoded=True),
+                URL(self._base_url + path_and_query(request), encoded=True),
                 data=_body(request),
-                headers=_headers(request),
+                headers=headers_of(request),
                 allow_redirects=False,
             ) as response:
                 return Response(
@@ -131,7 +131,8 @@ class HttpTransport:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _path_and_query(request: Request) -> str:
+def path_and_query(request: Request) -> str:
+    """The request's URL after the host, with the token."""
     path = _path(request.path, request.token)
     if not request.query and request.method is Method.POST:
         return path
@@ -146,7 +147,8 @@ def _path(path: str, token: str) -> str:
     return path.replace(TOKEN_PLACEHOLDER, quote(token, safe=""))
 
 
-def _headers(request: Request) -> dict[str, str]:
+def headers_of(request: Request) -> dict[str, str]:
+    """The headers that the request itself needs."""
     headers = {}
     if request.body is not None:
         headers["Content-Type"] = "application/json"

@@ -27,7 +27,7 @@ from tests.simulation.world import TOKEN
 
 @attrs.define
 class BatcherSchedule(Schedule):
-    """`run` plays it and raises `AssertionError` where a contact that was taken is lost, called twice, or lied about."""
+    """`run` plays it and raises `AssertionError` where a contact that was taken is lost, called twice, lied about."""
 
     acknowledged: set[int] = attrs.field(factory=set)
     """The contacts whose `put` has returned."""
