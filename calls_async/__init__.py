@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         CallsError,
         ConfigurationError,
         ContactError,
+        JobsRefusedError,
         JournalError,
         JournalRefusedError,
         MissingExtraError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         ChunkWaits,
         JournalLag,
     )
+    from calls_async.upload.jobs import JobStream
     from calls_async.upload.journal import Durability
     from calls_async.upload.outcomes import Outcome, Receipt, Summary
     from calls_async.upload.reconcile import Reconciliation
@@ -62,6 +64,7 @@ _ROOMS = {
         "CallsError",
         "ConfigurationError",
         "ContactError",
+        "JobsRefusedError",
         "JournalError",
         "JournalRefusedError",
         "MissingExtraError",
@@ -80,6 +83,7 @@ _ROOMS = {
     "transport.policy": ("RetryPolicy",),
     "upload.batcher": ("Batcher", "Remaining"),
     "upload.events": ("ChunkDone", "ChunkRetried", "ChunkSent", "ChunkSplit", "ChunkWaits", "JournalLag"),
+    "upload.jobs": ("JobStream",),
     "upload.journal": ("Durability",),
     "upload.outcomes": ("Outcome", "Receipt", "Summary"),
     "upload.reconcile": ("Reconciliation",),
@@ -113,6 +117,8 @@ __all__ = [
     "Interval",
     "JobReport",
     "JobStatus",
+    "JobStream",
+    "JobsRefusedError",
     "JournalError",
     "JournalLag",
     "JournalRefusedError",

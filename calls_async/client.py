@@ -6,11 +6,14 @@ import asyncio
 import math
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
+
+import attrs
 
 from calls_async.errors import ConfigurationError, ContactError
 from calls_async.protocol import endpoints
@@ -25,13 +28,15 @@ from calls_async.transport.pacing import Pace
 from calls_async.transport.policy import RetryPolicy
 from calls_async.transport.retry import Caller
 from calls_async.upload.batcher import Batcher, OnReceipt
+from calls_async.upload.events import Teller
 from calls_async.upload.files import Reading
 from calls_async.upload.inbox import Inbox
+from calls_async.upload.jobs import JobIds, JobStream, Phones
 from calls_async.upload.journal import Durability, JournalSettings, Purpose
 from calls_async.upload.reconcile import Reconciliation, reconcile
 from calls_async.upload.rows import check_region
 from calls_async.upload.screening import Screening
-from calls_async.upload.settings import BatcherSettings, UploadSettings
+from calls_async.upload.settings import BatcherSettings, JobsSettings, UploadSettings
 from calls_async.upload.sources import ContactLike, SourceLike, open_source
 from calls_async.upload.uploader import Upload
 
@@ -40,6 +45,8 @@ _TOKEN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 _ENCODED_AT_A_TIME = 256
 Key = str | UUID | None
 
+WATCH_SECONDS = 5.0
+"""How often a campaign is asked for while it is watched."""
 MAX_ANSWER_BYTES = 64 * 2**20
 """Answers larger than this are refused, unless the client is told otherwise."""
 
@@ -315,6 +322,111 @@ class Campaign:
             screening=Screening(exclude=_paths(exclude), dedupe=dedupe, region=region, on_hint=on_hint),
             on_event=on_event,
         )
+
+    def stream_job_reports(
+        self,
+        ids: JobIds = (),
+        *,
+        phones: Phones = (),
+        chunk_rows: int = JobsSettings().chunk_rows,
+        concurrency: int = JobsSettings().concurrency,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> JobStream[JobReport]:
+        """What became of any number of call jobs (C-M-6), in the order of the answers, in bounded memory.
+
+        `ids` is an iterable or async iterable of IDs, or of outcomes, or the path of a results file; of rows that are
+        unknown, the jobs are asked for by phone. `phones` are numbers, each of which may have several jobs.
+
+        Raises `ConfigurationError` at once, and while it is iterated what single calls raise, `SourceError`,
+        `JobsRefusedError` in the end, and whatever an iterable of the caller's raises.
+        """
+        return self._about_jobs(
+            ids,
+            phones,
+            JobsSettings(chunk_rows=chunk_rows, concurrency=concurrency),
+            on_event,
+            endpoints.job_report,
+            endpoints.read_job_reports,
+        )
+
+    def stream_attempt_reports(
+        self,
+        ids: JobIds = (),
+        *,
+        phones: Phones = (),
+        chunk_rows: int = JobsSettings().chunk_rows,
+        concurrency: int = JobsSettings().concurrency,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> JobStream[AttemptReport]:
+        """Every call attempt of any number of call jobs (C-M-7); otherwise as `stream_job_reports`."""
+        return self._about_jobs(
+            ids,
+            phones,
+            JobsSettings(chunk_rows=chunk_rows, concurrency=concurrency),
+            on_event,
+            endpoints.attempt_report,
+            endpoints.read_attempt_reports,
+        )
+
+    def cancel_all(
+        self,
+        ids: JobIds = (),
+        *,
+        phones: Phones = (),
+        chunk_rows: int = JobsSettings().chunk_rows,
+        concurrency: int = JobsSettings().concurrency,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> JobStream[str]:
+        """Cancels any number of call jobs, and gives the IDs of the canceled ones (C-M-5, C-CAN-1). Nothing is
+        canceled but by iterating it. Otherwise as `stream_job_reports`."""
+        return self._about_jobs(
+            ids,
+            phones,
+            JobsSettings(chunk_rows=chunk_rows, concurrency=concurrency),
+            on_event,
+            endpoints.cancel,
+            endpoints.read_ids,
+        )
+
+    def _about_jobs(
+        self,
+        ids: JobIds,
+        phones: Phones,
+        settings: JobsSettings,
+        on_event: Callable[[Event], object] | None,
+        request: Callable[[str, Sequence[str], Sequence[str], str], Request],
+        read: Callable[[Response], list[Answer]],
+    ) -> JobStream[Answer]:
+        return JobStream(
+            ids,
+            phones,
+            settings,
+            self._client._new_upload_caller(),
+            request=partial(request, self._token),
+            read=read,
+            tell=Teller(on_event),
+        )
+
+    async def watch(self, *, interval_seconds: float = WATCH_SECONDS) -> AsyncGenerator[CampaignInfo, None]:
+        """The campaign as it is now, and again whenever it has changed, until it is finished or deleted (C-CAM-3).
+        It is asked every `interval_seconds`; a server that is out for a while is waited for as in an upload.
+
+        Raises `ConfigurationError`, and what single calls raise.
+        """
+        if not interval_seconds > 0:
+            raise ConfigurationError(f"interval_seconds must be greater than 0, not {interval_seconds!r}")
+        caller, last = self._client._new_caller(self._client._upload_retry), None
+        while True:
+            info = await caller.call(endpoints.info(self._token), endpoints.read_campaign_info)
+            if info.status is None:  # C-REP-4: a missing field is no error
+                status = await caller.call(endpoints.status(self._token), endpoints.read_campaign_status)
+                info = attrs.evolve(info, status=status)
+            if info != last:
+                yield info
+                last = info
+            if info.status in (CampaignStatus.FINISHED, CampaignStatus.DELETED):
+                return
+            await self._client._clock.sleep(interval_seconds)
 
     def batcher(
         self,

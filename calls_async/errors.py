@@ -9,6 +9,7 @@
     │   └── JournalRefusedError    a journal that is finished, another campaign's, or of a source that has changed
     ├── BatcherFullError           a batcher's buffer is full, and nobody wanted to wait
     ├── BatcherClosedError         a batcher was closed before it had an outcome: .kept
+    ├── JobsRefusedError           the server refuses to speak of some call jobs: .refused
     ├── TooManyRefusalsError       the server refuses every contact: .refused
     └── RequestError               one call of the API failed: .method, .path, .status, .body
         ├── RefusedError           the server said no (4xx); nothing was created
@@ -105,6 +106,16 @@ class BatcherClosedError(CallsError):
     def __init__(self, *, kept: bool = False) -> None:
         super().__init__(f"the batcher is closed; {KEPT if kept else 'the contact was not sent'}")
         self.kept = kept
+
+
+class JobsRefusedError(CallsError):
+    """Of many call jobs, some could not be asked about, or canceled; all others have been."""
+
+    def __init__(self, refused: int, examples: list[str]) -> None:
+        more = " …" if refused > len(examples) else ""
+        super().__init__(f"{refused:,} call jobs were refused: {'; '.join(examples)}{more}. All others were answered")
+        self.refused = refused
+        self.examples = examples
 
 
 class TooManyRefusalsError(CallsError):

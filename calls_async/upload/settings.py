@@ -60,3 +60,13 @@ class BatcherSettings:
     keep_seconds: float = attrs.field(default=86_400.0, validator=_positive)
     """How long outcomes, and the idempotence keys of `put`, stay in the journal; unknown ones stay until they are
     settled."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class JobsSettings:
+    """The settings of calls about many call jobs."""
+
+    chunk_rows: int = attrs.field(default=500, validator=_at_least_one)
+    """Call jobs in one request at most."""
+    concurrency: int = attrs.field(default=8, validator=_at_least_one)
+    """Requests in flight at most; how many there are adapts to what the server takes."""

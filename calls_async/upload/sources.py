@@ -7,23 +7,19 @@ drawn on the loop, in slices of a few milliseconds.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from calls_async.errors import ConfigurationError, SourceError
 from calls_async.protocol.contact import Contact
+from calls_async.upload.drawing import Drawing, in_slices
 from calls_async.upload.files import Batch, Reading, format_of, read_batches
 from calls_async.upload.marks import NOTHING, Consumed, RowCheck
 from calls_async.upload.rows import check_region, encode_items
-from calls_async.upload.runs import BATCH_ROWS, Run
-from calls_async.upload.waiting import see_through
-
-SLICE_SECONDS = 0.002
-"""The longest that drawing from an iterable keeps the event loop for itself."""
+from calls_async.upload.runs import Run
 
 ContactLike = Contact | Mapping[str, Any]
 SourceLike = str | Path | BinaryIO | Iterable[ContactLike] | AsyncIterable[ContactLike]
@@ -185,21 +181,12 @@ class IterableSource(_HandsOver):
         self._read = 0
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        check, drawn = RowCheck(consumed), _Drawn(self._region)
-        slice_ends = time.monotonic() + SLICE_SECONDS
-        try:
-            for item in self._items:
-                self._read += 1
-                drawn.items.append(item)
-                if len(drawn.items) >= BATCH_ROWS or time.monotonic() > slice_ends:
-                    yield Batch(check.see(drawn.take()))
-                    await asyncio.sleep(0)
-                    slice_ends = time.monotonic() + SLICE_SECONDS
-        except Exception:
-            if drawn.items:
-                yield Batch(check.see(drawn.take()))  # what was drawn before the iterable failed is not lost
-            raise
-        yield Batch(check.see(drawn.take()))
+        check = RowCheck(consumed)
+        async with aclosing(in_slices(self._items)) as lists:
+            async for items in lists:
+                first_row = self._read + 1
+                self._read += len(items)
+                yield Batch(check.see(encode_items(first_row, items, self._region)))
         check.end()
 
     def fraction_read(self) -> float | None:
@@ -208,8 +195,7 @@ class IterableSource(_HandsOver):
 
 
 class AsyncIterableSource:
-    """Contacts or mappings from an async iterable. A task of its own draws from it; what it has drawn is handed on
-    when it waits, or when there is a batch."""
+    """Contacts or mappings from an async iterable."""
 
     is_file = False
     may_pause = True
@@ -217,69 +203,25 @@ class AsyncIterableSource:
 
     def __init__(self, items: AsyncIterable[ContactLike], region: str | None) -> None:
         self.name = f"a {type(items).__name__}"
-        self._items = items
-        self._drawn = _Drawn(region)
+        self._drawing = Drawing(items)
+        self._region = region
+        self._rows = 0
         self._check = RowCheck(NOTHING)
-        self._closing = False
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        self._check, drawn = RowCheck(consumed), self._drawn
-        some, room = asyncio.Event(), asyncio.Event()
-        draws = asyncio.create_task(self._draw(drawn, some, room), name="calls_async drawing")
-        try:
-            while not draws.done() or drawn.items:
-                await some.wait()
-                some.clear()
-                if drawn.items:
-                    yield Batch(self._check.see(drawn.take()))
-                room.set()
-            draws.result()
-            self._check.end()
-        finally:
-            self._closing = True
-            draws.cancel()
-            room.set()
-            await see_through(draws)
-            if not draws.cancelled():
-                draws.exception()  # seen: it was told above, or nobody waits for it any more
-
-    async def _draw(self, drawn: _Drawn, some: asyncio.Event, room: asyncio.Event) -> None:
-        slice_ends = time.monotonic() + SLICE_SECONDS
-        try:
-            async with AsyncExitStack() as stack:
-                if isinstance(self._items, AsyncGenerator):
-                    await stack.enter_async_context(aclosing(self._items))
-                async for item in self._items:
-                    if not drawn.items:
-                        some.set()  # whoever waits for it goes on when this task waits
-                    drawn.items.append(item)
-                    full = len(drawn.items) >= BATCH_ROWS
-                    if self._closing:
-                        if full:
-                            break  # it does not care that it was cancelled
-                    elif full or time.monotonic() > slice_ends:
-                        room.clear()
-                        await room.wait()
-                        slice_ends = time.monotonic() + SLICE_SECONDS
-        finally:
-            some.set()
+        self._check = RowCheck(consumed)
+        async with aclosing(self._drawing.lists()) as lists:
+            async for items in lists:
+                yield Batch(self._encoded(items))
+        self._check.end()
 
     def left(self) -> Sequence[Run]:
-        return self._check.see(self._drawn.take()) if self._drawn.items else ()
+        items = self._drawing.take()
+        return self._encoded(items) if items else ()
 
     def fraction_read(self) -> float | None:
         return None
 
-
-class _Drawn:
-    """Items drawn from an iterable and not handed over yet."""
-
-    def __init__(self, region: str | None) -> None:
-        self.items: list[ContactLike] = []
-        self._row = 0
-        self._region = region
-
-    def take(self) -> list[Run]:
-        items, self.items = self.items, []
-        first_row, self._row = self._row + 1, self._row + len(items)
-        return encode_items(first_row, items, self._region)
+    def _encoded(self, items: Sequence[ContactLike]) -> list[Run]:
+        first_row, self._rows = self._rows + 1, self._rows + len(items)
+        return self._check.see(encode_items(first_row, items, self._region))
