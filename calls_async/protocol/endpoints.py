@@ -58,6 +58,8 @@ class Request:
     """With `{token}` as a placeholder."""
     token: str = attrs.field(repr=False)
     query: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """Further ones that do not concern the API, such as a trace's; they may differ from attempt to attempt."""
     body: bytes | None = attrs.field(default=None, repr=False)
     idempotence_key: str | None = None
     creates: bool = False

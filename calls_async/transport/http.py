@@ -149,7 +149,7 @@ def _path(path: str, token: str) -> str:
 
 def headers_of(request: Request) -> dict[str, str]:
     """The headers that the request itself needs."""
-    headers = {}
+    headers = dict(request.headers)
     if request.body is not None:
         headers["Content-Type"] = "application/json"
     if request.method is Method.POST and request.idempotence_key is not None:

@@ -32,6 +32,7 @@ from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import Exchange, ExchangeFailed
 from calls_async.transport.pacing import Pace, RateLimiter, Sign
 from calls_async.transport.policy import RetryPolicy
+from calls_async.transport.telemetry import NoTelemetry, Telemetry
 
 Answer = TypeVar("Answer")
 
@@ -53,6 +54,7 @@ class Caller:
     policy: RetryPolicy
     clock: Clock = attrs.field(factory=Clock)
     rng: random.Random = attrs.field(factory=random.Random, repr=False)
+    telemetry: Telemetry = attrs.field(factory=NoTelemetry, repr=False)
     pace: Pace | None = None
     """The gate that every attempt passes."""
     limiter: RateLimiter | None = None
@@ -91,6 +93,10 @@ class Caller:
             on_attempt=on_attempt,
             on_retry=on_retry,
         )
+        with self.telemetry.call(request):
+            return await self._attempts(one, read)
+
+    async def _attempts(self, one: _Call, read: Callable[[Response], Answer]) -> Answer:
         try:
             return await one.attempt(read)  # most calls end here, and tenacity takes 0.3 ms of each that it sees
         except TryAgain as failure:

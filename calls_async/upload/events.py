@@ -114,18 +114,24 @@ class JournalLag(Event):
 
 
 class Teller:
-    """Tells of events: to the log, and to a callback that cannot break the upload."""
+    """Tells of events: to the log, to `telemetry`, and to a callback that cannot break the upload."""
 
-    def __init__(self, on_event: Callable[[Event], object] | None) -> None:
+    def __init__(
+        self,
+        on_event: Callable[[Event], object] | None,
+        telemetry: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         call = getattr(on_event, "__call__", None)  # noqa: B004  # of an object, to see whether it is a coroutine
         if on_event is not None and (call is None or any(map(inspect.iscoroutinefunction, (on_event, call)))):
             raise ConfigurationError("on_event must be a plain function that takes one event; it may start a task")
         self._on_event = on_event
+        self._telemetry = telemetry
         self._complained = False
 
     def __call__(self, event: Event) -> None:
         if _LOGGER.isEnabledFor(event.level):
             _LOGGER.log(event.level, "%s", event)
+        self._telemetry(event)
         if self._on_event is None:
             return
         try:

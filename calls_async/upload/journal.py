@@ -111,6 +111,8 @@ class Journal:
         self._closed = False
         self.tell: Callable[[Event], None] = lambda event: None
         """Hears when the disk is slow."""
+        self.note_commit: Callable[[float], None] = lambda seconds: None
+        """Hears how long each commit took."""
 
     def now(self) -> float:
         """Unix time in seconds, by the clock that the journal's times go by."""
@@ -235,7 +237,9 @@ class Journal:
                         done.set_exception(self._broken)
             if self._broken is not None:
                 break
-            if (seconds := self._clock.monotonic() - began) >= LAG_SECONDS:
+            seconds = self._clock.monotonic() - began
+            self.note_commit(seconds)
+            if seconds >= LAG_SECONDS:
                 self.tell(JournalLag(at=self._clock.wall(), seconds=seconds, waiting=len(self._waiting)))
         self._writer = None
 

@@ -86,12 +86,14 @@ class Sender:
             return Sent.settled(Verdict.none())
         if chunk.first_sent_at is None and (groups := self._too_large(chunk)):
             return Sent.split(groups, "the server has refused smaller bodies as too large")
-        try:
-            sent = await self._send(chunk)
-        except CallsError:
+        with self._caller.telemetry.chunk(chunk.number, len(chunk.rows), len(chunk.body)) as note:
+            try:
+                sent = await self._send(chunk)
+            except CallsError:
+                self.under_way.discard(chunk.number)
+                raise
             self.under_way.discard(chunk.number)
-            raise
-        self.under_way.discard(chunk.number)
+            note({status.value: count for status, count in sent.verdict.counts().items()})
         return sent
 
     async def _send(self, chunk: Chunk) -> Sent:

@@ -97,7 +97,7 @@ class Upload:
             caller.limiter = RateLimiter(settings.rate, caller.clock)
         largest = settings.chunk_rows if caller.limiter is None else caller.limiter.largest_chunk
         self._pace = caller.own_pace()
-        self._teller = Teller(on_event)
+        self._teller = Teller(on_event, caller.telemetry.event)
         self._sender = Sender(caller, token, self.summary, verify=settings.verify, tell=self._teller)
         self._chunker = Chunker(
             upload_id=self.summary.upload_id,
@@ -357,6 +357,7 @@ class Upload:
         )
         self._sender.journal = self._workers.journal = self._intake.journal = self._journal
         self._journal.tell = self._teller
+        self._journal.note_commit = self._caller.telemetry.committed
         past = self._journal.past
         self.summary.upload_id = self._chunker.upload_id = past.upload_id
         self._chunker.next_number = past.next_number
