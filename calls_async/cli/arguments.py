@@ -35,9 +35,10 @@ def make_parser() -> argparse.ArgumentParser:
     command("pause", "pause the campaign", _server)
     command("resume", "resume the campaign", _server)
     command("stop", "stop the campaign", _server)
+    command("watch", "watch the campaign until it is finished", _server, _watch)
     command("cancel", "cancel call jobs; prints the IDs of the canceled ones", _server, _jobs)
-    command("report", "print what became of call jobs, as JSON Lines", _server, _jobs)
-    command("attempts", "print every call attempt of call jobs, as JSON Lines", _server, _jobs)
+    command("report", "tell what became of call jobs", _server, _jobs)
+    command("attempts", "tell of every call attempt of call jobs", _server, _jobs)
     command("reconcile", "settle a journal's unknown rows by asking the API for their jobs", _server, _reconcile)
     command("journal", "look into a journal: what happened, the results again, the unknown; or purge it", _journal)
     command("sandbox", "run a Calls API server that calls nobody", _sandbox)
@@ -174,7 +175,19 @@ def _phone(parser: argparse.ArgumentParser) -> None:
 def _jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="ID", action="append", default=[], help="a call job; repeatable")
     parser.add_argument("--phone", metavar="PHONE", action="append", default=[], help="a number; repeatable")
-    parser.add_argument("--from-results", metavar="FILE", help="all call jobs of a results file")
+    parser.add_argument("--from-results", metavar="FILE", help="all call jobs of a results file (.jsonl or .csv)")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write to FILE (.jsonl, .csv or .parquet), as the answers come"
+    )
+    parser.add_argument("--format", choices=["jsonl", "csv"], help="of standard output; default: jsonl")
+    parser.add_argument("--concurrency", metavar="N", type=int, help="requests in flight at most; default: 8")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--interval", metavar="SECONDS", type=float, default=5.0, help="how often it is asked; default: %(default)s"
+    )
 
 
 def _sandbox(parser: argparse.ArgumentParser) -> None:

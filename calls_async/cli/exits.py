@@ -5,7 +5,14 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from calls_async.errors import CallsError, ConfigurationError, ContactError, JournalRefusedError, SourceError
+from calls_async.errors import (
+    CallsError,
+    ConfigurationError,
+    ContactError,
+    JobsRefusedError,
+    JournalRefusedError,
+    SourceError,
+)
 
 if TYPE_CHECKING:
     from calls_async.upload.outcomes import Summary
@@ -26,6 +33,8 @@ class Exit(IntEnum):
 
 
 def exit_of_error(error: CallsError) -> Exit:
+    if isinstance(error, JobsRefusedError):
+        return Exit.PARTLY
     usage = isinstance(error, ConfigurationError | ContactError | SourceError | JournalRefusedError)
     return Exit.USAGE if usage else Exit.FAILED
 

@@ -18,14 +18,14 @@ from calls_async.errors import CallsError, MissingExtraError
 
 COMMANDS = {
     "add": "commands",
-    "attempts": "commands",
-    "cancel": "commands",
+    "attempts": "jobs",
+    "cancel": "jobs",
     "check": "upload",
     "info": "commands",
     "journal": "journal",
     "pause": "commands",
     "reconcile": "journal",
-    "report": "commands",
+    "report": "jobs",
     "resume": "commands",
     "sample": "commands",
     "sandbox": "commands",
@@ -33,6 +33,7 @@ COMMANDS = {
     "stop": "commands",
     "test": "commands",
     "upload": "upload",
+    "watch": "watch",
 }
 """In which module of this package the function of each command is."""
 

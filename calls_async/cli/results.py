@@ -6,14 +6,13 @@ import asyncio
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import attrs
 import orjson
 
-from calls_async.errors import CallsError, ConfigurationError, SourceError
+from calls_async.errors import CallsError, ConfigurationError
 from calls_async.upload.outcomes import Outcome, Receipt
 
 COLUMNS = ("row", "phone", "status", "job_id", "error")
@@ -128,28 +127,3 @@ def _same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return one.absolute() == other.absolute()
-
-
-@attrs.frozen(slots=True)
-class ResultLine:
-    """What a results file says of one row, as far as its call job is concerned."""
-
-    job_id: str | None
-    phone: str | None
-    status: str
-
-
-def read_results(path: str) -> Iterator[ResultLine]:
-    """The lines of a results file. Raises `SourceError`."""
-    name = Path(path)
-    try:
-        with name.open(encoding="utf-8", newline="") as file:
-            records = csv.DictReader(file) if name.suffix.lower() == ".csv" else map(orjson.loads, file)
-            for record in records:
-                yield ResultLine(record["job_id"] or None, record["phone"] or None, record["status"])
-        return
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-    except (KeyError, TypeError, ValueError):
-        reason = "is not a results file; every line needs job_id, phone and status"
-    raise SourceError(path, reason)

@@ -131,6 +131,11 @@ def to_dict(report: JobReport | AttemptReport | CampaignInfo) -> dict[str, Any]:
     return cast("dict[str, Any]", _converter.unstructure(report))
 
 
+def field_names(kind: type[JobReport | AttemptReport | CampaignInfo]) -> list[str]:
+    """The API's names of the fields that the pages or public code name (C-REP-2, C-REP-3)."""
+    return [_camel(attribute.name) for attribute in attrs.fields(kind) if attribute.name != "extra"]
+
+
 _IDS_AND_PHONES = frozenset({"bot_id", "call_job_id", "id", "phone", "redial_number"})
 
 

@@ -75,6 +75,8 @@ class JobStream(Generic[Answer]):
         self._read = read
         self._tell = tell
         self._names = [_lists_of(ids, "ids"), _lists_of(phones, "phones")]
+        self.asked = 0
+        """How many names of call jobs there were."""
         self._refused = 0
         self._refusals: list[str] = []
         self._batches = self._run()
@@ -171,6 +173,7 @@ class JobStream(Generic[Answer]):
                 self._note_refusal(place, error.reason)
             else:
                 if job is not None:
+                    self.asked += 1
                     yield job
 
     def _note_refusal(self, place: str, words: str) -> None:

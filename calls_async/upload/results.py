@@ -23,7 +23,7 @@ def read_results(path: Path) -> Iterator[list[Outcome]]:
         with path.open(encoding="utf-8", newline="") as file:
             records = csv.DictReader(file) if path.suffix.lower() == ".csv" else map(orjson.loads, file)
             for record in records:
-                row, status = int(record["row"]), OutcomeStatus(record["status"])
+                row, status = int(record.get("row") or read + 1), OutcomeStatus(record["status"])
                 some.append(Outcome(row, record["phone"] or None, status, record["job_id"] or None))
                 read += 1
                 if len(some) >= LINES_AT_A_TIME:
@@ -33,7 +33,7 @@ def read_results(path: Path) -> Iterator[list[Outcome]]:
         return
     except OSError as error:
         place, reason = None, f"cannot be read: {error.strerror}"
-    except (KeyError, TypeError, ValueError, csv.Error):
+    except (AttributeError, KeyError, TypeError, ValueError, csv.Error):
         place = f"record {read + 1}"
-        reason = "is not a line of a results file; it needs row, phone, status and job_id"
+        reason = "is not a line of a results file; it needs phone, status and job_id"
     raise SourceError(str(path), reason, place)
