@@ -21,8 +21,8 @@ from calls_async.transport.clock import Clock
 from calls_async.upload.inbox import Inbox
 from calls_async.upload.journal import Journal
 from calls_async.upload.outcomes import Outcome, Receipt, Summary
-from calls_async.upload.rows import encode_items
-from calls_async.upload.runs import Row, UnsentRow, each_row
+from calls_async.upload.rows import encode_item
+from calls_async.upload.runs import UnsentRow
 from calls_async.upload.settings import BatcherSettings
 from calls_async.upload.sources import ContactLike
 from calls_async.upload.uploader import Upload
@@ -111,7 +111,7 @@ class Batcher:
 
         Raises `BatcherClosedError` where the batcher was closed before there was an outcome, and whatever ended it.
         """
-        row = self._encode(contact)
+        row = encode_item(0, contact, self._region)
         number = await self._reserve(nowait=nowait)
         waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiters[number] = waiter
@@ -144,7 +144,7 @@ class Batcher:
             raise ConfigurationError(
                 "only a batcher with a journal can promise to keep a contact: campaign.batcher(journal=FILE)"
             )
-        row = self._encode(contact)
+        row = encode_item(0, contact, self._region)
         if isinstance(row, UnsentRow):
             field, _, reason = row.error.partition(": ")
             raise ContactError(field, reason)
@@ -221,10 +221,6 @@ class Batcher:
             raise self._error
 
     # --- what happens meanwhile ---
-
-    def _encode(self, contact: ContactLike) -> Row:
-        (row,) = each_row(encode_items(0, [contact], self._region))
-        return row
 
     async def _reserve(self, *, nowait: bool) -> int:
         if self._task is None:

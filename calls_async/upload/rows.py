@@ -30,9 +30,21 @@ def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], r
         except ContactError as error:
             runs += _encode_contacts(row - len(contacts), contacts)
             contacts.clear()
-            given = item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
-            runs.append(rejected(row, given, error))
+            runs.append(rejected(row, _phone_of(item), error))
     return runs + _encode_contacts(first_row + len(items) - len(contacts), contacts)
+
+
+def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None) -> Row:
+    """The row of a single contact or mapping."""
+    try:
+        contact = _contact_in(region, item)
+    except ContactError as error:
+        return rejected(row, _phone_of(item), error)
+    return _encode_contact(row, contact)
+
+
+def _phone_of(item: object) -> object:
+    return item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
 
 
 def _contact_in(region: str | None, item: Contact | Mapping[str, Any]) -> Contact:
