@@ -31,6 +31,7 @@ from calls_async import (
     UnreachableError,
 )
 from calls_async.sandbox import DuplicateRule, FaultKind, Faults, Sandbox
+from calls_async.transport.clock import Clock
 from tests.conftest import QUICK, HeldClock
 
 FIRST = 16500000000
@@ -44,6 +45,17 @@ async def settle(turns: int = 20) -> None:
     """Lets every task that can go on do so."""
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+def stopped(held_clock: HeldClock) -> tuple[Clock, asyncio.Event]:
+    """A clock on which nobody's sleep ends before the event."""
+    go_on = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await go_on.wait()
+        held_clock.now += seconds
+
+    return attrs.evolve(held_clock.clock(), sleep=sleep), go_on
 
 
 # --- adding ---
@@ -65,13 +77,7 @@ async def test_everybody_gets_the_outcome_of_their_own_contact(campaign: Campaig
 
 
 async def test_a_chunk_is_sealed_when_it_is_full_or_old(sandbox: Sandbox, held_clock: HeldClock) -> None:
-    held = asyncio.Event()
-
-    async def sleep(seconds: float) -> None:
-        await held.wait()
-        held_clock.now += seconds
-
-    clock = attrs.evolve(held_clock.clock(), sleep=sleep)
+    clock, go_on = stopped(held_clock)
     client = CallsClient(sandbox.url, clock=clock)
     async with client, client.campaign(sandbox.token).batcher(linger_seconds=5, chunk_rows=3) as batcher:
         full = [asyncio.create_task(batcher.add(contact(n))) for n in range(3)]
@@ -80,7 +86,7 @@ async def test_a_chunk_is_sealed_when_it_is_full_or_old(sandbox: Sandbox, held_c
         await settle()
         assert batcher.waiting == 2
         assert len(sandbox.jobs) == 3
-        held.set()
+        go_on.set()
         assert [one.status for one in await asyncio.gather(*late)] == ["accepted"] * 2
     assert len(sandbox.calls) == 2
 
@@ -161,13 +167,7 @@ def stuck(sandbox: Sandbox) -> None:
 
 
 async def test_the_buffer_is_bounded(sandbox: Sandbox, held_clock: HeldClock) -> None:
-    held = asyncio.Event()
-
-    async def sleep(seconds: float) -> None:
-        await held.wait()
-        held_clock.now += seconds
-
-    clock = attrs.evolve(held_clock.clock(), sleep=sleep)
+    clock, go_on = stopped(held_clock)
     client = CallsClient(sandbox.url, clock=clock)
     async with client, client.campaign(sandbox.token).batcher(buffer_rows=5, chunk_rows=100) as batcher:
         adds = [asyncio.create_task(batcher.add(contact(n))) for n in range(20)]
@@ -179,7 +179,7 @@ async def test_the_buffer_is_bounded(sandbox: Sandbox, held_clock: HeldClock) ->
         adds[2].cancel()  # waits for its chunk
         await settle()
         assert batcher.waiting == 5
-        held.set()
+        go_on.set()
         outcomes = await asyncio.gather(*adds, return_exceptions=True)
     left = set(range(20)) - {2, 7}
     assert {number for number, one in enumerate(outcomes) if isinstance(one, Outcome)} == left

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-SOME, MANY = 400, 10_000
+SOME, MANY = 240, 10_000
 PARTS = 20
 EVERY_STEP = 150
 
