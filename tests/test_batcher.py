@@ -434,6 +434,19 @@ async def test_a_put_that_is_cancelled_is_taken_out(campaign: Campaign, sandbox:
     assert taken == []
 
 
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_a_put_that_somebody_else_has_repeated_stays(
+    campaign: Campaign, sandbox: Sandbox, path: Path, turns: int
+) -> None:
+    async with campaign.batcher(journal=path, linger_seconds=0.01) as batcher:
+        first, second = (asyncio.create_task(batcher.put(contact(1), idempotence_key="k")) for _ in range(2))
+        await settle(turns)
+        first.cancel()
+        assert await second  # it was promised that the contact is kept
+    assert [job.phone for job in sandbox.jobs] == [str(FIRST + 1)]
+    assert not batcher.remaining
+
+
 async def test_the_journal_forgets_what_is_old(sandbox: Sandbox, held_clock: HeldClock, path: Path) -> None:
     async with CallsClient(sandbox.url, clock=held_clock.clock()) as client:
         campaign = client.campaign(sandbox.token)

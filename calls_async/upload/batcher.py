@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import inspect
 import logging
@@ -15,14 +14,14 @@ from uuid import UUID
 
 import attrs
 
-from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError, JournalError
+from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError
 from calls_async.protocol.endpoints import to_key
 from calls_async.transport.clock import Clock
 from calls_async.upload.inbox import Inbox
 from calls_async.upload.journal import Journal
 from calls_async.upload.outcomes import Outcome, Receipt, Summary
 from calls_async.upload.rows import encode_item
-from calls_async.upload.runs import UnsentRow
+from calls_async.upload.runs import EncodedRow, UnsentRow
 from calls_async.upload.settings import BatcherSettings
 from calls_async.upload.sources import ContactLike
 from calls_async.upload.uploader import Upload
@@ -154,16 +153,13 @@ class Batcher:
         try:
             known = await journal.enqueue(row, key)
         except asyncio.CancelledError:
-            with contextlib.suppress(JournalError):  # closed by now: it stays in it
-                journal.dequeue(number)
-            self._inbox.give_back()
+            await self._take_back(journal, row, key)
             raise
         except CallsError:
             self._inbox.give_back()
             raise
         if known == number:
-            self._inbox.put_in(row, kept=True)
-            self._under_way += 1
+            self._take_in(row)
             return number
         self._inbox.give_back()
         if known is None:
@@ -221,6 +217,22 @@ class Batcher:
             raise self._error
 
     # --- what happens meanwhile ---
+
+    def _take_in(self, row: EncodedRow) -> None:
+        """The journal keeps it."""
+        self._inbox.put_in(row, kept=True)
+        self._under_way += 1
+
+    async def _take_back(self, journal: Journal, row: EncodedRow, key: str | None) -> None:
+        """Whoever put it was cancelled; but somebody else may have been promised the same meanwhile."""
+        taking = asyncio.ensure_future(journal.dequeue(row.row, key))
+        try:
+            await see_through(taking)
+        finally:
+            if taking.exception() is None and taking.result():
+                self._take_in(row)
+            else:
+                self._inbox.give_back()
 
     async def _reserve(self, *, nowait: bool) -> int:
         if self._task is None:

@@ -155,9 +155,11 @@ class Journal:
         await self._commit(lambda store: found.append(store.enqueue(row, key, at)))
         return found[0]
 
-    def dequeue(self, row: int) -> None:
-        """Whoever put it was cancelled before it was in a chunk."""
-        self._submit(lambda store: store.dequeue(row), None)
+    async def dequeue(self, row: int, key: str | None) -> bool:
+        """Whoever put it was cancelled before it was in a chunk. Whether it stays: it was put again since then."""
+        stays: list[bool] = []
+        await self._commit(lambda store: stays.append(store.dequeue(row, key)))
+        return stays[0]
 
     def note_told(self, numbers: Sequence[int]) -> None:
         """The batcher's owner has had the receipts of these chunks."""

@@ -21,7 +21,8 @@ Schema, readable with the sqlite3 shell:
 And for a batcher, whose `upload` row also has the highest row number, `last_row`:
 
 - `queued`: the contacts that were put and are in no chunk yet, ready to be sent.
-- `put_key`: the idempotence keys that contacts were put under, the digest of each contact, and its row.
+- `put_key`: the idempotence keys that contacts were put under, the digest of each contact, its row, and whether it
+  was put again.
 - `untold`: the answered chunks whose receipts its owner may not have had.
 """
 
@@ -87,7 +88,8 @@ CREATE TABLE chunk (
 CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
 CREATE TABLE body (number INTEGER PRIMARY KEY REFERENCES chunk, body BLOB NOT NULL);
 CREATE TABLE queued (row INTEGER PRIMARY KEY, phone TEXT NOT NULL, body BLOB NOT NULL);
-CREATE TABLE put_key (key TEXT PRIMARY KEY, digest BLOB NOT NULL, row INTEGER NOT NULL, put_at REAL NOT NULL);
+CREATE TABLE put_key (key TEXT PRIMARY KEY, digest BLOB NOT NULL, row INTEGER NOT NULL,
+    repeated INTEGER NOT NULL DEFAULT 0, put_at REAL NOT NULL);
 CREATE INDEX put_key_age ON put_key (put_at);
 CREATE TABLE untold (chunk INTEGER PRIMARY KEY);
 CREATE VIEW outcome AS

@@ -309,16 +309,24 @@ class Store(Records):
             found = self._read("SELECT row, digest FROM put_key WHERE key = ?", (key,))
             if found:
                 ((earlier, its_content),) = found
-                return int(earlier) if its_content == content else None
-            self._connection.execute("INSERT INTO put_key VALUES (?, ?, ?, ?)", (key, content, row.row, at))
+                if its_content != content:
+                    return None
+                self._connection.execute("UPDATE put_key SET repeated = 1 WHERE key = ?", (key,))
+                return int(earlier)
+            self._connection.execute(
+                "INSERT INTO put_key (key, digest, row, put_at) VALUES (?, ?, ?, ?)", (key, content, row.row, at)
+            )
         self._connection.execute("INSERT INTO queued VALUES (?, ?, ?)", row)
         self._note_row(row.row)
         return row.row
 
-    def dequeue(self, row: int) -> None:
-        """Whoever put it was cancelled."""
+    def dequeue(self, row: int, key: str | None) -> bool:
+        """Whoever put it was cancelled. Whether it stays all the same: whoever repeated it was promised that."""
+        if self._read("SELECT 1 FROM put_key WHERE key = ? AND row = ? AND repeated", (key, row)):
+            return True
         if self._connection.execute("DELETE FROM queued WHERE row = ?", (row,)).rowcount:
-            self._connection.execute("DELETE FROM put_key WHERE row = ?", (row,))
+            self._connection.execute("DELETE FROM put_key WHERE key = ?", (key,))
+        return False
 
     def note_told(self, numbers: Iterable[int]) -> None:
         """The owner has had the receipts of these chunks."""
