@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextvars import Context
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,7 @@ from calls_async.upload.batcher import Batcher, OnReceipt
 from calls_async.upload.events import Teller
 from calls_async.upload.files import Reading
 from calls_async.upload.inbox import Inbox
-from calls_async.upload.jobs import JobIds, JobStream, Phones
+from calls_async.upload.jobs import Asking, JobIds, JobStream, Phones
 from calls_async.upload.journal import Durability, JournalSettings, Purpose
 from calls_async.upload.reconcile import Reconciliation, reconcile
 from calls_async.upload.rows import check_region
@@ -189,7 +190,7 @@ class BulkVerbs:
         request: Callable[[str, Sequence[str], Sequence[str], str], Request],
         read: Callable[[Response], list[Answer]],
     ) -> JobStream[Answer]:
-        return JobStream(
+        work = Asking(
             ids,
             phones,
             settings,
@@ -198,15 +199,20 @@ class BulkVerbs:
             read=read,
             tell=Teller(on_event, self._connection.telemetry.event),
         )
+        return JobStream(work)
 
-    async def watch(self, *, interval_seconds: float = WATCH_SECONDS) -> AsyncGenerator[CampaignInfo, None]:
+    def watch(self, *, interval_seconds: float = WATCH_SECONDS) -> AsyncGenerator[CampaignInfo, None]:
         """The campaign as it is now, and again whenever it has changed, until it is finished or deleted (C-CAM-3).
         It is asked every `interval_seconds`; a server that is out for a while is waited for as in an upload.
 
-        Raises `ConfigurationError`, and what single calls raise.
+        Raises `ConfigurationError` at once, and while it is iterated what single calls raise.
         """
-        if not interval_seconds > 0:
+        given: object = interval_seconds
+        if not isinstance(given, int | float) or not given > 0:
             raise ConfigurationError(f"interval_seconds must be greater than 0, not {interval_seconds!r}")
+        return self._watch(interval_seconds)
+
+    async def _watch(self, interval_seconds: float) -> AsyncGenerator[CampaignInfo, None]:
         caller, last = self._connection.patient(), None
         while True:
             info = await caller.call(endpoints.info(self._token), endpoints.read_campaign_info)
@@ -281,6 +287,7 @@ class BulkVerbs:
             journal=_journal_settings(journal, durability, purpose=Purpose.BATCHER),
             screening=Screening(exclude=_paths(exclude), region=region),
             on_event=on_event,
+            context=Context(),  # whoever opens the batcher is not who adds to it
         )
         inbox.chunk_rows = upload.chunk_rows
         return Batcher(upload, inbox, own, clock=clock, region=region, on_receipt=on_receipt)
@@ -313,8 +320,10 @@ def _journal_settings(
     again: bool = False,
     purpose: Purpose = Purpose.UPLOAD,
 ) -> JournalSettings | None:
-    if journal is None or isinstance(journal, JournalSettings):
-        return journal
+    if isinstance(journal, JournalSettings):
+        return attrs.evolve(journal, purpose=purpose)
+    if journal is None:
+        return None
     try:
         durable = Durability(durability)
         return JournalSettings(path=Path(journal), durability=durable, again=again, purpose=purpose)

@@ -30,8 +30,9 @@ from calls_async.transport.exchange import Exchange, ExchangeFailed
 from calls_async.upload.events import ChunkDone
 
 try:
-    from opentelemetry import metrics, propagate, trace
+    from opentelemetry import metrics, trace
     from opentelemetry.trace import SpanKind, StatusCode
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError:
     raise MissingExtraError("telemetry", "otel") from None
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
 _NAME = "calls_async"
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+"""And nothing else that a program propagates: its baggage is no matter of the vendor's."""
 _FAILED_FROM = 400
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """The buckets that the conventions advise."""
@@ -183,7 +186,7 @@ class OpenTelemetry:
     @staticmethod
     def _with_context(request: Request) -> Request:
         carrier: dict[str, str] = {}
-        propagate.inject(carrier)
+        _TRACE_CONTEXT.inject(carrier)
         return attrs.evolve(request, headers={**request.headers, **carrier}) if carrier else request
 
 

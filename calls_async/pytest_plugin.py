@@ -43,6 +43,10 @@ def calls_in_process(request: pytest.FixtureRequest) -> InProcessSandbox:
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     marker = request.node.get_closest_marker("calls_sandbox")
     settings = dict(marker.kwargs) if marker is not None else {}
+    if marker is not None and marker.args:
+        raise pytest.UsageError(
+            'calls_sandbox takes settings by their names, such as calls_sandbox(duplicates="off")'
+        )
     if "duplicates" in settings:
         from calls_async.sandbox import DuplicateRule
 

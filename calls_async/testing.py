@@ -35,6 +35,10 @@ class InProcessSandbox(Sandbox):
     """A sandbox that clients of the same event loop reach without a socket. Faults strike as they do on a socket, but
     nothing is slow. Takes the settings of `Sandbox`."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.url = IN_PROCESS_HOST
+
     def client(self, **settings: Any) -> CallsClient:
         """A client of this sandbox; `settings` are those of `CallsClient`."""
         return CallsClient(IN_PROCESS_HOST, exchange=self.exchange, **settings)
@@ -70,10 +74,15 @@ class SandboxThread:
 
     def __init__(self, **settings: Any) -> None:
         self._sandbox = Sandbox(**settings)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="calls_async sandbox", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"SandboxThread({self.url!r})"
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="calls_async sandbox", daemon=True)
         self._thread.start()
         try:
             asyncio.run_coroutine_threadsafe(self._sandbox.__aenter__(), self._loop).result()
@@ -86,7 +95,8 @@ class SandboxThread:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            asyncio.run_coroutine_threadsafe(self._sandbox.__aexit__(), self._loop).result()
+            if self._loop is not None:
+                asyncio.run_coroutine_threadsafe(self._sandbox.__aexit__(), self._loop).result()
         finally:
             self._end()
 
@@ -130,13 +140,19 @@ class SandboxThread:
 
     def _ask(self, question: Callable[[], Result]) -> Result:
         """Between two requests, so that nothing changes meanwhile."""
+        loop = self._loop
+        if loop is None:
+            return question()
 
         async def answer() -> Result:
             return question()
 
-        return asyncio.run_coroutine_threadsafe(answer(), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(answer(), loop).result()
 
     def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()

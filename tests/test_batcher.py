@@ -36,6 +36,7 @@ from calls_async.transport.clock import Clock
 from tests.conftest import QUICK, HeldClock
 
 FIRST = 16500000000
+DAY = 90_000.0
 
 
 def contact(number: int) -> dict[str, Any]:
@@ -221,7 +222,8 @@ async def test_a_batcher_that_is_not_running_says_so(campaign: Campaign) -> None
         {"linger_seconds": 0},
         {"buffer_rows": 0},
         {"drain_seconds": -1},
-        {"keep_seconds": 0},
+        {"keep_seconds": 3600},
+        {"keep_seconds": "long"},
         {"chunk_rows": 0},
         {"durability": "none", "journal": "j"},
         {"region": "XX"},
@@ -450,12 +452,12 @@ async def test_a_put_that_somebody_else_has_repeated_stays(
 async def test_the_journal_forgets_what_is_old(sandbox: Sandbox, held_clock: HeldClock, path: Path) -> None:
     async with CallsClient(sandbox.url, clock=held_clock.clock()) as client:
         campaign = client.campaign(sandbox.token)
-        async with campaign.batcher(journal=path, chunk_rows=1, keep_seconds=3600) as batcher:
+        async with campaign.batcher(journal=path, chunk_rows=1, keep_seconds=DAY) as batcher:
             for number in range(5):
                 await batcher.put(contact(number), idempotence_key=str(number))
             while batcher.under_way:
                 await asyncio.sleep(0.001)
-            held_clock.now += 7200
+            held_clock.now += 2 * DAY
             await batcher.put(contact(5), idempotence_key="5")
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as other:
                 while other.execute("SELECT count(*) FROM chunk").fetchone() != (1,):
@@ -465,7 +467,7 @@ async def test_the_journal_forgets_what_is_old(sandbox: Sandbox, held_clock: Hel
             assert journal.execute("SELECT count(*) FROM chunk").fetchone() == (1,)
             assert journal.execute("SELECT key FROM put_key").fetchall() == [("5",)]
         journal.close()
-        async with campaign.batcher(journal=path, chunk_rows=1, keep_seconds=3600) as batcher:
+        async with campaign.batcher(journal=path, chunk_rows=1, keep_seconds=DAY) as batcher:
             assert await batcher.put(contact(6)) == 7
             while batcher.under_way:
                 await asyncio.sleep(0.001)

@@ -101,7 +101,7 @@ async def test_cancel_prints_ids_or_writes_a_table(
     assert await run("cancel", "--id", ids[0], "--phone", "+16500000001", "--quiet") is Exit.DONE
     captured = capsysbinary.readouterr()
     assert sorted(captured.out.decode().split()) == ids[:2]
-    assert captured.err == b"calls-async: canceled 2 call jobs\n"
+    assert captured.err == b"calls-async: canceled 2 call jobs of 2 that were asked for\n"
     out = tmp_path / "canceled.csv"
     assert await run("cancel", "--from-results", results, "--output", out, "--concurrency", "2") is Exit.DONE
     assert sorted(line.split(",")[0] for line in out.read_text().splitlines()[1:]) == ids[2:]
@@ -118,10 +118,18 @@ async def test_attempts_of_nobody_is_an_empty_table(results: Path, tmp_path: Pat
 async def test_mistakes(results: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"\.parquet"):
         await run("report", "--from-results", results, "--output", "jobs.txt")
-    with pytest.raises(ConfigurationError, match="--format"):
+    with pytest.raises(ConfigurationError, match="its name says csv, but --format jsonl"):
         await run("report", "--from-results", results, "--output", "jobs.csv", "--format", "jsonl")
     with pytest.raises(ConfigurationError, match="--from-results FILE"):
         await run("report")
+    with pytest.raises(ConfigurationError, match="standard input"):
+        await run("report", "--from-results", "-")
+    linked, before = tmp_path / "linked.jsonl", results.read_bytes()
+    linked.symlink_to(results)
+    for same in (results, linked):
+        with pytest.raises(ConfigurationError, match="is the results file itself"):
+            await run("cancel", "--from-results", results, "--output", same)
+    assert results.read_bytes() == before
     rejected = tmp_path / "rejected.jsonl"
     rejected.write_text('{"row": 1, "phone": "12", "status": "rejected", "job_id": null, "error": "?"}\n')
     with pytest.raises(ConfigurationError, match="no row of it was accepted"):
@@ -256,3 +264,44 @@ def _read_all(descriptor: int) -> str:
         pass
     os.close(descriptor)
     return said.decode()
+
+
+async def test_one_bad_name_does_not_keep_the_others_from_being_canceled(
+    results: Path, sandbox: Sandbox, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with pytest.raises(JobsRefusedError):
+        await run("cancel", "--phone", "12", "--from-results", results, "--quiet")
+    assert {job.status for job in sandbox.jobs} == {"canceled"}
+    assert await run("cancel", "--id", sandbox.jobs[0].id, "--id", "nobodys") is Exit.DONE
+    err = capsysbinary.readouterr().err
+    assert b"canceled 1,200 call jobs of 1,200 that were asked for\n" in err
+    assert b"canceled 0 call jobs of 2 that were asked for; the others were over already" in err
+
+
+async def test_whoever_is_cancelled_sees_a_write_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "many.parquet"
+    records = Records({"callJobId": str}, path=str(path), form=None)
+    writing = asyncio.create_task(records.add([{"callJobId": str(n)} for n in range(GROUP_RECORDS + 5)]))
+    await asyncio.sleep(0.01)
+    writing.cancel()
+    await asyncio.wait([writing])
+    await records.close()
+    assert pq.read_table(path).num_rows == GROUP_RECORDS + 5
+
+
+async def test_what_is_no_character_and_no_number(tmp_path: Path) -> None:
+    odd = {"phone": "\ud800", "callDuration": 10**400}
+    for suffix in ("csv", "jsonl", "parquet"):
+        records = Records({"phone": str, "callDuration": float}, path=str(tmp_path / f"odd.{suffix}"), form=None)
+        await records.add([odd])
+        await records.finish()
+    (found,) = pq.read_table(tmp_path / "odd.parquet").to_pylist()
+    assert (found["phone"], found["callDuration"]) == ("?", None)
+    assert json.loads(found["extra"]) == {"callDuration": 10**400}
+
+
+def test_watching_a_server_that_says_odd_things() -> None:  # C-REP-4
+    odd = CampaignInfo(short_report=["?"])  # type: ignore[arg-type]
+    assert Sight.of(odd, Pace()).numbers() == "the server does not say how far it is"
+    texts = ShortReport(total_numbers="many", processed_numbers="few", used_talking_time="long")  # type: ignore[arg-type]
+    assert Sight.of(CampaignInfo(short_report=texts), Pace()).speed() == ""

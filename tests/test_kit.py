@@ -162,3 +162,22 @@ def test_the_plugin_is_idle_where_nobody_asks_for_it(fresh_python: Path, tmp_pat
     command = [str(fresh_python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:aiohttp"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.calls_sandbox("off")
+def test_settings_without_names_are_refused(request: pytest.FixtureRequest) -> None:
+    with pytest.raises(pytest.UsageError, match="by their names"):
+        request.getfixturevalue("calls_sandbox")
+
+
+def test_a_thread_that_has_ended_still_tells(calls_in_process: InProcessSandbox) -> None:
+    one = SandboxThread()
+    assert one.jobs == []
+    with one:
+        one.fail_next("503")
+        assert one.url in repr(one)
+        with pytest.raises(ValueError, match="'teapot' is no kind of fault; the kinds are reset-before"):
+            one.fail_next("teapot")
+    assert not one.calls
+    assert not one.key_conflicts
+    assert calls_in_process.url.startswith("https://")

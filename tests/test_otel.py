@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, trace
+from opentelemetry.context import attach, detach
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -141,6 +142,27 @@ async def test_no_token_no_phone_no_payload_no_words(watched: Watched) -> None: 
     assert (unreachable.attributes or {})["error.type"] == "UnreachableError"
     assert (unreachable.attributes or {})["calls_async.attempts"] == 2
     assert watched.counts("calls_async.retries", "error.type") == {"unreachable": 1}
+
+
+async def test_baggage_is_no_matter_of_the_vendors(watched: Watched) -> None:
+    async with Sandbox() as sandbox, CallsClient(sandbox.url, telemetry=watched.telemetry) as client:
+        token = attach(baggage.set_baggage("customer", "16500000000"))
+        await client.campaign(sandbox.token).info()
+        detach(token)
+        assert "traceparent" in sandbox.calls[0].headers
+        assert "baggage" not in sandbox.calls[0].headers
+
+
+async def test_a_batchers_chunks_are_no_part_of_who_opened_it(watched: Watched) -> None:
+    sandbox = InProcessSandbox()
+    async with sandbox.client(telemetry=watched.telemetry) as client:
+        with watched.tracers.get_tracer("service").start_as_current_span("startup"):
+            batcher = await client.campaign(sandbox.token).batcher(linger_seconds=0.001).__aenter__()
+        for contact in CONTACTS[:3]:
+            await batcher.add(contact)
+        await batcher.__aexit__(None, None, None)
+    assert [span.parent for span in watched.spans("chunk")] == [None] * 3
+    assert [(span.attributes or {}).get("http.request.resend_count") for span in watched.spans("POST")] == [None] * 3
 
 
 async def test_the_global_providers_are_the_default() -> None:

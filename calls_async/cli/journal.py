@@ -19,6 +19,7 @@ from calls_async.cli.results import FORMATS
 from calls_async.cli.server import client_of, token_of
 from calls_async.upload import inspect
 from calls_async.upload.reconcile import Reconciliation
+from calls_async.upload.schema import BATCHER
 from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.store import Store
 
@@ -58,7 +59,10 @@ def _show(arguments: Namespace) -> Exit:
     if arguments.json:
         print(json.dumps(attrs.asdict(seen)))
         return Exit.DONE
-    state = "finished" if seen.finished else "not finished: the same upload command goes on with it"
+    if seen.kind == BATCHER:
+        state = "nothing waits" if seen.finished else "not finished: the next batcher with this journal goes on"
+    else:
+        state = "finished" if seen.finished else "not finished: the same upload command goes on with it"
     print(f"upload    {seen.upload_id}{' (purged)' if seen.purged else ''}")
     print(f"to        {seen.host}")
     print(f"source    {seen.source}")
@@ -67,13 +71,19 @@ def _show(arguments: Namespace) -> Exit:
     print(f"state     {state}")
     print("chunks    " + (", ".join(f"{count:,} {state}" for state, count in seen.chunks.items()) or "none"))
     print("rows      " + ", ".join(f"{count:,} {status}" for status, count in seen.rows.items()))
+    if seen.queued_rows:
+        print(f"queued    {_rows(seen.queued_rows)} that wait for their chunk")
     if seen.pending_rows:
-        print(f"pending   {seen.pending_rows:,} rows without an answer")
+        print(f"pending   {_rows(seen.pending_rows)} without an answer")
     if seen.resume_before is not None:
         print(f"resume    before {_moment(seen.resume_before)}, when the first idempotence key gets too old")
     if seen.rows[OutcomeStatus.UNKNOWN]:
         print("unknown   calls-async reconcile FILE asks the API for them")
     return Exit.DONE
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _results(arguments: Namespace) -> Exit:

@@ -57,6 +57,7 @@ class Snapshot:
     rows: int
     seconds: float
     fraction: float | None
+    noun: str = "rows"
     traffic: Traffic | None = None
     """None where nothing is sent."""
 
@@ -71,7 +72,7 @@ class Snapshot:
         return self.seconds * (1 - self.fraction) / self.fraction
 
     def words(self) -> str:
-        parts = [f"{self.rows:,} rows", f"{self.rate:,.0f} rows/s"]
+        parts = [f"{self.rows:,} {self.noun}", f"{self.rate:,.0f} {self.noun}/s"]
         if self.traffic is not None:
             parts.append(self.traffic.words())
         if self.fraction is not None:

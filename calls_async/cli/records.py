@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -11,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from calls_async.cli.turns import InTurn
 from calls_async.errors import CallsError, ConfigurationError, MissingExtraError
 
 EXTRA = "extra"
 """The column for what the server says beyond the columns, as JSON."""
 GROUP_RECORDS = 50_000
 """Records in one row group of a Parquet file."""
+
+_TOO_LARGE = 1e300
 
 Record = Mapping[str, Any]
 
@@ -40,6 +42,7 @@ class Records:
         self._form = _form_of(path, form)
         self._bare = bare if path is None and form is None else ""
         self._writer: _Writer | None = None
+        self._turns = InTurn("records")
         if self._form == "parquet":
             _arrow()
 
@@ -57,7 +60,7 @@ class Records:
 
     async def _do(self, records: Sequence[Record] | None) -> None:
         try:
-            await asyncio.to_thread(self._write, records)
+            await self._turns.do(lambda: self._write(records))
             return
         except BrokenPipeError:
             raise
@@ -89,10 +92,10 @@ def _form_of(path: str | None, form: str | None) -> str:
         return form or "jsonl"
     suffixes = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
     found = suffixes.get(Path(path).suffix.lower())
-    if found is None or form not in (None, found):
-        raise ConfigurationError(
-            f"--output {path}: the name must end with .jsonl, .csv or .parquet, as --format says"
-        )
+    if found is None:
+        raise ConfigurationError(f"--output {path}: the name must end with .jsonl, .csv or .parquet")
+    if form not in (None, found):
+        raise ConfigurationError(f"--output {path}: its name says {found}, but --format {form}")
     return found
 
 
@@ -103,7 +106,7 @@ class _Lines:
         self._file = file
 
     def _put(self, text: str) -> None:
-        self._file.write(text.encode())
+        self._file.write(text.encode("utf-8", "replace"))
         self._file.flush()
 
     def close(self) -> None:
@@ -177,7 +180,7 @@ def _row(record: Record, columns: Mapping[str, type]) -> list[Any]:
         if value is None:
             cells.append(None)
         elif kind is str:
-            cells.append(value if isinstance(value, str) else _json(value))
+            cells.append(_printable(value) if isinstance(value, str) else _json(value))
         elif _fits(value, kind):
             cells.append(kind(value))
         else:
@@ -189,7 +192,14 @@ def _row(record: Record, columns: Mapping[str, type]) -> list[Any]:
 def _fits(value: Any, kind: type) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return kind is float or (isinstance(value, int) and abs(value) < 2**63)
+    if kind is float:
+        return abs(value) < _TOO_LARGE
+    return isinstance(value, int) and abs(value) < 2**63
+
+
+def _printable(text: str) -> str:
+    """Half of a surrogate pair is no character."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _json(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import os
@@ -12,6 +11,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
+from calls_async.cli.turns import InTurn
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.upload.outcomes import Outcome, Receipt
 
@@ -78,11 +78,12 @@ class ResultsFile:
         if suffix not in FORMATS:
             raise ConfigurationError(f"--results {path}: the name must end with {' or '.join(FORMATS)}")
         for other in others:
-            if other is not None and _same_file(self._path, Path(other)):
+            if other is not None and same_file(self._path, Path(other)):
                 raise ConfigurationError(f"--results {path}: is {other} itself; name another file")
         self._header, self._write = FORMATS[suffix]
         self._file: BinaryIO | None = None
         self._begun = False
+        self._turns = InTurn("results")
 
     async def add(self, receipts: Sequence[Receipt]) -> None:
         """When this returns, the death of the process loses none of them."""
@@ -115,14 +116,15 @@ class ResultsFile:
 
     async def _do(self, work: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(work)
+            await self._turns.do(work)
             return
         except OSError as error:
             reason = error.strerror or type(error).__name__
         raise CallsError(f"--results {self._path}: cannot be written: {reason}")
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names mean one file, be it there or not."""
     try:
         return one.samefile(other)
     except OSError:

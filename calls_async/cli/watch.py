@@ -8,14 +8,14 @@ from argparse import Namespace
 from collections import deque
 from contextlib import aclosing
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from calls_async.cli.exits import Exit
 from calls_async.cli.progress import spell_seconds
 from calls_async.cli.server import client_of, token_of
-from calls_async.protocol.reports import CampaignInfo
+from calls_async.protocol.reports import CampaignInfo, ShortReport
 
 RATE_SECONDS = 600.0
 """The rate is that of the last so many seconds."""
@@ -71,19 +71,19 @@ class Sight:
 
     @classmethod
     def of(cls, info: CampaignInfo, pace: Pace, now: float | None = None) -> Sight:
-        report = info.short_report
-        processed = report.processed_numbers if report is not None else None
+        report = info.short_report if isinstance(info.short_report, ShortReport) else ShortReport()
+        processed = _number(report.processed_numbers)
         rate = None
-        if isinstance(processed, int):
+        if processed is not None:
             rate = pace.note(processed, time.monotonic() if now is None else now)
         return cls(
-            name=info.name or info.id or "campaign",
+            name=str(info.name or info.id or "campaign"),
             status=str(info.status or "unknown"),
-            total=report.total_numbers if report is not None else None,
+            total=_number(report.total_numbers),
             processed=processed,
-            in_call=report.in_process_calls if report is not None else None,
-            on_retry=report.retry_calls if report is not None else None,
-            talking_time=report.used_talking_time if report is not None else None,
+            in_call=_number(report.in_process_calls),
+            on_retry=_number(report.retry_calls),
+            talking_time=_number(report.used_talking_time),
             rate=rate,
         )
 
@@ -119,6 +119,11 @@ class Sight:
             if self.total is not None and self.processed is not None and self.total > self.processed:
                 parts.append(f"about {spell_seconds((self.total - self.processed) / self.rate)} left")
         return ", ".join(parts)
+
+
+def _number(value: object) -> Any:
+    """A value of an unexpected type is kept as it came (C-REP-4); there is nothing to reckon with it."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 class View(Protocol):

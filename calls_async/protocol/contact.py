@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
@@ -154,6 +156,17 @@ def encode_contacts(contacts: Sequence[Contact]) -> tuple[memoryview, list[int]]
     starts = [0, *(end - len(_BETWEEN) + 1 for end in ends)]
     starts[-1] = len(array) - 1
     return memoryview(array)[1:], starts
+
+
+_DIGEST_BYTES = 16
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+
+
+def content_digest(body: bytes) -> bytes:
+    """Of what an encoded contact says: the order of its fields does not count (C-DUP-1)."""
+    if not _LONG_NUMBER.search(body):  # numbers that orjson might round stand for themselves
+        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
 def to_contact(item: Contact | Mapping[str, Any]) -> Contact:

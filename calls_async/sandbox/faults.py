@@ -29,6 +29,10 @@ class FaultKind(StrEnum):
     def __str__(self) -> str:
         return self.value
 
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"{value!r} is no kind of fault; the kinds are {', '.join(cls)}")
+
 
 @attrs.define(kw_only=True)
 class Faults:

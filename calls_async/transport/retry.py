@@ -80,8 +80,9 @@ class Caller:
         """The answer to `request`, read by `read`.
 
         `prepare` is awaited before the first attempt, once that may start, and returns the time (Unix time, seconds)
-        after which none may. `contacts` is how many the request carries. `sent_before` says that an earlier process
-        may have sent it. `on_attempt` hears the number of each attempt as it begins. Raises `RefusedError`,
+        after which none may; again, if that time comes and no attempt can have reached the server. `contacts` is how
+        many the request carries. `sent_before` says that an earlier process may have sent it. `on_attempt` hears the
+        number of each attempt as it begins. Raises `RefusedError`,
         `AccessError`, `NoAnswerError`, `UnreachableError`.
         """
         one = _Call(
@@ -189,7 +190,7 @@ class _Call:
         if pace is None or pace.calm:
             await self.ready()
         if pace is None:
-            if self.too_late(0.0):
+            if self.key_is_over(0.0) or self.too_late(0.0):
                 raise self.gave_up(self.last)
             return await self.exchange(read)
         if not await self.enter(pace):
@@ -198,7 +199,7 @@ class _Call:
         sign, failure = Sign.NOTHING, None
         try:
             await self.ready()
-            if self.too_late(0.0):  # only now is it known how long the key is good
+            if self.key_is_over(0.0) or self.too_late(0.0):  # only now is it known how long the key is good
                 raise self.gave_up(self.last)
             started = self.caller.clock.monotonic()
             answer = await self.exchange(read)
@@ -228,9 +229,15 @@ class _Call:
     async def ready(self) -> None:
         """Does what must be done before the first attempt. Not long before it may start: the key's clock begins here.
         And not only then, if all is calm: a place in flight would wait for the disk."""
-        if self.prepare is not None:
-            prepare, self.prepare = self.prepare, None
-            self.not_after = await prepare()
+        if self.prepare is not None and (self.not_after is None or self.may_begin_anew(0.0)):
+            self.not_after = await self.prepare()
+
+    def may_begin_anew(self, delay: float) -> bool:
+        """Whether the key's time is over after `delay` seconds, and it was never used: no attempt got there."""
+        return self.key_is_over(delay) and self.prepare is not None and not self.maybe_created
+
+    def key_is_over(self, delay: float) -> bool:
+        return self.not_after is not None and self.caller.clock.wall() + delay >= self.not_after
 
     async def enter(self, pace: Pace) -> bool:
         async def enter() -> bool:
@@ -334,7 +341,7 @@ class _Call:
         waits = self.attempts > 0 or delay > 0 or (caller.pace is not None and not caller.pace.calm)
         if caller.halted and (waits or caller.unsent_stay):
             return True
-        if self.not_after is not None and caller.clock.wall() + delay >= self.not_after:
+        if self.key_is_over(delay) and not self.may_begin_anew(delay):
             return True
         self.outage = self.outage_too_long()
         if self.outage:

@@ -14,14 +14,21 @@ from uuid import UUID
 
 import attrs
 
-from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError
-from calls_async.protocol.endpoints import to_key
+from calls_async.errors import (
+    KEPT,
+    BatcherClosedError,
+    CallsError,
+    ConfigurationError,
+    ContactError,
+    JournalError,
+)
 from calls_async.transport.clock import Clock
+from calls_async.upload.chunks import BRACKETS_BYTES
 from calls_async.upload.inbox import Inbox
 from calls_async.upload.journal import Journal
 from calls_async.upload.outcomes import Outcome, Receipt, Summary
 from calls_async.upload.rows import encode_item
-from calls_async.upload.runs import EncodedRow, UnsentRow
+from calls_async.upload.runs import EncodedRow, UnsentRow, each_row
 from calls_async.upload.settings import BatcherSettings
 from calls_async.upload.sources import ContactLike
 from calls_async.upload.uploader import Upload
@@ -81,7 +88,8 @@ class Batcher:
         if on_receipt is not None and not callable(on_receipt):
             raise ConfigurationError("on_receipt must be a function that takes one receipt; it may be `async def`")
         self.remaining = Remaining()
-        """What was not finished when it was closed."""
+        """What was not finished when it was closed; nothing before that."""
+        upload.on_answer = self._note
         self._upload = upload
         self._inbox = inbox
         self._settings = settings
@@ -92,8 +100,7 @@ class Batcher:
         self._waiters: dict[int, asyncio.Future[Outcome]] = {}
         self._under_way = 0
         """Contacts that were taken in and have no outcome."""
-        self._in_doubt = 0
-        self._forget_at = 0.0
+        self._opened_at = self._opened_wall = self._forget_at = 0.0
         self._error: Exception | None = None
         self._ended = False
         self._task: asyncio.Task[None] | None = None
@@ -147,7 +154,11 @@ class Batcher:
         if isinstance(row, UnsentRow):
             field, _, reason = row.error.partition(": ")
             raise ContactError(field, reason)
-        key = None if idempotence_key is None else to_key(idempotence_key)
+        if (size := len(row.body) + BRACKETS_BYTES) > self._upload.chunk_bytes:
+            raise ContactError("row", f"needs {size} bytes as JSON, more than a chunk may have")
+        key = None if idempotence_key is None else str(idempotence_key)
+        if key is not None and not key.strip():
+            raise ContactError("idempotence_key", "is empty")
         number = await self._reserve(nowait=nowait)
         row = row._replace(row=number)
         try:
@@ -155,8 +166,9 @@ class Batcher:
         except asyncio.CancelledError:
             await self._take_back(journal, row, key)
             raise
-        except CallsError:
+        except JournalError as error:
             self._inbox.give_back()
+            await self._break(journal, error)
             raise
         if known == number:
             self._take_in(row)
@@ -170,6 +182,11 @@ class Batcher:
     def summary(self) -> Summary:
         """This batcher's work in numbers, at any time."""
         return self._upload.summary
+
+    @property
+    def error(self) -> Exception | None:
+        """What has ended it, if anything: for a service's health."""
+        return self._error
 
     @property
     def waiting(self) -> int:
@@ -188,6 +205,7 @@ class Batcher:
         except BaseException as error:
             await self._upload.__aexit__(type(error), error, error.__traceback__)
             raise
+        self._opened_at, self._opened_wall = self._clock.monotonic(), self._clock.wall()
         if self._journal is not None:
             past = self._journal.past
             self._inbox.restore(past.queued, past.last_row)
@@ -218,6 +236,17 @@ class Batcher:
 
     # --- what happens meanwhile ---
 
+    async def _break(self, journal: Journal, error: JournalError) -> None:
+        """Nothing can be written down any more: that concerns everybody. Or it is closed because all has ended, and
+        why will be known in a moment."""
+        if self._task is None:
+            return
+        if journal.closed:
+            await asyncio.wait([self._task])
+            raise BatcherClosedError if self._error is None else _copied(self._error)
+        self._error = self._error or error
+        self._task.cancel()
+
     def _take_in(self, row: EncodedRow) -> None:
         """The journal keeps it."""
         self._inbox.put_in(row, kept=True)
@@ -242,11 +271,14 @@ class Batcher:
         except BatcherClosedError:
             if self._error is None:
                 raise
-        raise copy.copy(self._error)
+        raise _copied(self._error)
 
     async def _run(self) -> None:
         try:
             await self._hand_out()
+        except asyncio.CancelledError:
+            if self._error is None:
+                raise
         except Exception as error:  # noqa: BLE001  # raised to everybody who waits, and at the end of the block
             self._error = error
         await self._stop()
@@ -263,8 +295,6 @@ class Batcher:
     async def _hand_out(self) -> None:
         async with aclosing(self._upload.batches()) as batches:
             async for receipts in batches:
-                for receipt in receipts:
-                    self._note(receipt)
                 await self._tell(receipts)
                 await self._note_told(receipts)
 
@@ -273,33 +303,40 @@ class Batcher:
             waiter = self._waiters.get(outcome.row)
             if waiter is not None and not waiter.done():
                 waiter.set_result(outcome)
-            self._under_way -= not receipt.replayed
+            self._under_way -= 1
 
     async def _tell(self, receipts: Sequence[Receipt]) -> None:
         if self._on_receipt is None:
             return
         for receipt in receipts:
-            told = self._on_receipt(receipt)
-            if inspect.isawaitable(told):
-                await told
+            try:
+                told = self._on_receipt(receipt)
+                if inspect.isawaitable(told):
+                    await told
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise CallsError("on_receipt was cancelled; the batcher has ended") from None
 
     async def _note_told(self, receipts: Sequence[Receipt]) -> None:
-        journal, now = self._journal, self._clock.wall()
+        journal, elapsed = self._journal, self._clock.monotonic() - self._opened_at
         if journal is None:
             return
         journal.note_told([receipt.chunk for receipt in receipts])
-        if now >= self._forget_at:
-            self._forget_at = now + FORGET_SECONDS
+        if elapsed >= self._forget_at:
+            self._forget_at = elapsed + FORGET_SECONDS
+            # A clock that has jumped ahead must not make young things old.
+            now = min(self._clock.wall(), self._opened_wall + elapsed)
             await journal.forget(now - self._settings.keep_seconds)
 
     def _end(self) -> None:
         """Whoever still waits is told that nothing more comes."""
-        for receipt in self._upload.in_doubt:
-            self._in_doubt += receipt.counts().total()
-            self._note(receipt)
-        not_kept = self._inbox.drop()
+        in_doubt = sum(receipt.counts().total() for receipt in self._upload.in_doubt)
+        handed_over = {row.row for row in each_row(self._upload.untaken)}
+        not_kept = self._inbox.drop() | (handed_over - self._inbox.kept)
         kept = 0 if self._journal is None else self._under_way - len(not_kept)
-        self.remaining = Remaining(kept=kept, not_sent=self._under_way - kept, in_doubt=self._in_doubt)
+        self.remaining = Remaining(kept=kept, not_sent=self._under_way - kept, in_doubt=in_doubt)
         for row, waiter in self._waiters.items():
             if not waiter.done():
                 waiter.set_exception(self._reason(kept=self._journal is not None and row not in not_kept))
@@ -307,7 +344,15 @@ class Batcher:
     def _reason(self, *, kept: bool) -> Exception:
         if self._error is None:
             return BatcherClosedError(kept=kept)
-        error = copy.copy(self._error)
-        if kept:
+        error = _copied(self._error)
+        if kept and error is not self._error:
             error.add_note(KEPT)
+        return error
+
+
+def _copied(error: Exception) -> Exception:
+    """For one of many who are told the same; an error that cannot be copied is told to all as it is."""
+    try:
+        return copy.copy(error)
+    except Exception:  # noqa: BLE001  # whatever its constructor wants
         return error

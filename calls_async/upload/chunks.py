@@ -15,7 +15,7 @@ from calls_async.upload.runs import EncodedRows, Run, UnsentRow
 from calls_async.upload.status import OutcomeStatus
 
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
-_BRACKETS_BYTES = 2
+BRACKETS_BYTES = 2
 _COMMA_BYTES = 1
 
 
@@ -134,7 +134,7 @@ class Chunker:
     """The numbers of the rows that are sent."""
     _texts: list[memoryview] = attrs.field(factory=list, init=False)
     _unsent: list[UnsentRow] = attrs.field(factory=list, init=False)
-    _bytes: int = attrs.field(default=_BRACKETS_BYTES, init=False)
+    _bytes: int = attrs.field(default=BRACKETS_BYTES, init=False)
     """What the body would have; with a comma behind what is there."""
 
     @property
@@ -158,7 +158,7 @@ class Chunker:
             stop = min(len(run), start + self.chunk_rows - len(self._phones))
             stop = run.fitting(start, stop, most - self._bytes)
             if stop == start:
-                size = _BRACKETS_BYTES + len(run.cut(start, start + 1))
+                size = BRACKETS_BYTES + len(run.cut(start, start + 1))
                 if size > self.chunk_bytes:
                     self._unsent.append(self._too_large(run, start, size))
                     start += 1
@@ -198,7 +198,7 @@ class Chunker:
         phones, spans, unsent = self._phones, self._spans, self._unsent
         body = b"[%b]" % b",".join(self._texts)
         self._phones, self._spans, self._texts, self._unsent = [], [], [], []
-        self._bytes = _BRACKETS_BYTES
+        self._bytes = BRACKETS_BYTES
         rows = spans[0] if len(spans) == 1 else _rows_of(spans)
         ends = [*rows[:1], *rows[-1:], *(row.row for row in (unsent[:1] + unsent[-1:]))]
         self.sealed += 1

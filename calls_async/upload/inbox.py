@@ -49,6 +49,8 @@ class Inbox:
         self._reserved = 0
         self._last_row = 0
         self._waiting: dict[int, _Waiting] = {}
+        self.kept: set[int] = set()
+        """Those of the rows that were handed over last that stand in the journal."""
         self._some = asyncio.Event()
         self._full = asyncio.Event()
 
@@ -68,7 +70,9 @@ class Inbox:
 
         Raises `BatcherClosedError`, and `BatcherFullError` instead of waiting where `nowait`.
         """
-        if nowait and self._room.locked() and not self.closed:
+        if nowait and self.closed:
+            raise BatcherClosedError
+        if nowait and self._room.locked():
             raise BatcherFullError(self._buffer_rows)
         await self._room.acquire()
         if self.closed:
@@ -137,7 +141,9 @@ class Inbox:
             await first_of(self._full.wait(), self._clock.sleep(wait))
 
     def _seal(self) -> list[Run]:
-        rows = [one.row for one in islice(self._waiting.values(), self.chunk_rows)]
+        some = list(islice(self._waiting.values(), self.chunk_rows))
+        rows = [one.row for one in some]
+        self.kept = {one.row.row for one in some if one.kept}
         for row in rows:
             del self._waiting[row.row]
             self._free()

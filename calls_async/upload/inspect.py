@@ -35,6 +35,10 @@ class Overview:
     """By the status of their outcome."""
     pending_rows: int
     """Rows of chunks without an answer."""
+    kind: str
+    """`list` or `batcher`."""
+    queued_rows: int
+    """Contacts that were put into a batcher and wait for their chunk."""
     resume_before: float | None
     """Until when the oldest chunk without an answer may still be sent under its key (C-IDEM-7)."""
 
@@ -69,6 +73,8 @@ def overview(store: Store) -> Overview:
         chunks={state: count for state, (count, _, _) in times.items()},
         rows={status.value: rows[status] for status in OutcomeStatus},
         pending_rows=sum(len(chunk.rows) + len(chunk.unsent) for chunk in pending),
+        kind=upload.kind,
+        queued_rows=len(store.queued()),
         resume_before=last_attempt_at(min(sent)) if sent else None,
     )
 

@@ -43,6 +43,8 @@ class Intake:
     """Whether the source has been read to its end."""
     caught_up: asyncio.Event = attrs.field(factory=asyncio.Event)
     """The source has been read again as far as before."""
+    untaken: Sequence[Run] = ()
+    """Of a batch that seals its chunks: what stands in none that is written down."""
     _runs: Sequence[Run] = ()
     """Those of the batch under way that have not been screened yet."""
     _chunks: Iterator[Chunk] = attrs.field(factory=lambda: iter(()))
@@ -57,9 +59,12 @@ class Intake:
             async with aclosing(self.source.batches(self.consumed)) as batches:
                 async for batch in batches:
                     self._runs = batch.runs
-                    await self._screen()
                     if batch.seals:
-                        self._chunks = chain(self._chunks, self.chunker.flush())
+                        await self._take_in_sealed()
+                        if self.course.stopping:
+                            return
+                        continue
+                    await self._screen()
                     for chunk in self._chunks:
                         self._take_in(chunk, batch.mark)
                         await self.queue.room()
@@ -77,6 +82,15 @@ class Intake:
             self.course.error = SourceError(self.source.name, "was cancelled while it was being read")
         except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts, after what was read before it
             self.course.error = error
+
+    async def _take_in_sealed(self) -> None:
+        """All at once: who brought these rows must know of each whether it is written down."""
+        self.untaken = self._runs
+        await self._screen()
+        for chunk in chain(self._chunks, self.chunker.flush()):
+            self._take_in(chunk, None)
+        self.untaken = ()
+        await self.queue.room()
 
     async def linger(self) -> None:
         """Sends a chunk that has waited for its next row as long as the settings allow, if the server is idle."""
@@ -108,6 +122,7 @@ class Intake:
                 await self._screen()
             for chunk in self._chunks:
                 self._take_in(chunk, None)
+        self.untaken = ()
 
     async def _screen(self) -> None:
         runs = await self.screening.sift(self._runs, known=self.consumed.rows)

@@ -114,6 +114,11 @@ class Journal:
         self.note_commit: Callable[[float], None] = lambda seconds: None
         """Hears how long each commit took."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, as opposed to broken."""
+        return self._closed and self._broken is None
+
     def now(self) -> float:
         """Unix time in seconds, by the clock that the journal's times go by."""
         return self._clock.wall()
@@ -311,8 +316,9 @@ def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
             "this upload is finished. A second one would call everybody a second time; "
             "--again (again=True) starts one all the same",
         )
-    if store.nothing_sent() and not _same_campaign(store, token):
-        return True  # begun with a mistyped token; nobody was called
+    forgettable = store.blank() if upload.kind == BATCHER else store.nothing_sent()
+    if forgettable and not _same_campaign(store, token):
+        return True  # begun with a mistyped token; nobody was called, and the list is still there
     check_campaign(store, token)
     return False
 

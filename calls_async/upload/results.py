@@ -31,9 +31,13 @@ def read_results(path: Path) -> Iterator[list[Outcome]]:
                     some = []
         yield some
         return
+    except GeneratorExit:
+        raise
     except OSError as error:
         place, reason = None, f"cannot be read: {error.strerror}"
     except (AttributeError, KeyError, TypeError, ValueError, csv.Error):
         place = f"record {read + 1}"
         reason = "is not a line of a results file; it needs phone, status and job_id"
+    if some:
+        yield some  # what was read before is not lost
     raise SourceError(str(path), reason, place)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import orjson
-
+from calls_async.protocol.contact import content_digest
 from calls_async.upload.numbers import NumberSet, read_numbers
 from calls_async.upload.runs import EncodedRow, Row, Run, UnsentRow, each_row, runs_of
 from calls_async.upload.status import OutcomeStatus
@@ -24,8 +21,6 @@ Result = TypeVar("Result")
 
 SEEN_CACHE_BYTES = 64 * 2**20
 """What remembering the rows of a list takes of memory at most; the rest is on disk."""
-_DIGEST_BYTES = 16
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")
 
 
 class SeenContacts:
@@ -43,19 +38,12 @@ class SeenContacts:
         """The number of the first row that says the same: this one's, where there is none."""
         found = self._connection.execute(
             "INSERT INTO seen VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET row = row RETURNING row",
-            (_digest(row.body), row.row),
+            (content_digest(row.body), row.row),
         ).fetchone()
         return int(found[0])
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _digest(body: bytes) -> bytes:
-    """Of what a contact says: the order of its fields does not count (C-DUP-1)."""
-    if not _LONG_NUMBER.search(body):  # numbers that orjson might round stand for themselves
-        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
 class Screening:

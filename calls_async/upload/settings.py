@@ -8,6 +8,9 @@ import attrs
 
 from calls_async.errors import ConfigurationError
 
+KEEP_LEAST_SECONDS = 90_000.0
+"""25 hours: so long may a job that is found in a report be one of ours whose answer was lost."""
+
 
 def _at_least_one(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int) or value < 1:
@@ -57,9 +60,14 @@ class BatcherSettings:
     """Contacts that wait for their chunk at most; who adds more, waits."""
     drain_seconds: float = attrs.field(default=30.0, validator=_positive)
     """How long closing waits for outcomes."""
-    keep_seconds: float = attrs.field(default=86_400.0, validator=_positive)
-    """How long outcomes, and the idempotence keys of `put`, stay in the journal; unknown ones stay until they are
-    settled."""
+    keep_seconds: float = attrs.field(default=172_800.0)
+    """How long outcomes, and the idempotence keys of `put`, stay in the journal, `KEEP_LEAST_SECONDS` at least;
+    unknown ones stay until they are settled."""
+
+    @keep_seconds.validator
+    def _check_keep_seconds(self, attribute: attrs.Attribute[float], value: object) -> None:
+        if not isinstance(value, int | float) or not value >= KEEP_LEAST_SECONDS:
+            raise ConfigurationError(f"keep_seconds must be {KEEP_LEAST_SECONDS:.0f} or more, not {value!r}")
 
 
 @attrs.frozen(slots=True, kw_only=True)

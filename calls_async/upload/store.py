@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from calls_async.errors import JournalError
+from calls_async.protocol.contact import content_digest
 from calls_async.protocol.keys import digest, new_upload_id
 from calls_async.upload.bodies import Bodies, bodies_path
 from calls_async.upload.chunks import Chunk, Mark
@@ -220,9 +221,7 @@ class Store(Records):
 
     def note_sent(self, number: int, at: float) -> None:
         """The first attempt is about to start."""
-        self._connection.execute(
-            "UPDATE chunk SET state = 'sent', sent_at = coalesce(sent_at, ?) WHERE number = ?", (at, number)
-        )
+        self._connection.execute("UPDATE chunk SET state = 'sent', sent_at = ? WHERE number = ?", (at, number))
 
     def note_unsent(self, number: int) -> None:
         """The first attempt came to nothing, for certain: the chunk is as it was before."""
@@ -305,7 +304,7 @@ class Store(Records):
         """A contact was put. Returns its row: an earlier one, where the same was put under the same key before; None
         where that was another."""
         if key is not None:
-            content = digest(row.body)
+            content = content_digest(row.body)  # the order of its fields does not count
             found = self._read("SELECT row, digest FROM put_key WHERE key = ?", (key,))
             if found:
                 ((earlier, its_content),) = found
@@ -341,17 +340,22 @@ class Store(Records):
             (before, self._forgotten, FORGOTTEN_AT_A_TIME),
         )
         old = [number for number, is_old in itertools.takewhile(lambda one: one[1], seen)]
-        self.commit([lambda store: store._forget(old, before)])
+        keys = self._read(
+            "SELECT key FROM put_key WHERE put_at < ? AND row NOT IN (SELECT row FROM queued)"
+            " AND put_at < (SELECT coalesce(min(planned_at), ?1) FROM chunk WHERE state <> 'answered') LIMIT ?",
+            (before, FORGOTTEN_AT_A_TIME),
+        )
+        self.commit([lambda store: store._forget(old, keys)])
         self._forgotten = old[-1] if old else self._forgotten
-        return len(old) == FORGOTTEN_AT_A_TIME
+        return FORGOTTEN_AT_A_TIME in (len(old), len(keys))
 
-    def _forget(self, numbers: Sequence[int], before: float) -> None:
+    def _forget(self, numbers: Sequence[int], keys: Sequence[tuple[str]]) -> None:
         self._connection.executemany(
             "DELETE FROM chunk WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM body WHERE number = ?1)"
             " AND NOT EXISTS (SELECT 1 FROM untold WHERE chunk = ?1)",
             [(number,) for number in numbers],
         )
-        self._connection.execute("DELETE FROM put_key WHERE put_at < ?", (before,))
+        self._connection.executemany("DELETE FROM put_key WHERE key = ?", keys)
 
     def _take_from_queue(self, chunk: Chunk) -> None:
         if self._any("queued"):
@@ -380,7 +384,8 @@ class Store(Records):
                 "json_extract(value, '$[2]'), 'purged')), '[]') FROM json_each(chunk.unsent)), "
                 "verdict = json_set(verdict, '$.errors', NULL)"
             )
-            self._connection.execute("UPDATE upload SET purged_at = ?", (at,))
+            if not self._of_batcher:  # which may go on
+                self._connection.execute("UPDATE upload SET purged_at = ?", (at,))
             self._connection.execute("COMMIT")
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

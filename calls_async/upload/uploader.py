@@ -8,8 +8,9 @@ source back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from contextvars import Context
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +25,7 @@ from calls_async.transport.pacing import Pace, RateLimiter
 from calls_async.transport.retry import Caller, Retry
 from calls_async.upload.chunks import Chunker
 from calls_async.upload.events import Teller
+from calls_async.upload.inbox import Inbox
 from calls_async.upload.intake import Intake
 from calls_async.upload.journal import Journal, JournalSettings, Purpose, open_journal
 from calls_async.upload.marks import Consumed
@@ -32,6 +34,7 @@ from calls_async.upload.outcomes import (
     Summary,
 )
 from calls_async.upload.queue import ChunkQueue
+from calls_async.upload.runs import Run
 from calls_async.upload.screening import Screening
 from calls_async.upload.sending import Sender
 from calls_async.upload.settings import UploadSettings
@@ -73,6 +76,7 @@ class Upload:
         journal: JournalSettings | None = None,
         screening: Screening | None = None,
         on_event: Callable[[Event], object] | None = None,
+        context: Context | None = None,
     ) -> None:
         if isinstance(source, NoSource) and journal is None:
             raise ConfigurationError("without a source there must be a journal, whose contacts are sent")
@@ -80,6 +84,8 @@ class Upload:
         """The upload in numbers, at any time."""
         self.in_doubt: list[Receipt] = []
         """Without a journal: the chunks that were in flight when the upload was cancelled; their rows are unknown."""
+        self.on_answer: Callable[[Receipt], None] = lambda receipt: None
+        """Is told of each verdict of this process as soon as it is there, before the receipt has its turn."""
         self._source = source
         self._settings = settings
         self._caller = caller
@@ -88,6 +94,7 @@ class Upload:
         self._journal_settings = journal
         self._journal: Journal | None = None
         self._screening = screening or Screening()
+        self._context = context
         self._course = Course()
         self._at_work: list[asyncio.Task[None]] = []
         self._discarded = False
@@ -128,6 +135,8 @@ class Upload:
             fail=self._fail,
             hand_out=self._hand_out,
             doubt=self._doubt,
+            failures_are_verdicts=not isinstance(source, Inbox),
+            keeps_refused=journal is not None and not isinstance(source, Inbox),
         )
         self._receipts: asyncio.Queue[Receipt | None] = asyncio.Queue(settings.concurrency)
         self._task: asyncio.Task[None] | None = None
@@ -177,6 +186,16 @@ class Upload:
         return self._sender.waiting
 
     @property
+    def untaken(self) -> Sequence[Run]:
+        """Rows that were handed over as a chunk, and stand in none."""
+        return self._intake.untaken
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of JSON in one request at most."""
+        return self._chunker.chunk_bytes
+
+    @property
     def chunk_rows(self) -> int:
         """Contacts in one request at most; a low rate makes it smaller than the settings."""
         return self._chunker.chunk_rows
@@ -212,7 +231,7 @@ class Upload:
         if self._task is not None:
             raise ConfigurationError("an upload runs once; make another for another run")
         self._started_at = self._caller.clock.monotonic()
-        self._task = asyncio.create_task(self._run(), name="calls_async upload")
+        self._task = asyncio.create_task(self._run(), name="calls_async upload", context=self._context)
         self._task.add_done_callback(self._tell_of_cancellation)
         return self
 
@@ -402,11 +421,13 @@ class Upload:
     async def _hand_out(self, receipt: Receipt) -> None:
         self.summary.add(receipt)
         self._note_time()
+        self.on_answer(receipt)
         await self._receipts.put(receipt)
 
     def _doubt(self, receipt: Receipt) -> None:
         self.in_doubt.append(receipt)
         self.summary.add(receipt)
+        self.on_answer(receipt)
 
     def _note_time(self) -> None:
         self.summary.seconds = self._caller.clock.monotonic() - self._started_at

@@ -61,6 +61,10 @@ class Workers:
     hand_out: Callable[[Receipt], Awaitable[None]]
     doubt: Callable[[Receipt], None]
     """Is told of a chunk that was in flight when its worker was cancelled, where no journal keeps it."""
+    failures_are_verdicts: bool
+    """Whether contacts that were not sent, because all requests fail, are told to be rejected."""
+    keeps_refused: bool
+    """Whether contacts that were refused in a row, as if the campaign took nobody, are kept for the next process."""
     journal: Journal | None = None
     from_before: set[int] = attrs.field(factory=set)
     """The numbers of chunks that an earlier process has read, and of their parts."""
@@ -91,20 +95,22 @@ class Workers:
         except (RequestError, JournalError) as error:
             if not self._gave_up_while_stopping(error):
                 self.fail(error)
+            if not self.failures_are_verdicts and _not_created(error) and self.journal is None:
+                return  # whoever brought them is told of the failure itself
             if self.journal is not None:
                 self.left_over = True
                 if chunk.first_sent_at is None and _not_created(error):
                     await self.journal.note_unsent(chunk)
                 return  # it stands in the journal without an answer, to be sent again under its key
             verdict = _verdict_of_failure(chunk, error)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Exception) as error:
             self.left_over = True
             if self.journal is not None or chunk.number not in self.sender.under_way:
                 raise  # it stands in the journal, or was not sent
             why = f": {self.course.error}" if self.course.error else ""
             reason = f"no answer came before the upload was stopped{why}"
             verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
-            if not self.course.failed.is_set():
+            if not self.course.failed.is_set() or not isinstance(error, asyncio.CancelledError):
                 self.doubt(Receipt.of(chunk, verdict))
                 raise
         if chunk.rows or chunk.unsent:
@@ -179,6 +185,8 @@ class Workers:
     async def _stop_where_all_is_refused(self, chunk: Chunk, verdict: Verdict) -> None:
         """A campaign that takes nobody refuses every contact: that is no reason to ask it for each of a million. With
         a journal, those that it has refused are kept to be sent when it takes somebody again."""
+        if self.settings.max_refusals is None:
+            return
         statuses = set(verdict.statuses)
         if statuses != {OutcomeStatus.REJECTED}:
             self._refused_in_a_row.clear()
@@ -188,12 +196,13 @@ class Workers:
             return
         self._refused_in_a_row.append(chunk)
         refused, most = self._refused_in_a_row, self.settings.max_refusals
-        if most is None or len(refused) < most or self.course.failed.is_set():
+        if len(refused) < most or self.course.failed.is_set():
             return
-        self._keep_all = self.journal is not None
+        self._keep_all = self.keeps_refused
         words = verdict.errors[-1] if verdict.errors else ""
         self.fail(TooManyRefusalsError(len(refused), words or "", kept=self._keep_all))
-        await self._keep(refused)
+        if self._keep_all:
+            await self._keep(refused)
 
     async def _keep(self, chunks: Sequence[Chunk]) -> None:
         """Writes refused chunks down anew, under new keys, for the next process."""
