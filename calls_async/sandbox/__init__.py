@@ -7,16 +7,24 @@ It shares no code with the client: one misreading of a clause must not pass on b
 """
 
 from calls_async.sandbox.api import Api, Call, Reply
+from calls_async.sandbox.behaviour import PATTERNS, Behaviour, Ending
+from calls_async.sandbox.dialer import DialerSettings
 from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.jobs import Attempt, Job
 from calls_async.sandbox.server import Sandbox
-from calls_async.sandbox.state import DEFAULT_TOKEN, Clock, DuplicateRule, Job, KeyConflict
+from calls_async.sandbox.state import DEFAULT_TOKEN, Clock, DuplicateRule, KeyConflict
 
 __all__ = [
     "DEFAULT_TOKEN",
+    "PATTERNS",
     "Api",
+    "Attempt",
+    "Behaviour",
     "Call",
     "Clock",
+    "DialerSettings",
     "DuplicateRule",
+    "Ending",
     "FaultKind",
     "Faults",
     "Job",

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 import attrs
 
+from calls_async.sandbox.behaviour import Behaviour
 from calls_async.sandbox.checks import check_contact
-from calls_async.sandbox.state import Account, Campaign, Clock, DuplicatePhone, DuplicateRule, Job
+from calls_async.sandbox.dialer import DialerSettings
+from calls_async.sandbox.jobs import Job
+from calls_async.sandbox.state import Account, Campaign, Clock, DuplicatePhone, DuplicateRule
 
 Answer = TypeVar("Answer")
 KEY = "Idempotence-Key"
@@ -64,8 +67,8 @@ class _Refuse(Exception):  # noqa: N818  # becomes a reply
 
 
 class Api:
-    """Handles one call after another. `quoted` answers strings as JSON (C-M-15); `numeric_ids` IDs as numbers
-    (C-M-17)."""
+    """Handles one call after another. With a `behaviour`, people are called. `quoted` answers strings as JSON
+    (C-M-15); `numeric_ids` IDs as numbers (C-M-17)."""
 
     def __init__(
         self,
@@ -75,8 +78,10 @@ class Api:
         duplicates: DuplicateRule = DuplicateRule.IGNORE,
         quoted: bool = False,
         numeric_ids: bool = False,
+        behaviour: Behaviour | None = None,
+        dialing: DialerSettings | None = None,
     ) -> None:
-        self.account = Account(tokens, clock, duplicates)
+        self.account = Account(tokens, clock, duplicates, behaviour=behaviour, settings=dialing)
         self.calls: list[Call] = []
         """Every call that was handled."""
         self._quoted = quoted
@@ -99,6 +104,7 @@ class Api:
 
     def handle(self, call: Call) -> Reply:
         self.calls.append(call)
+        self.account.catch_up()
         try:
             return self._handle(call)
         except _Refuse as refusal:
@@ -167,12 +173,8 @@ class Api:
 
     def _cancel(self, campaign: Campaign, call: Call) -> Reply:
         def act() -> Reply:
-            canceled = []
-            for job in campaign.pick(*_selection(call)):
-                if job.status in ("planned", "onRetry", "inProcess"):
-                    job.status = "canceled"
-                    canceled.append(self._id(job.id))
-            return Reply.json(canceled)
+            picked = campaign.pick(*_selection(call))
+            return Reply.json([self._id(job.id) for job in picked if campaign.cancel(job)])
 
         return self._once(call, call.content(), act)
 
@@ -184,8 +186,11 @@ class Api:
         return self._once(call, call.content(), act)
 
     def _attempt_report(self, campaign: Campaign, call: Call) -> Reply:
-        campaign.pick(*_selection(call))
-        return Reply.json([])  # nothing is dialled here, so there are no attempts
+        def act() -> Reply:
+            reports = [one for job in campaign.pick(*_selection(call)) for one in job.attempt_reports()]
+            return Reply.json([{**report, "callJobId": self._id(report["callJobId"])} for report in reports])
+
+        return self._once(call, call.content(), act)
 
     def _info(self, campaign: Campaign, call: Call) -> Reply:
         return Reply.json(campaign.info())
@@ -195,7 +200,7 @@ class Api:
 
     def _control(self, status: str) -> Callable[[Campaign, Call], Reply]:
         def change(campaign: Campaign, call: Call) -> Reply:
-            campaign.status = status
+            campaign.control(status, self.account.clock())
             return Reply()
 
         return change

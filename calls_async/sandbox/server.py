@@ -13,8 +13,11 @@ import attrs
 from aiohttp import web
 
 from calls_async.sandbox.api import Api, Call, Reply
+from calls_async.sandbox.behaviour import Behaviour
+from calls_async.sandbox.dialer import DialerSettings
 from calls_async.sandbox.faults import FaultKind, Faults
-from calls_async.sandbox.state import DEFAULT_TOKEN, Clock, DuplicateRule, Job, KeyConflict
+from calls_async.sandbox.jobs import Job
+from calls_async.sandbox.state import DEFAULT_TOKEN, Clock, DuplicateRule, KeyConflict
 
 MAX_REQUEST_BYTES = 64 * 2**20
 _BEFORE = {
@@ -37,7 +40,8 @@ class Sandbox:
 
     `tokens` are the campaigns that exist. `port` 0 takes a free one. `duplicates` chooses between the rules of
     C-DUP-1 and C-DUP-2. Larger requests than `max_request_bytes` are answered 413 (C-M-16). `quoted` and
-    `numeric_ids` choose among the forms of answers (C-M-15, C-M-17).
+    `numeric_ids` choose among the forms of answers (C-M-15, C-M-17). With a `behaviour`, calls are made, in the time
+    of the `clock`, as `dialing` says; without one, jobs stay planned.
     """
 
     def __init__(
@@ -51,11 +55,21 @@ class Sandbox:
         numeric_ids: bool = False,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         faults: Faults | None = None,
+        behaviour: Behaviour | None = None,
+        dialing: DialerSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.faults = faults or Faults()
-        self.api = Api(tokens, clock=self.clock, duplicates=duplicates, quoted=quoted, numeric_ids=numeric_ids)
+        self.api = Api(
+            tokens,
+            clock=self.clock,
+            duplicates=duplicates,
+            quoted=quoted,
+            numeric_ids=numeric_ids,
+            behaviour=behaviour,
+            dialing=dialing,
+        )
         self.token = tokens[0]
         """The first campaign's."""
         self.url = ""
@@ -90,6 +104,7 @@ class Sandbox:
     @property
     def jobs(self) -> list[Job]:
         """Every job of every campaign, in the order of creation."""
+        self.api.account.catch_up()
         return [job for campaign in self.api.account.campaigns.values() for job in campaign.jobs.values()]
 
     @property
@@ -117,6 +132,7 @@ class Sandbox:
     def advance(self, *, hours: float = 0.0, seconds: float = 0.0) -> None:
         """Moves the server's clock forward; keys and the duplicate rule go by it."""
         self.clock.advance(hours=hours, seconds=seconds)
+        self.api.account.catch_up()
 
     def take(self, call: Call) -> tuple[Reply | None, FaultKind | None]:
         """Handles a call without any socket. Returns the answer, None where the connection is reset, and the

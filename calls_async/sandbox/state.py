@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
 import attrs
+
+from calls_async.sandbox.behaviour import Behaviour
+from calls_async.sandbox.dialer import Dialer, DialerSettings
+from calls_async.sandbox.jobs import FINAL, Job
 
 DAY_SECONDS = 86_400
 """Keys expire after it (C-IDEM-7), and so does the duplicate rule (C-DUP-1)."""
@@ -32,46 +37,22 @@ class DuplicatePhone(Exception):  # noqa: N818  # told to the client as an answe
 
 
 class Clock:
-    """Unix time in seconds that can be moved forward."""
+    """Unix time in seconds that can be moved forward, and runs `speed` times as fast as `now` since it was made."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, *, speed: float = 1.0) -> None:
+        if not speed >= 0:
+            raise ValueError("the speed of a clock must be 0 or more")
         self._now = now
         self._ahead = 0.0
+        self._speed = speed
+        self._made_at = now()
 
     def __call__(self) -> float:
-        return self._now() + self._ahead
+        now = self._now()
+        return now + self._ahead + (now - self._made_at) * (self._speed - 1)
 
     def advance(self, *, hours: float = 0.0, seconds: float = 0.0) -> None:
         self._ahead += hours * 3600 + seconds
-
-
-@attrs.define(slots=True, kw_only=True)
-class Job:
-    """A call job."""
-
-    id: str
-    phone: str
-    payload: Any
-    settings: Mapping[str, Any]
-    created_at_ms: int
-    status: str = "planned"
-    test: bool = False
-
-    def report(self) -> dict[str, Any]:
-        """As the API reports it (C-REP-3)."""
-        return {
-            "attemptsCount": 0,
-            "callDuration": 0,
-            "callJobId": self.id,
-            "createdAt": self.created_at_ms,
-            "finishedAt": None,
-            "jobStatus": self.status,
-            "phone": self.phone,
-            "redialNumber": None,
-            "reportData": None,
-            "tagName": None,
-            "tagPayload": None,
-        }
 
 
 @attrs.define(slots=True, kw_only=True)
@@ -81,6 +62,9 @@ class Campaign:
     token: str
     number: int
     created_at_ms: int
+    dialer: Dialer | None = None
+    """None: nobody is called."""
+    settings: DialerSettings = attrs.field(factory=DialerSettings)
     status: str = "planned"
     jobs: dict[str, Job] = attrs.field(factory=dict)
     by_phone: dict[str, list[Job]] = attrs.field(factory=dict)
@@ -97,9 +81,37 @@ class Campaign:
                 picked[job.id] = job
         return list(picked.values())
 
+    def control(self, status: str, now: float) -> None:
+        """C-M-10 … C-M-12."""
+        self.status = status
+        if self.dialer is None:
+            return
+        if status == "paused":
+            self.dialer.pause()
+        elif status == "finished":
+            self.dialer.stop()
+        else:
+            self.dialer.resume(now)
+
+    def cancel(self, job: Job) -> bool:
+        """Whether the job was still to be canceled (C-M-5)."""
+        if self.dialer is not None:
+            return self.dialer.cancel(job)
+        over = job.status in FINAL
+        job.status = job.status if over else "canceled"
+        return not over
+
+    def catch_up(self, now: float) -> None:
+        """Calls that were to be made by now have been."""
+        if self.dialer is None:
+            return
+        self.dialer.run_until(now)
+        if self.status == "inProcess" and self.jobs and self.dialer.done:
+            self.status = "finished"
+
     def info(self) -> dict[str, Any]:
         """C-CAM-1, C-CAM-2."""
-        statuses = [job.status for job in self.jobs.values()]
+        statuses = Counter(job.status for job in self.jobs.values())
         return {
             "id": self.number,
             "name": f"Sandbox campaign {self.number}",
@@ -108,16 +120,16 @@ class Campaign:
             "botId": "sandbox-channel",
             "status": self.status,
             "shortReport": {
-                "totalNumbers": len(statuses),
-                "processedNumbers": len(statuses) - statuses.count("planned"),
-                "usedTalkingTime": 0,
-                "usedAsrSeconds": 0,
-                "inProcessCalls": 0,
-                "retryCalls": 0,
+                "totalNumbers": len(self.jobs),
+                "processedNumbers": sum(statuses[status] for status in FINAL),
+                "usedTalkingTime": 0 if self.dialer is None else self.dialer.talk_seconds,
+                "usedAsrSeconds": 0 if self.dialer is None else self.dialer.talk_seconds // 2,
+                "inProcessCalls": 0 if self.dialer is None else self.dialer.busy,
+                "retryCalls": statuses["onRetry"],
             },
             "startTime": self.created_at_ms,
             "endTime": None,
-            "maxSimultaneousCalls": 10,
+            "maxSimultaneousCalls": self.settings.lines,
         }
 
 
@@ -140,11 +152,26 @@ class _KnownKey:
 class Account:
     """All campaigns of one account; keys count for all of them (C-IDEM-6)."""
 
-    def __init__(self, tokens: Iterable[str], clock: Clock, duplicates: DuplicateRule) -> None:
+    def __init__(
+        self,
+        tokens: Iterable[str],
+        clock: Clock,
+        duplicates: DuplicateRule,
+        *,
+        behaviour: Behaviour | None = None,
+        settings: DialerSettings | None = None,
+    ) -> None:
         self.clock = clock
         self.duplicates = duplicates
+        settings = settings or DialerSettings()
         self.campaigns = {
-            token: Campaign(token=token, number=number, created_at_ms=self._now_ms())
+            token: Campaign(
+                token=token,
+                number=number,
+                created_at_ms=self._now_ms(),
+                settings=settings,
+                dialer=None if behaviour is None else Dialer(behaviour, settings),
+            )
             for number, token in enumerate(tokens, start=1)
         }
         self.key_conflicts: list[KeyConflict] = []
@@ -153,6 +180,11 @@ class Account:
 
     def _now_ms(self) -> int:
         return int(self.clock() * 1000)
+
+    def catch_up(self) -> None:
+        """Everything has happened that was to happen by now."""
+        for campaign in self.campaigns.values():
+            campaign.catch_up(self.clock())
 
     # --- idempotence ---
 
@@ -219,8 +251,11 @@ class Account:
         campaign.by_phone.setdefault(job.phone, []).append(job)
         if not test:
             campaign.last_added[fingerprint] = (self.clock(), job)
-        if campaign.status == "planned":
+        stopped = campaign.dialer is not None and campaign.dialer.stopped
+        if campaign.status == "planned" or (campaign.status == "finished" and campaign.dialer and not stopped):
             campaign.status = "inProcess"
+        if campaign.dialer is not None:
+            campaign.dialer.add(job, self.clock())
         return job
 
 

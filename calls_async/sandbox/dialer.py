@@ -1,0 +1,175 @@
+"""Calls the jobs of one campaign, in the time of a clock that somebody else keeps. Pure: `run_until` plays what has
+happened up to a moment, in its order."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from itertools import count
+
+import attrs
+
+from calls_async.sandbox.behaviour import Behaviour, CallPlan, Ending
+from calls_async.sandbox.jobs import FINAL, Attempt, Job
+from calls_async.sandbox.windows import Window
+
+LOWEST_PRIORITY = 5
+_PRIORITIES = range(1, LOWEST_PRIORITY + 1)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class DialerSettings:
+    """What a campaign does where a number has no setting of its own (C-POL-1)."""
+
+    lines: int = 10
+    """`maxSimultaneousCalls` (C-CAM-1)."""
+    max_attempts: int = 3
+    retry_minutes: int = 60
+
+    def __attrs_post_init__(self) -> None:
+        if self.lines < 1 or self.max_attempts < 1 or self.retry_minutes < 0:
+            raise ValueError("a campaign needs at least one line and one attempt, and no pause below 0 minutes")
+
+
+class Dialer:
+    """Lines that take jobs by priority (C-PRIO-3); among equals, those with a policy of their own first, and of these
+    the ones whose hours end first (C-POL-1); then as they were added. Moments are Unix time in seconds."""
+
+    def __init__(self, behaviour: Behaviour, settings: DialerSettings) -> None:
+        self.settings = settings
+        self.paused = False
+        self.stopped = False
+        self.busy = 0
+        """Lines that are taken."""
+        self.talk_seconds = 0
+        self._behaviour = behaviour
+        self._numbers = count()
+        self._ready: list[tuple[int, bool, float, int, Job]] = []
+        self._events: list[tuple[float, int, Callable[[float], None]]] = []
+        self._open: dict[str, tuple[Job, Window]] = {}
+        """The jobs that are not over, and when they may be called."""
+
+    def add(self, job: Job, now: float) -> None:
+        """Takes a new job in, at `now`; what happened before must have been played."""
+        window = Window.of(job.settings)
+        self._open[job.id] = job, window
+        if window.finishes_at is not None and window.finishes_at > now:
+            self._at(window.finishes_at, lambda moment: self._expire(job))
+        self._wait(job, now, now, otherwise="notDone")
+        self._fill(now)
+
+    def run_until(self, now: float) -> None:
+        """Lets happen what happens up to and including `now`."""
+        while self._events and self._events[0][0] <= now:
+            moment, _, happen = heapq.heappop(self._events)
+            happen(moment)
+            self._fill(moment)
+
+    def pause(self) -> None:
+        """No more calls begin."""
+        self.paused = True
+
+    def resume(self, now: float) -> None:
+        """Calls begin again."""
+        self.paused = False
+        self._fill(now)
+
+    def stop(self) -> None:
+        """No call begins any more; jobs that wait are not done."""
+        self.stopped = True
+        for job, _ in list(self._open.values()):
+            if job.status != "inProcess":
+                self._end(job, Ending.NO_ANSWER if job.attempts else "notDone")
+
+    def cancel(self, job: Job) -> bool:
+        """Whether the job could be canceled: it was not over."""
+        if job.status in FINAL:
+            return False
+        self._end(job, "canceled")
+        return True
+
+    @property
+    def done(self) -> bool:
+        """Whether every job is over."""
+        return not self._open
+
+    # --- what happens ---
+
+    def _wait(self, job: Job, now: float, earliest: float, *, otherwise: str) -> None:
+        """Until the job may be called, not before `earliest`; where that never comes, it is over as `otherwise`."""
+        _, window = self._open[job.id]
+        opens_at = None if self.stopped else window.opens_at(earliest)
+        if opens_at is None:
+            self._end(job, otherwise)
+        elif opens_at > now:
+            self._at(opens_at, lambda opened: self._make_ready(job, opened))
+        else:
+            self._make_ready(job, now)
+
+    def _make_ready(self, job: Job, moment: float) -> None:
+        if job.status in FINAL:
+            return
+        _, window = self._open[job.id]
+        closes_at = (window.closes_at(moment) if window.own else None) or math.inf
+        heapq.heappush(self._ready, (_priority(job), not window.own, closes_at, next(self._numbers), job))
+
+    def _fill(self, moment: float) -> None:
+        """Gives free lines to jobs that are ready."""
+        while self._ready and self.busy < self.settings.lines and not (self.paused or self.stopped):
+            *_, job = heapq.heappop(self._ready)
+            if job.status in FINAL:
+                continue
+            if self._open[job.id][1].is_open(moment):
+                self._call(job, moment)
+            else:
+                self._wait(job, moment, moment, otherwise=Ending.NO_ANSWER if job.attempts else "notDone")
+
+    def _call(self, job: Job, moment: float) -> None:
+        plan = self._behaviour.plan(job.id, job.phone, len(job.attempts) + 1)
+        self.busy += 1
+        job.status = "inProcess"
+        attempt = Attempt(started_at_ms=round(moment * 1000))
+        job.attempts.append(attempt)
+        self._at(moment + plan.seconds, lambda ended: self._hang_up(job, attempt, plan, ended))
+
+    def _hang_up(self, job: Job, attempt: Attempt, plan: CallPlan, moment: float) -> None:
+        self.busy -= 1
+        self.talk_seconds += plan.talk_seconds
+        attempt.finished_at_ms = round(moment * 1000)
+        attempt.talk_seconds = plan.talk_seconds
+        attempt.ending = plan.ending
+        if job.status in FINAL:
+            return  # canceled meanwhile
+        if plan.ending is not Ending.NO_ANSWER or len(job.attempts) >= self._max_attempts(job):
+            self._end(job, plan.ending)
+            return
+        job.status = "onRetry"
+        minutes = job.settings.get("retryIntervalInMinutes")
+        pause = self.settings.retry_minutes if minutes is None else minutes
+        self._wait(job, moment, moment + pause * 60, otherwise=plan.ending)
+
+    def _max_attempts(self, job: Job) -> int:
+        """C-F-8; the example's 0 is one call and no callback."""
+        given = job.settings.get("maxAttempts")
+        return self.settings.max_attempts if given is None else max(1, given)
+
+    def _expire(self, job: Job) -> None:
+        """No call after `finishDateTime` (C-F-4)."""
+        if job.status == "planned":
+            self._end(job, "notDone")
+        elif job.status == "onRetry":
+            self._end(job, Ending.NO_ANSWER)
+
+    def _end(self, job: Job, status: str) -> None:
+        job.status = str(status)
+        del self._open[job.id]
+
+    def _at(self, moment: float, happen: Callable[[float], None]) -> None:
+        heapq.heappush(self._events, (moment, next(self._numbers), happen))
+
+
+def _priority(job: Job) -> int:
+    """C-PRIO-1, C-PRIO-2."""
+    given = job.settings.get("dialerPriority")
+    return given if type(given) is int and given in _PRIORITIES else LOWEST_PRIORITY
