@@ -279,16 +279,30 @@ async def test_progress_on_a_terminal_and_without(some_csv: Path) -> None:
     assert (await run("upload", some_csv, "--sandbox", "--quiet", "--again")).err == ""
 
 
-async def test_the_sandbox_command() -> None:
+async def test_the_sandbox_command(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, "sandbox", "--port", "0", "--token", "t", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+        *COMMAND, "sandbox", "--port", "0", "--token", "t", "--ready-file", str(ready), "--speed", "3600",
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     assert process.stdout is not None
     lines = [(await process.stdout.readline()).decode() for _ in range(2)]
     env = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+    assert json.loads(ready.read_text()) == {"url": env["CALLS_HOST"], "token": "t", "pid": process.pid}
     assert (await run("status", env=env)).out == "planned\n"
+    job_id = (await run("add", "16500009900", env=env)).out.strip()
+    while "longCallWithResult" not in (await run("report", "--id", job_id, "--quiet", env=env)).out:
+        await asyncio.sleep(0.05)
+    attempts = await run("attempts", "--id", job_id, "--quiet", env=env)
+    assert json.loads(attempts.out)["jobStatus"] == "longCallWithResult"
     process.terminate()
     assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("wrong", [("--lines", "0"), ("--speed", "-1"), ("--fault", "teapot=1")])
+async def test_a_sandbox_that_cannot_be(wrong: tuple[str, str]) -> None:
+    ran = await run("sandbox", "--port", "0", *wrong)
+    assert (ran.code, "Traceback" in ran.err) == (2, False)
 
 
 def test_every_command_of_the_parser_is_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from calls_async.sandbox import PATTERNS, Behaviour, Call, Clock, DialerSettings, Ending, Job, Sandbox
 from calls_async.sandbox.checks import check_contact
 from calls_async.sandbox.windows import DAYS, Window, zone_of
+from tests.readme import README
 
 HOUR = 3600.0
 DAY = 86_400.0
@@ -353,3 +355,19 @@ def test_without_a_behaviour_nobody_is_called() -> None:
     sandbox.api.account.add(sandbox.api.account.campaigns[sandbox.token], [number(1)])
     sandbox.advance(hours=100)
     assert [job.status for job in sandbox.jobs] == ["planned"]
+
+
+def test_every_pattern_is_in_the_readme() -> None:
+    for digits, pattern in PATTERNS.items():
+        assert f"| `…{digits}` | {pattern.does} |" in README
+
+
+async def test_calls_go_on_while_nobody_asks() -> None:
+    clock = Clock(speed=3600)
+    async with Sandbox(behaviour=Behaviour(), clock=clock) as sandbox:
+        account = sandbox.api.account
+        (job,) = account.add(account.campaigns[sandbox.token], [number(1, ANSWERS)])
+        assert job is not None
+        while job.status != "longCallWithResult":
+            await asyncio.sleep(0.01)
+        assert sandbox.calls == []

@@ -154,7 +154,7 @@ async def test_duplicates_are_errors(http: aiohttp.ClientSession) -> None:  # C-
         ("POST", "addPhones", [{}], 400),
         ("POST", "addPhones", [{"phone": "x"}], 400),
         ("POST", "addPhones", [{"phone": "16500000000", "allowedTime": {"mon": [{"localTimeFrom": "10:00"}]}}], 400),
-        ("GET", "addPhones", None, 404),
+        ("GET", "addPhones", None, 405),
         ("POST", "callJob/getReport", [], 400),
         ("POST", "callJob/cancel", {"ids": 1}, 400),
         ("POST", "nothing", None, 404),

@@ -193,7 +193,16 @@ def _watch(parser: argparse.ArgumentParser) -> None:
 def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bind", metavar="ADDRESS", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=8765, help="0 takes a free one; default: %(default)s")
+    parser.add_argument(
+        "--ready-file", metavar="FILE", help="written when it listens: a JSON object with url, token and pid"
+    )
     parser.add_argument("--token", action="append", help="a campaign that exists; repeatable")
+    parser.add_argument("--no-calls", action="store_true", help="call nobody: jobs stay planned")
+    parser.add_argument("--lines", metavar="N", type=int, default=10, help="calls at once; default: %(default)s")
+    parser.add_argument(
+        "--speed", metavar="X", type=float, default=1.0, help="how fast its clock runs, such as 600; default: 1"
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, other answers to the calls")
     parser.add_argument("--duplicates", choices=["ignore", "error", "off"], default="ignore", help="which rule holds")
     parser.add_argument("--quoted", action="store_true", help="answer strings as JSON")
     parser.add_argument("--numeric-ids", action="store_true", help="answer IDs as numbers")

@@ -131,7 +131,7 @@ def to_dict(report: JobReport | AttemptReport | CampaignInfo) -> dict[str, Any]:
     return cast("dict[str, Any]", _converter.unstructure(report))
 
 
-def field_names(kind: type[JobReport | AttemptReport | CampaignInfo]) -> list[str]:
+def field_names(kind: type[JobReport | AttemptReport | CampaignInfo | ShortReport]) -> list[str]:
     """The API's names of the fields that the pages or public code name (C-REP-2, C-REP-3)."""
     return [_camel(attribute.name) for attribute in attrs.fields(kind) if attribute.name != "extra"]
 

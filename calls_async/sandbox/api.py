@@ -61,9 +61,9 @@ class Reply:
 
 
 class _Refuse(Exception):  # noqa: N818  # becomes a reply
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
-        self.reply = Reply.error(status, message)
+        self.reply = attrs.evolve(Reply.error(status, message), headers=headers)
 
 
 class Api:
@@ -86,20 +86,19 @@ class Api:
         """Every call that was handled."""
         self._quoted = quoted
         self._numeric_ids = numeric_ids
-        self._verbs: dict[tuple[str, str, str], Callable[[Campaign, Call], Reply]] = {
-            ("POST", "calls", "addPhones"): self._add_phones,
-            ("GET", "crmCalls", "addPhone"): self._add_phone,
-            ("POST", "crmCalls", "addPhone"): self._add_phone,
-            ("GET", "crmCalls", "test/addPhone"): self._add_test_phone,
-            ("GET", "calls", "addPhone"): self._add_phone,  # C-M-13
-            ("POST", "calls", "callJob/cancel"): self._cancel,
-            ("POST", "calls", "callJob/getReport"): self._job_report,
-            ("POST", "calls", "callAttempt/getReport"): self._attempt_report,
-            ("GET", "calls", ""): self._info,
-            ("GET", "calls", "status"): self._status,
-            ("POST", "calls", "control/pause"): self._control("paused"),
-            ("POST", "calls", "control/resume"): self._control("inProcess"),
-            ("POST", "calls", "control/stop"): self._control("finished"),
+        self._verbs: dict[tuple[str, str], dict[str, Callable[[Campaign, Call], Reply]]] = {
+            ("calls", "addPhones"): {"POST": self._add_phones},
+            ("crmCalls", "addPhone"): {"GET": self._add_phone, "POST": self._add_phone},
+            ("crmCalls", "test/addPhone"): {"GET": self._add_test_phone},
+            ("calls", "addPhone"): {"GET": self._add_phone},  # C-M-13
+            ("calls", "callJob/cancel"): {"POST": self._cancel},
+            ("calls", "callJob/getReport"): {"POST": self._job_report},
+            ("calls", "callAttempt/getReport"): {"POST": self._attempt_report},
+            ("calls", ""): {"GET": self._info},
+            ("calls", "status"): {"GET": self._status},
+            ("calls", "control/pause"): {"POST": self._control("paused")},
+            ("calls", "control/resume"): {"POST": self._control("inProcess")},
+            ("calls", "control/stop"): {"POST": self._control("finished")},
         }
 
     def handle(self, call: Call) -> Reply:
@@ -112,9 +111,12 @@ class Api:
 
     def _handle(self, call: Call) -> Reply:
         route = _ROUTE.fullmatch(call.path)
-        handler = route and self._verbs.get((call.method, route["kind"], route["verb"] or ""))
-        if route is None or handler is None:
+        handlers = {} if route is None else self._verbs.get((route["kind"], route["verb"] or ""), {})
+        if route is None or not handlers:
             raise _Refuse(404, "no such method")
+        handler = handlers.get(call.method)
+        if handler is None:
+            raise _Refuse(405, f"this takes {' or '.join(handlers)}", Allow=", ".join(handlers))
         campaign = self.account.campaigns.get(route["token"])
         if campaign is None:
             raise _Refuse(404, f"no campaign has the token {route['token']}")

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.resources import files
 from typing import Self
 
 import attrs
@@ -20,6 +21,8 @@ from calls_async.sandbox.jobs import Job
 from calls_async.sandbox.state import DEFAULT_TOKEN, Clock, DuplicateRule, KeyConflict
 
 MAX_REQUEST_BYTES = 64 * 2**20
+TICK_SECONDS = 0.25
+"""How often calls are let happen while nobody asks."""
 _BEFORE = {
     FaultKind.UNAVAILABLE: Reply.error(503, "overloaded"),
     FaultKind.IN_PROGRESS: Reply.error(409, "a request with this key is in progress"),
@@ -78,9 +81,11 @@ class Sandbox:
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+        self._ticker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=self._max_request_bytes)
+        app.router.add_get("/openapi.json", _describe)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -92,9 +97,14 @@ class Sandbox:
             raise
         self._port = self._runner.addresses[0][1]
         self.url = f"http://{self._host}:{self._port}"
+        self._ticker = asyncio.create_task(self._tick(), name="calls_async sandbox's calls")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            ticker.cancel()
+            await asyncio.wait([ticker])
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -151,6 +161,12 @@ class Sandbox:
 
     # --- serving ---
 
+    async def _tick(self) -> None:
+        """Calls go on also while nobody asks."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.api.account.catch_up()
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = Call(
             method=request.method,
@@ -203,6 +219,15 @@ class Sandbox:
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=500)  # nobody is there to read it
+
+
+def description() -> bytes:
+    """The Calls API as an OpenAPI 3.1 document, which the package holds as a file."""
+    return files("calls_async.sandbox").joinpath("openapi.json").read_bytes()
+
+
+async def _describe(request: web.Request) -> web.Response:
+    return web.Response(body=description(), content_type="application/json")
 
 
 def _response(reply: Reply) -> web.Response:
