@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import attrs
@@ -22,6 +23,7 @@ from calls_async import CallsError, ContactError, NoAnswerError, RefusedError, S
 from calls_async.cli import sample
 from calls_async.cli.arguments import make_parser
 from calls_async.cli.main import COMMANDS
+from calls_async.cli.main import run as run_command
 from calls_async.cli.progress import Snapshot, Traffic
 from calls_async.cli.troubles import Troubles
 from calls_async.protocol.phones import is_clean
@@ -54,6 +56,27 @@ async def run(*arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | 
     out, err = await process.communicate(stdin)
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())
+
+
+async def run_here(*arguments: str | Path, env: dict[str, str] | None = None) -> Ran:
+    """As `run`, in a thread of this process, which takes a tenth of the time; not for commands that hear signals."""
+    return await asyncio.to_thread(_run_here, [str(one) for one in arguments], env or {})
+
+
+def _run_here(arguments: list[str], env: dict[str, str]) -> Ran:
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in ("CALLS_HOST", "CALLS_TOKEN"):
+            patch.delenv(name, raising=False)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        try:
+            code: object = run_command(arguments)
+        except SystemExit as exited:
+            code = exited.code
+    said = [one.buffer.getvalue().decode() for one in (out, err)]
+    assert isinstance(code, int)
+    return Ran(code, *said)
 
 
 @pytest.fixture
@@ -155,17 +178,17 @@ async def test_sample_into_a_closed_pipe() -> None:
 
 async def test_the_small_commands(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) -> None:
     sandbox, env = served
-    added = await run("add", "+1 650 000-0000", "--gmt-zone=-05:00", "--payload", "name=Al", env=env)
-    tested = await run("test", "16500000000", env=env)
+    added = await run_here("add", "+1 650 000-0000", "--gmt-zone=-05:00", "--payload", "name=Al", env=env)
+    tested = await run_here("test", "16500000000", env=env)
     assert [added.out.strip(), tested.out.strip()] == [job.id for job in sandbox.jobs]
     assert sandbox.contacts[0] == {"phone": "16500000000", "payload": {"name": "Al"}, "gmtZone": "-05:00"}
     for command, status in [("pause", "paused"), ("resume", "inProcess"), ("stop", "finished")]:
-        assert (await run(command, env=env)).code == 0
-        assert (await run("status", env=env)).out == status + "\n"
-    assert json.loads((await run("info", env=env)).out)["shortReport"]["totalNumbers"] == 2
-    report = await run("report", "--phone", "16500000000", env=env)
+        assert (await run_here(command, env=env)).code == 0
+        assert (await run_here("status", env=env)).out == status + "\n"
+    assert json.loads((await run_here("info", env=env)).out)["shortReport"]["totalNumbers"] == 2
+    report = await run_here("report", "--phone", "16500000000", env=env)
     assert [json.loads(line)["callJobId"] for line in report.out.splitlines()] == [job.id for job in sandbox.jobs]
-    assert (await run("attempts", "--id", sandbox.jobs[0].id, env=env)).out == ""
+    assert (await run_here("attempts", "--id", sandbox.jobs[0].id, env=env)).out == ""
     results = tmp_path / "r.jsonl"
     results.write_text(
         "".join(
@@ -173,7 +196,7 @@ async def test_the_small_commands(served: tuple[Sandbox, dict[str, str]], tmp_pa
             for i in [sandbox.jobs[0].id, None]
         )
     )
-    canceled = await run("cancel", "--from-results", results, "--id", sandbox.jobs[1].id, env=env)
+    canceled = await run_here("cancel", "--from-results", results, "--id", sandbox.jobs[1].id, env=env)
     assert set(canceled.out.split()) == {job.id for job in sandbox.jobs}
     assert "canceled 2 call jobs" in canceled.err
     assert {job.status for job in sandbox.jobs} == {"canceled"}
@@ -193,13 +216,13 @@ async def test_tokens(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) ->
     secret = tmp_path / "token"
     secret.write_text(TOKEN + "\n")
     host = ("--host", sandbox.url)
-    assert (await run("status", *host, "--token-file", secret)) == Ran(0, "planned\n", "")
-    warned = await run("status", *host, "--token", TOKEN)
+    assert (await run_here("status", *host, "--token-file", secret)) == Ran(0, "planned\n", "")
+    warned = await run_here("status", *host, "--token", TOKEN)
     assert (warned.code, "other users" in warned.err) == (0, True)
     for wrong in (["--token", "a", "--token-file", str(secret)], ["--token-file", str(tmp_path / "none")], []):
-        assert (await run("status", *host, *wrong)).code == 2
+        assert (await run_here("status", *host, *wrong)).code == 2
     secret.write_text("two words")
-    assert (await run("status", *host, "--token-file", secret)).code == 2
+    assert (await run_here("status", *host, "--token-file", secret)).code == 2
 
 
 @pytest.mark.parametrize(
@@ -230,7 +253,8 @@ async def test_tokens(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) ->
     ],
 )
 async def test_what_goes_wrong_is_said(arguments: list[str], code: int, said: str) -> None:
-    ran = await run(*arguments)
+    hears_signals = arguments[:2] == ["upload", "none.csv"]
+    ran = await (run if hears_signals else run_here)(*arguments)
     assert ran.code == code, ran
     assert said in ran.err
     assert "Traceback" not in ran.err
@@ -301,7 +325,7 @@ async def test_the_sandbox_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [("--lines", "0"), ("--speed", "-1"), ("--fault", "teapot=1")])
 async def test_a_sandbox_that_cannot_be(wrong: tuple[str, str]) -> None:
-    ran = await run("sandbox", "--port", "0", *wrong)
+    ran = await run_here("sandbox", "--port", "0", *wrong)
     assert (ran.code, "Traceback" in ran.err) == (2, False)
 
 

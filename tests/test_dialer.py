@@ -128,7 +128,7 @@ def allowed(policy: dict[str, Any], moment: float) -> bool:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.sampled_from([MARCH, OCTOBER]))
 def test_nobody_is_called_at_the_wrong_time_too_often_or_on_too_many_lines(data: st.DataObject, start: float) -> None:
     # C-DAY-2, C-TIME-3, C-TIME-6, C-F-3, C-F-4, C-F-7, C-F-8
@@ -166,6 +166,7 @@ def _later(policy: dict[str, Any], now: float) -> bool:
     return any(allowed(policy, now + quarter * 900) for quarter in range(96 * 8))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.sampled_from([MARCH, OCTOBER]), st.floats(0, 10 * DAY))
 def test_windows_open_and_close_when_they_do(data: st.DataObject, start: float, after: float) -> None:
     policy = data.draw(policies(start))

@@ -81,6 +81,7 @@ class Sandbox:
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+        self._calls = behaviour is not None
         self._ticker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -97,7 +98,8 @@ class Sandbox:
             raise
         self._port = self._runner.addresses[0][1]
         self.url = f"http://{self._host}:{self._port}"
-        self._ticker = asyncio.create_task(self._tick(), name="calls_async sandbox's calls")
+        if self._calls:
+            self._ticker = asyncio.create_task(self._tick(), name="calls_async sandbox's calls")
         return self
 
     async def __aexit__(self, *_: object) -> None:
