@@ -123,7 +123,7 @@ class SandboxThread:
     @property
     def calls(self) -> list[Call]:
         """Every request that was handled."""
-        return self._ask(lambda: list(self._sandbox.calls))
+        return self._ask(lambda: self._sandbox.calls)
 
     @property
     def key_conflicts(self) -> list[KeyConflict]:

@@ -156,7 +156,7 @@ async def test_what_was_in_flight_is_sent_again_as_it_was(sandbox: Sandbox, camp
     assert only_this_task()
     first = {(call.key, call.body) for call in sandbox.calls}
     sandbox.faults._next.clear()
-    sandbox.calls.clear()
+    sandbox.api.calls.clear()
     assert_each_once(sandbox, await outcomes_of(campaign.upload(contacts(40), journal=path, chunk_rows=7)))
     assert {(call.key, call.body) for call in sandbox.calls} == first
 
@@ -408,7 +408,7 @@ async def test_a_key_past_its_day_is_not_sent(path: Path, held_clock: HeldClock)
         await asyncio.wait([task])
         sandbox.faults._next.clear()
         held_clock.now += 23.5 * 3600
-        sandbox.calls.clear()
+        sandbox.api.calls.clear()
         outcomes = await outcomes_of(campaign.upload(contacts(10), journal=path))
         unknown = [outcome for outcome in outcomes if outcome.status is OutcomeStatus.UNKNOWN]
         assert [outcome.row for outcome in unknown] == [1, 2, 3, 4, 5]

@@ -32,6 +32,13 @@ async def ask(
         return response.status, await response.text()
 
 
+async def test_it_remembers_as_many_requests_as_it_is_told_to(http: aiohttp.ClientSession) -> None:
+    async with Sandbox(keep_calls=2) as sandbox:
+        for verb in ("status", "status", ""):
+            await ask(http, "GET", f"{sandbox.url}/api/calls/campaign/{sandbox.token}/{verb}".rstrip("/"))
+        assert [call.path.endswith("status") for call in sandbox.calls] == [True, False]
+
+
 async def test_the_twelve_methods(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
     calls, crm = (f"{sandbox.url}/api/{kind}/campaign/{sandbox.token}" for kind in ("calls", "crmCalls"))
     one = "phone=16500000000&name=Al"

@@ -86,6 +86,7 @@ async def sandbox(arguments: Namespace) -> Exit:
             behaviour=None if arguments.no_calls else Behaviour(seed=arguments.seed),
             dialing=DialerSettings(lines=arguments.lines),
             clock=Clock(speed=arguments.speed),
+            keep_calls=0,
         )
     except ValueError as error:
         raise ConfigurationError(f"sandbox: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -68,7 +69,7 @@ class _Refuse(Exception):  # noqa: N818  # becomes a reply
 
 class Api:
     """Handles one call after another. With a `behaviour`, people are called. `quoted` answers strings as JSON
-    (C-M-15); `numeric_ids` IDs as numbers (C-M-17)."""
+    (C-M-15); `numeric_ids` IDs as numbers (C-M-17). So many calls are kept as `keep_calls` says; None: all."""
 
     def __init__(
         self,
@@ -80,10 +81,11 @@ class Api:
         numeric_ids: bool = False,
         behaviour: Behaviour | None = None,
         dialing: DialerSettings | None = None,
+        keep_calls: int | None = None,
     ) -> None:
         self.account = Account(tokens, clock, duplicates, behaviour=behaviour, settings=dialing)
-        self.calls: list[Call] = []
-        """Every call that was handled."""
+        self.calls: deque[Call] = deque(maxlen=keep_calls)
+        """The calls that were handled, or the last of them."""
         self._quoted = quoted
         self._numeric_ids = numeric_ids
         self._verbs: dict[tuple[str, str], dict[str, Callable[[Campaign, Call], Reply]]] = {

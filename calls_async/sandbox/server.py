@@ -44,7 +44,7 @@ class Sandbox:
     `tokens` are the campaigns that exist. `port` 0 takes a free one. `duplicates` chooses between the rules of
     C-DUP-1 and C-DUP-2. Larger requests than `max_request_bytes` are answered 413 (C-M-16). `quoted` and
     `numeric_ids` choose among the forms of answers (C-M-15, C-M-17). With a `behaviour`, calls are made, in the time
-    of the `clock`, as `dialing` says; without one, jobs stay planned.
+    of the `clock`, as `dialing` says; without one, jobs stay planned. `keep_calls` bounds what `calls` remembers.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Sandbox:
         faults: Faults | None = None,
         behaviour: Behaviour | None = None,
         dialing: DialerSettings | None = None,
+        keep_calls: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or Clock()
@@ -72,6 +73,7 @@ class Sandbox:
             numeric_ids=numeric_ids,
             behaviour=behaviour,
             dialing=dialing,
+            keep_calls=keep_calls,
         )
         self.token = tokens[0]
         """The first campaign's."""
@@ -129,8 +131,8 @@ class Sandbox:
 
     @property
     def calls(self) -> list[Call]:
-        """Every request that was handled."""
-        return self.api.calls
+        """Every request that was handled, or the last `keep_calls` of them."""
+        return list(self.api.calls)
 
     @property
     def key_conflicts(self) -> list[KeyConflict]:
