@@ -14,7 +14,7 @@ import attrs
 from calls_async.sandbox.behaviour import Behaviour
 from calls_async.sandbox.checks import check_contact
 from calls_async.sandbox.dialer import DialerSettings
-from calls_async.sandbox.jobs import Job
+from calls_async.sandbox.jobs import Job, packed
 from calls_async.sandbox.state import Account, Campaign, Clock, DuplicatePhone, DuplicateRule
 
 Answer = TypeVar("Answer")
@@ -219,7 +219,7 @@ class Api:
 
 
 def _digest(value: Any) -> bytes:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+    return hashlib.sha256(packed(value)).digest()
 
 
 def _body(call: Call) -> Any:

@@ -130,7 +130,7 @@ class Dialer:
         self.busy += 1
         job.status = "inProcess"
         attempt = Attempt(started_at_ms=round(moment * 1000))
-        job.attempts.append(attempt)
+        job.attempts = (*job.attempts, attempt)
         self._at(moment + plan.seconds, lambda ended: self._hang_up(job, attempt, plan, ended))
 
     def _hang_up(self, job: Job, attempt: Attempt, plan: CallPlan, moment: float) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+import orjson
 
 from calls_async.sandbox.behaviour import Ending
 
+Content = tuple[bytes | None, bytes]
+"""A payload and settings as JSON: what counts of a contact where duplicates are looked for, beside its phone."""
 FINAL = frozenset({"canceled", "notDone", *map(str, Ending)})
 """The statuses of jobs that are over (C-REP-5)."""
 
@@ -36,16 +40,26 @@ class Attempt:
 
 @attrs.define(slots=True, kw_only=True)
 class Job:
-    """A call job."""
+    """A call job. Millions of them must fit into the memory: the payload is kept as its JSON, settings are shared."""
 
     id: str
     phone: str
-    payload: Any
+    packed_payload: bytes | None
+    packed_settings: bytes
+    """As far as they count where duplicates are looked for."""
     settings: Mapping[str, Any]
     created_at_ms: int
     status: str = "planned"
     test: bool = False
-    attempts: list[Attempt] = attrs.field(factory=list)
+    attempts: Sequence[Attempt] = ()
+
+    @property
+    def payload(self) -> Any:
+        return None if self.packed_payload is None else json.loads(self.packed_payload)
+
+    @property
+    def content(self) -> Content:
+        return self.packed_payload, self.packed_settings
 
     def report(self) -> dict[str, Any]:
         """As the API reports it (C-REP-2, C-REP-3)."""
@@ -81,3 +95,11 @@ class Job:
             }
             for attempt in self.attempts
         ]
+
+
+def packed(value: Any) -> bytes:
+    """JSON that is the same for the same value, whatever the order of its names."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # an integer that orjson does not have
+        return json.dumps(value, sort_keys=True).encode()

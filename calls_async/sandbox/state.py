@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -14,12 +12,15 @@ import attrs
 
 from calls_async.sandbox.behaviour import Behaviour
 from calls_async.sandbox.dialer import Dialer, DialerSettings
-from calls_async.sandbox.jobs import FINAL, Job
+from calls_async.sandbox.jobs import FINAL, Content, Job, packed
 
 DAY_SECONDS = 86_400
 """Keys expire after it (C-IDEM-7), and so does the duplicate rule (C-DUP-1)."""
 DEFAULT_TOKEN = "8231.7056.sandbox"  # noqa: S105  # of a campaign that calls nobody
 _FIRST_JOB_ID = 5_665_330_001
+FEW_JOBS = 16
+"""So many jobs of one number are looked through."""
+_NO_SETTINGS: Mapping[str, Any] = {}
 
 
 class DuplicateRule(StrEnum):
@@ -67,19 +68,46 @@ class Campaign:
     settings: DialerSettings = attrs.field(factory=DialerSettings)
     status: str = "planned"
     jobs: dict[str, Job] = attrs.field(factory=dict)
-    by_phone: dict[str, list[Job]] = attrs.field(factory=dict)
-    last_added: dict[bytes, tuple[float, Job]] = attrs.field(factory=dict)
-    """What the duplicate rule knows: a contact's digest, when it was added, its job."""
+    by_phone: dict[str, Job | list[Job]] = attrs.field(factory=dict)
+    """Most numbers have one job."""
+    repeated: dict[str, dict[Content, Job]] = attrs.field(factory=dict)
+    """Of numbers with more than `FEW_JOBS`: the last job of each content."""
 
     def pick(self, phones: Iterable[str], ids: Iterable[str]) -> list[Job]:
         """The jobs of these phones and IDs, each once (C-REP-1)."""
         picked: dict[str, Job] = {}
         for phone in phones:
-            picked.update((job.id, job) for job in self.by_phone.get(phone, ()))
+            picked.update((job.id, job) for job in self.of_phone(phone))
         for job_id in ids:
             if (job := self.jobs.get(job_id)) is not None:
                 picked[job.id] = job
         return list(picked.values())
+
+    def of_phone(self, phone: str) -> Sequence[Job]:
+        """The jobs of a number, in the order of their creation."""
+        found = self.by_phone.get(phone, ())
+        return [found] if isinstance(found, Job) else found
+
+    def take_in(self, job: Job) -> None:
+        """A new job."""
+        self.jobs[job.id] = job
+        same = self.by_phone.setdefault(job.phone, job)
+        if isinstance(same, list):
+            same.append(job)
+            if len(same) > FEW_JOBS and not job.test:
+                known = self.repeated.get(job.phone)
+                if known is None:
+                    known = self.repeated[job.phone] = {one.content: one for one in same if not one.test}
+                known[job.content] = job
+        elif same is not job:
+            self.by_phone[job.phone] = [same, job]
+
+    def last_like(self, phone: str, content: Content) -> Job | None:
+        """The last job of a number that has this content; test calls do not count (C-DUP-3)."""
+        if (known := self.repeated.get(phone)) is not None:
+            return known.get(content)
+        same = (job for job in reversed(self.of_phone(phone)) if job.content == content and not job.test)
+        return next(same, None)
 
     def control(self, status: str, now: float) -> None:
         """C-M-10 … C-M-12."""
@@ -177,6 +205,8 @@ class Account:
         self.key_conflicts: list[KeyConflict] = []
         self._keys: dict[str, list[_KnownKey]] = {}
         self._next_id = _FIRST_JOB_ID
+        self._settings: dict[bytes, bytes] = {}
+        self._shared_settings: dict[bytes, Mapping[str, Any]] = {}
 
     def _now_ms(self) -> int:
         return int(self.clock() * 1000)
@@ -209,55 +239,64 @@ class Account:
         self, campaign: Campaign, contacts: Iterable[Mapping[str, Any]], *, test: bool = False
     ) -> list[Job | None]:
         """The created job of each contact; None for an ignored duplicate. All or nothing: `DuplicatePhone`."""
-        wanted = [(contact, self._fingerprint(contact)) for contact in contacts]
+        wanted = [(str(contact["phone"]), self._content(contact), contact) for contact in contacts]
         if self.duplicates is DuplicateRule.ERROR and not test:
-            self._refuse_duplicates(campaign, [fingerprint for _, fingerprint in wanted])
-        return [self._add(campaign, contact, fingerprint, test) for contact, fingerprint in wanted]
+            self._refuse_duplicates(campaign, [(phone, content) for phone, content, _ in wanted])
+        now_ms = self._now_ms()
+        return [self._add(campaign, *one, now_ms=now_ms, test=test) for one in wanted]
 
     def previous(self, campaign: Campaign, contact: Mapping[str, Any]) -> Job | None:
         """The job that makes `contact` a duplicate now."""
-        found = campaign.last_added.get(self._fingerprint(contact))
-        return found[1] if found is not None and self.clock() - found[0] < DAY_SECONDS else None
+        return self._known(campaign, str(contact["phone"]), self._content(contact))
 
-    def _fingerprint(self, contact: Mapping[str, Any]) -> bytes:
-        # C-DUP-2 compares phone and payload, C-DUP-1 the settings, too.
-        counted = contact if self.duplicates is not DuplicateRule.ERROR else _phone_and_payload(contact)
-        text = json.dumps({**counted, "phone": str(contact["phone"])}, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    def _known(self, campaign: Campaign, phone: str, content: Content) -> Job | None:
+        """The job by which a contact is a duplicate now."""
+        job = campaign.last_like(phone, content)
+        return job if job is not None and self._now_ms() - job.created_at_ms < DAY_SECONDS * 1000 else None
 
-    def _refuse_duplicates(self, campaign: Campaign, fingerprints: list[bytes]) -> None:
-        seen: set[bytes] = set()
-        for index, fingerprint in enumerate(fingerprints):
-            found = campaign.last_added.get(fingerprint)
-            if fingerprint in seen or (found is not None and self.clock() - found[0] < DAY_SECONDS):
+    def _content(self, contact: Mapping[str, Any]) -> Content:
+        """C-DUP-2 compares the payload, C-DUP-1 the settings, too."""
+        payload = contact.get("payload")
+        # A copy: what orjson gives holds on to a kilobyte.
+        kept = None if payload is None else bytes(memoryview(packed(payload)))
+        if self.duplicates is DuplicateRule.ERROR or contact.keys() <= {"phone", "payload"}:
+            return kept, b""
+        settings = packed({name: value for name, value in contact.items() if name not in ("phone", "payload")})
+        return kept, self._settings.setdefault(settings, bytes(memoryview(settings)))
+
+    def _refuse_duplicates(self, campaign: Campaign, wanted: list[tuple[str, Content]]) -> None:
+        seen: set[tuple[str, Content]] = set()
+        for index, one in enumerate(wanted):
+            if one in seen or self._known(campaign, *one) is not None:
                 raise DuplicatePhone(f"duplicate phone at index {index}")
-            seen.add(fingerprint)
+            seen.add(one)
 
-    def _add(self, campaign: Campaign, contact: Mapping[str, Any], fingerprint: bytes, test: bool) -> Job | None:
-        if self.duplicates is DuplicateRule.IGNORE and not test:
-            found = campaign.last_added.get(fingerprint)
-            if found is not None and self.clock() - found[0] < DAY_SECONDS:
-                return None
+    def _shared(self, contact: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The contact's settings; the same ones in one place."""
+        if contact.keys() <= {"phone", "payload"}:
+            return _NO_SETTINGS
+        settings = {name: value for name, value in contact.items() if name not in ("phone", "payload")}
+        return self._shared_settings.setdefault(packed(settings), settings)
+
+    def _add(
+        self, campaign: Campaign, phone: str, content: Content, contact: Mapping[str, Any], *, now_ms: int, test: bool
+    ) -> Job | None:
+        if self.duplicates is DuplicateRule.IGNORE and not test and self._known(campaign, phone, content) is not None:
+            return None
         job = Job(
             id=str(self._next_id),
-            phone=str(contact["phone"]),
-            payload=contact.get("payload"),
-            settings={name: value for name, value in contact.items() if name not in ("phone", "payload")},
-            created_at_ms=self._now_ms(),
+            phone=phone,
+            packed_payload=content[0],
+            packed_settings=content[1],
+            settings=self._shared(contact),
+            created_at_ms=now_ms,
             test=test,
         )
         self._next_id += 1
-        campaign.jobs[job.id] = job
-        campaign.by_phone.setdefault(job.phone, []).append(job)
-        if not test:
-            campaign.last_added[fingerprint] = (self.clock(), job)
+        campaign.take_in(job)
         stopped = campaign.dialer is not None and campaign.dialer.stopped
         if campaign.status == "planned" or (campaign.status == "finished" and campaign.dialer and not stopped):
             campaign.status = "inProcess"
         if campaign.dialer is not None:
             campaign.dialer.add(job, self.clock())
         return job
-
-
-def _phone_and_payload(contact: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: contact[name] for name in ("phone", "payload") if contact.get(name) is not None}
