@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
+from typing import Any
 
 import attrs
 
@@ -45,15 +47,20 @@ class Dialer:
         self.talk_seconds = 0
         self._behaviour = behaviour
         self._numbers = count()
-        self._ready: list[tuple[int, bool, float, int, Job]] = []
+        self._ready: list[tuple[int, float, int, Job]] = []
+        """Those with a policy of their own."""
+        self._plain: dict[int, deque[Job]] = {priority: deque() for priority in _PRIORITIES}
+        """Those without: nearly all, so they take no more of memory than their place."""
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
-        self._open: dict[str, tuple[Job, Window]] = {}
-        """The jobs that are not over, and when they may be called."""
+        self._open_jobs = 0
+        """Those that are not over."""
+        self._windows: dict[int, tuple[Mapping[str, Any], Window]] = {}
+        """Of settings, which many jobs share, by their identity; kept beside the window, so that it stays theirs."""
 
     def add(self, job: Job, now: float) -> None:
         """Takes a new job in, at `now`; what happened before must have been played."""
-        window = Window.of(job.settings)
-        self._open[job.id] = job, window
+        window = self._window(job)
+        self._open_jobs += 1
         if window.finishes_at is not None and window.finishes_at > now:
             self._at(window.finishes_at, lambda moment: self._expire(job))
         self._wait(job, now, now, otherwise="notDone")
@@ -75,11 +82,14 @@ class Dialer:
         self.paused = False
         self._fill(now)
 
-    def stop(self) -> None:
-        """No call begins any more; jobs that wait are not done."""
+    def stop(self, jobs: Iterable[Job]) -> None:
+        """No call begins any more; those of its `jobs` that wait are not done."""
         self.stopped = True
-        for job, _ in list(self._open.values()):
-            if job.status != "inProcess":
+        self._ready.clear()
+        for jobs_of_priority in self._plain.values():
+            jobs_of_priority.clear()
+        for job in jobs:
+            if job.status in ("planned", "onRetry"):
                 self._end(job, Ending.NO_ANSWER if job.attempts else "notDone")
 
     def cancel(self, job: Job) -> bool:
@@ -92,13 +102,13 @@ class Dialer:
     @property
     def done(self) -> bool:
         """Whether every job is over."""
-        return not self._open
+        return not self._open_jobs
 
     # --- what happens ---
 
     def _wait(self, job: Job, now: float, earliest: float, *, otherwise: str) -> None:
         """Until the job may be called, not before `earliest`; where that never comes, it is over as `otherwise`."""
-        _, window = self._open[job.id]
+        window = self._window(job)
         opens_at = None if self.stopped else window.opens_at(earliest)
         if opens_at is None:
             self._end(job, otherwise)
@@ -110,17 +120,29 @@ class Dialer:
     def _make_ready(self, job: Job, moment: float) -> None:
         if job.status in FINAL:
             return
-        _, window = self._open[job.id]
-        closes_at = (window.closes_at(moment) if window.own else None) or math.inf
-        heapq.heappush(self._ready, (_priority(job), not window.own, closes_at, next(self._numbers), job))
+        window = self._window(job)
+        if not window.own:
+            self._plain[_priority(job)].append(job)
+            return
+        closes_at = window.closes_at(moment) or math.inf
+        heapq.heappush(self._ready, (_priority(job), closes_at, next(self._numbers), job))
+
+    def _next(self) -> Job | None:
+        """The job whose turn it is."""
+        plain = next((priority for priority, jobs in self._plain.items() if jobs), None)
+        if self._ready and (plain is None or self._ready[0][0] <= plain):
+            return heapq.heappop(self._ready)[-1]
+        return None if plain is None else self._plain[plain].popleft()
 
     def _fill(self, moment: float) -> None:
         """Gives free lines to jobs that are ready."""
-        while self._ready and self.busy < self.settings.lines and not (self.paused or self.stopped):
-            *_, job = heapq.heappop(self._ready)
+        while self.busy < self.settings.lines and not (self.paused or self.stopped):
+            job = self._next()
+            if job is None:
+                return
             if job.status in FINAL:
                 continue
-            if self._open[job.id][1].is_open(moment):
+            if self._window(job).is_open(moment):
                 self._call(job, moment)
             else:
                 self._wait(job, moment, moment, otherwise=Ending.NO_ANSWER if job.attempts else "notDone")
@@ -163,7 +185,13 @@ class Dialer:
 
     def _end(self, job: Job, status: str) -> None:
         job.status = str(status)
-        del self._open[job.id]
+        self._open_jobs -= 1
+
+    def _window(self, job: Job) -> Window:
+        known = self._windows.get(id(job.settings))
+        if known is None:
+            known = self._windows[id(job.settings)] = job.settings, Window.of(job.settings)
+        return known[1]
 
     def _at(self, moment: float, happen: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (moment, next(self._numbers), happen))

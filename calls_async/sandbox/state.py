@@ -117,7 +117,7 @@ class Campaign:
         if status == "paused":
             self.dialer.pause()
         elif status == "finished":
-            self.dialer.stop()
+            self.dialer.stop(self.jobs.values())
         else:
             self.dialer.resume(now)
 
