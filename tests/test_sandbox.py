@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -234,3 +236,42 @@ async def test_a_clock_that_is_moved() -> None:
     clock = Clock(lambda: 100.0)
     clock.advance(hours=1, seconds=1)
     assert clock() == 3701
+
+
+# --- room and speed ---
+
+HOLD = """
+import json, resource, sys
+from calls_async.sandbox import Api, Behaviour, Call, Clock
+
+api = Api(["t"], clock=Clock(), behaviour=Behaviour(), keep_calls=0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for first in range(0, 500_000, 500):
+    contacts = [{"phone": str(16500000000 + first + n), "payload": {"name": f"Alex {n}"}} for n in range(500)]
+    body = json.dumps(contacts).encode()
+    headers = {"idempotence-key": str(first)}
+    call = Call(method="POST", path="/api/calls/campaign/t/addPhones", headers=headers, body=body)
+    assert api.handle(call).status == 200
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 500_000)
+"""
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, memory is counted in other units")
+def test_five_million_jobs_take_two_gigabytes_at_most() -> None:
+    done = subprocess.run([sys.executable, "-c", HOLD], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 2 * 2**30 / 5_000_000
+
+
+async def test_many_jobs_of_one_number(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+    # C-DUP-1: each content once, also where there are so many that they are not looked through.
+    url = f"{sandbox.url}/api/calls/campaign/{sandbox.token}/addPhones"
+    contacts = [{"phone": "16500000000", "payload": {"n": n % 40}, "maxAttempts": n % 2} for n in range(160)]
+    _, text = await ask(http, "POST", url, contacts)
+    assert len(json.loads(text)) == 40
+    assert await ask(http, "POST", url, contacts) == (200, "[]")
+    sandbox.advance(hours=25)
+    _, text = await ask(http, "POST", url, contacts)
+    assert len(json.loads(text)) == 40
+    assert {job.settings["maxAttempts"] for job in sandbox.jobs if job.payload["n"] % 2} == {1}
+    assert len({id(job.settings) for job in sandbox.jobs}) == 2
