@@ -1,4 +1,4 @@
-"""When a number may be called: its dates, weekdays and hours, on its own clock on the wall (C-F-3 … C-F-9). Pure."""
+"""When a number may be called: its dates, weekdays and hours, in its own local time (C-F-3 … C-F-9). Pure."""
 
 from __future__ import annotations
 

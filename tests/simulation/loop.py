@@ -88,6 +88,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Lets go of what the dead process has left. It can do nothing any more: its files are torn away, and there
         is no running loop to wait in."""
         self.set_exception_handler(lambda *_: None)
+        # What a `finally` begins now must not make a loop of its own, which nobody would ever close.
+        asyncio.set_event_loop(self)
         for task in asyncio.all_tasks(self):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             for _ in range(_MOST_CLOSINGS):
@@ -99,6 +101,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready.clear()  # type: ignore[attr-defined]
         self._scheduled.clear()  # type: ignore[attr-defined]
         self.close()
+        asyncio.set_event_loop(None)
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
         if not self.dead:
