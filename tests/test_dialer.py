@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls_async.sandbox import PATTERNS, Behaviour, Call, Clock, DialerSettings, Ending, Job, Sandbox
-from calls_async.sandbox.checks import check_contact
-from calls_async.sandbox.windows import DAYS, Window, zone_of
+from calls_async.sandbox.checks import DAYS, check_contact
+from calls_async.sandbox.windows import Window, zone_of
 from tests.readme import README
 
 HOUR = 3600.0

@@ -184,15 +184,14 @@ class Api:
 
     def _job_report(self, campaign: Campaign, call: Call) -> Reply:
         def act() -> Reply:
-            reports = [job.report() for job in campaign.pick(*_selection(call))]
-            return Reply.json([{**report, "callJobId": self._id(report["callJobId"])} for report in reports])
+            return self._reports(job.report() for job in campaign.pick(*_selection(call)))
 
         return self._once(call, call.content(), act)
 
     def _attempt_report(self, campaign: Campaign, call: Call) -> Reply:
         def act() -> Reply:
-            reports = [one for job in campaign.pick(*_selection(call)) for one in job.attempt_reports()]
-            return Reply.json([{**report, "callJobId": self._id(report["callJobId"])} for report in reports])
+            picked = campaign.pick(*_selection(call))
+            return self._reports(report for job in picked for report in job.attempt_reports())
 
         return self._once(call, call.content(), act)
 
@@ -213,6 +212,9 @@ class Api:
 
     def _id(self, job_id: str) -> str | int:
         return int(job_id) if self._numeric_ids else job_id
+
+    def _reports(self, reports: Iterable[dict[str, Any]]) -> Reply:
+        return Reply.json([{**report, "callJobId": self._id(report["callJobId"])} for report in reports])
 
     def _string(self, text: str) -> Reply:
         return Reply.json(text) if self._quoted else Reply(body=text.encode(), content_type="text/plain")

@@ -100,6 +100,7 @@ class Job:
 def packed(value: Any) -> bytes:
     """JSON that is the same for the same value, whatever the order of its names."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        # A copy: what orjson gives holds on to a kilobyte.
+        return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
     except TypeError:  # an integer that orjson does not have
         return json.dumps(value, sort_keys=True).encode()

@@ -20,7 +20,7 @@ DEFAULT_TOKEN = "8231.7056.sandbox"  # noqa: S105  # of a campaign that calls no
 _FIRST_JOB_ID = 5_665_330_001
 FEW_JOBS = 16
 """So many jobs of one number are looked through."""
-_NO_SETTINGS: Mapping[str, Any] = {}
+_NO_SETTINGS: tuple[bytes, Mapping[str, Any]] = b"", {}
 
 
 class DuplicateRule(StrEnum):
@@ -205,8 +205,7 @@ class Account:
         self.key_conflicts: list[KeyConflict] = []
         self._keys: dict[str, list[_KnownKey]] = {}
         self._next_id = _FIRST_JOB_ID
-        self._settings: dict[bytes, bytes] = {}
-        self._shared_settings: dict[bytes, Mapping[str, Any]] = {}
+        self._settings: dict[bytes, tuple[bytes, Mapping[str, Any]]] = {}
 
     def _now_ms(self) -> int:
         return int(self.clock() * 1000)
@@ -257,12 +256,8 @@ class Account:
     def _content(self, contact: Mapping[str, Any]) -> Content:
         """C-DUP-2 compares the payload, C-DUP-1 the settings, too."""
         payload = contact.get("payload")
-        # A copy: what orjson gives holds on to a kilobyte.
-        kept = None if payload is None else bytes(memoryview(packed(payload)))
-        if self.duplicates is DuplicateRule.ERROR or contact.keys() <= {"phone", "payload"}:
-            return kept, b""
-        settings = packed({name: value for name, value in contact.items() if name not in ("phone", "payload")})
-        return kept, self._settings.setdefault(settings, bytes(memoryview(settings)))
+        kept = None if payload is None else packed(payload)
+        return kept, b"" if self.duplicates is DuplicateRule.ERROR else self._shared(contact)[0]
 
     def _refuse_duplicates(self, campaign: Campaign, wanted: list[tuple[str, Content]]) -> None:
         seen: set[tuple[str, Content]] = set()
@@ -271,12 +266,13 @@ class Account:
                 raise DuplicatePhone(f"duplicate phone at index {index}")
             seen.add(one)
 
-    def _shared(self, contact: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The contact's settings; the same ones in one place."""
+    def _shared(self, contact: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+        """The contact's settings, as JSON and as they are; the same ones in one place."""
         if contact.keys() <= {"phone", "payload"}:
             return _NO_SETTINGS
         settings = {name: value for name, value in contact.items() if name not in ("phone", "payload")}
-        return self._shared_settings.setdefault(packed(settings), settings)
+        text = packed(settings)
+        return self._settings.setdefault(text, (text, settings))
 
     def _add(
         self, campaign: Campaign, phone: str, content: Content, contact: Mapping[str, Any], *, now_ms: int, test: bool
@@ -288,7 +284,7 @@ class Account:
             phone=phone,
             packed_payload=content[0],
             packed_settings=content[1],
-            settings=self._shared(contact),
+            settings=self._shared(contact)[1],
             created_at_ms=now_ms,
             test=test,
         )

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+from calls_async.sandbox.checks import DAY_MINUTES, DAYS
+
 _DAYS_AHEAD = 8
 """A week and a day: whatever is allowed at all is allowed within it."""
 _DAY = timedelta(days=1)
@@ -66,14 +67,14 @@ class Window:
         local = datetime.fromtimestamp(moment, self.zone)
         minute = local.hour * 60 + local.minute
         today = local.weekday()
-        return self._allows(today, minute) or self._allows((today - 1) % 7, minute + 24 * 60)
+        return self._allows(today, minute) or self._allows((today - 1) % 7, minute + DAY_MINUTES)
 
     def _allows(self, day: int, minute: int) -> bool:
         """Whether that weekday's hours have the minute, counted from its midnight (C-DAY-2)."""
         if self.days is not None and day not in self.days:
             return False
         if self.hours is None:
-            return minute < 24 * 60
+            return minute < DAY_MINUTES
         return any(one.start <= minute < one.end for one in self.hours[day])
 
     def opens_at(self, moment: float) -> float | None:
@@ -139,7 +140,7 @@ def _hours(times: Mapping[str, Any], day: str) -> tuple[Interval, ...]:
     """C-TIME-3: a weekday without hours of its own follows `default`."""
     intervals = times.get(day, times.get("default", []))
     bounds = ((_minutes(one["localTimeFrom"]), _minutes(one["localTimeTo"])) for one in intervals)
-    return tuple(Interval(start, end if end >= start else end + 24 * 60) for start, end in bounds)
+    return tuple(Interval(start, end if end >= start else end + DAY_MINUTES) for start, end in bounds)
 
 
 def _minutes(text: str) -> int:
