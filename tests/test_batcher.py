@@ -416,7 +416,7 @@ async def test_who_repeats_a_put_under_its_key_is_not_called_twice(
         both = await asyncio.gather(*(batcher.put(contact(3), idempotence_key="same") for _ in range(10)))
         assert len(set(both)) == 1
     assert Counter(job.phone for job in sandbox.jobs) == {str(FIRST + 1): 1, str(FIRST + 3): 1}
-    assert sandbox.api.account.duplicates is DuplicateRule.IGNORE  # the third put was a duplicate to the server
+    assert sandbox.account.duplicates is DuplicateRule.IGNORE  # the third put was a duplicate to the server
 
 
 async def test_a_put_that_is_cancelled_is_taken_out(campaign: Campaign, sandbox: Sandbox, path: Path) -> None:

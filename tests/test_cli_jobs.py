@@ -41,8 +41,8 @@ async def results(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """Of a sandbox with 1,200 jobs, which the environment names."""
     monkeypatch.setenv("CALLS_HOST", sandbox.url)
     monkeypatch.setenv("CALLS_TOKEN", sandbox.token)
-    campaign = sandbox.api.account.campaigns[sandbox.token]
-    added = sandbox.api.account.add(campaign, CONTACTS)
+    campaign = sandbox.account.campaigns[sandbox.token]
+    added = sandbox.account.add(campaign, CONTACTS)
     path = tmp_path / "results.jsonl"
     path.write_text(
         "".join(
@@ -225,7 +225,7 @@ def test_a_server_that_says_little() -> None:  # C-REP-4
 async def test_watching_in_lines(
     results: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    campaign = sandbox.api.account.campaigns[sandbox.token]
+    campaign = sandbox.account.campaigns[sandbox.token]
     watching = asyncio.create_task(watch_command(make_parser().parse_args(["watch", "--interval", "0.01"])))
     while not sandbox.calls:
         await asyncio.sleep(0.005)
@@ -246,7 +246,7 @@ async def test_watching_on_a_terminal(results: Path, sandbox: Sandbox) -> None:
     while not sandbox.calls:
         await asyncio.sleep(0.01)
     sandbox.jobs[0].status = "noAnswer"
-    sandbox.api.account.campaigns[sandbox.token].status = "finished"
+    sandbox.account.campaigns[sandbox.token].status = "finished"
     drawn = await asyncio.to_thread(_read_all, master)
     assert await process.wait() == 0
     assert "Sandbox campaign 1" in drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -336,7 +337,20 @@ def test_pause_resume_stop_and_cancel() -> None:  # C-M-5, C-M-10, C-M-11, C-M-1
     assert one.ask("/status", method="GET") == "finished"
     (late,) = one.add(number(7, ANSWERS))
     one.step(DAY)
-    assert (late.status, one.ask("/status", method="GET")) == ("notDone", "finished")
+    assert (late.status, one.ask("/status", method="GET")) == ("planned", "finished")
+    one.ask("/control/resume")
+    one.step(DAY)
+    assert (late.status, one.ask("/status", method="GET")) == ("longCallWithResult", "finished")
+    assert [job.status for job in jobs[1:]] == ["canceled", "notDone", "notDone", "notDone", "canceled"]
+
+
+def test_a_call_that_is_on_when_the_campaign_is_stopped_is_the_last() -> None:
+    one = Stepped(lines=1)
+    (job,) = one.add(number(1, SILENT))
+    one.step(1)
+    one.ask("/control/stop")
+    one.step(DAY)
+    assert (job.status, len(job.attempts)) == ("noAnswer", 1)
 
 
 def test_a_clock_of_any_speed() -> None:
@@ -347,13 +361,26 @@ def test_a_clock_of_any_speed() -> None:
     assert clock() == 1000 + 3600
     clock.advance(hours=1)
     assert clock() == 1000 + 7200
-    with pytest.raises(ValueError, match="speed"):
-        Clock(speed=-1)
+    clock.speed = 0
+    real += 10
+    assert clock() == 1000 + 7200
+    clock.speed = 60
+    real += 10
+    assert clock() == 1000 + 7800
+    clock.not_before(5000)
+    assert clock() == 1000 + 7800
+    clock.not_before(10_000)
+    assert clock() == 10_000
+    for wrong in (-1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="speed"):
+            Clock(speed=wrong)
+        with pytest.raises(ValueError, match="forward"):
+            clock.advance(hours=wrong)
 
 
 def test_without_a_behaviour_nobody_is_called() -> None:
     sandbox = Sandbox()
-    sandbox.api.account.add(sandbox.api.account.campaigns[sandbox.token], [number(1)])
+    sandbox.account.add(sandbox.account.campaigns[sandbox.token], [number(1)])
     sandbox.advance(hours=100)
     assert [job.status for job in sandbox.jobs] == ["planned"]
 
@@ -366,7 +393,7 @@ def test_every_pattern_is_in_the_readme() -> None:
 async def test_calls_go_on_while_nobody_asks() -> None:
     clock = Clock(speed=3600)
     async with Sandbox(behaviour=Behaviour(), clock=clock) as sandbox:
-        account = sandbox.api.account
+        account = sandbox.account
         (job,) = account.add(account.campaigns[sandbox.token], [number(1, ANSWERS)])
         assert job is not None
         while job.status != "longCallWithResult":

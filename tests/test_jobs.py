@@ -274,7 +274,7 @@ async def test_watching_asks_for_the_status_where_the_campaign_does_not_tell(
     monkeypatch.setattr(
         sandbox.api, "handle", lambda call: handle(call) if call.path.endswith("status") else Reply.json({})
     )
-    sandbox.api.account.campaigns[sandbox.token].status = "deleted"
+    sandbox.account.campaigns[sandbox.token].status = "deleted"
     async with sandbox.client(clock=held_clock.clock()) as client:
         seen = [info async for info in client.campaign(sandbox.token).watch()]
     assert seen == [CampaignInfo(status=seen[0].status)]

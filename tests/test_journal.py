@@ -380,10 +380,10 @@ async def test_durability(campaign: Campaign, path: Path, durability: Durability
 
 
 async def test_an_access_error_leaves_the_upload_resumable(sandbox: Sandbox, client: CallsClient, path: Path) -> None:
-    sandbox.api.account.campaigns["other"] = sandbox.api.account.campaigns.pop(sandbox.token)
+    sandbox.account.campaigns["other"] = sandbox.account.campaigns.pop(sandbox.token)
     with pytest.raises(AccessError):
         await client.campaign(sandbox.token).upload(list(contacts(50)), journal=path, chunk_rows=10).run()
-    sandbox.api.account.campaigns[sandbox.token] = sandbox.api.account.campaigns.pop("other")
+    sandbox.account.campaigns[sandbox.token] = sandbox.account.campaigns.pop("other")
     outcomes = await outcomes_of(client.campaign(sandbox.token).upload(list(contacts(50)), journal=path))
     assert_each_once(sandbox, outcomes)
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.ACCEPTED}

@@ -242,9 +242,11 @@ async def test_a_clock_that_is_moved() -> None:
 
 HOLD = """
 import json, resource, sys
-from calls_async.sandbox import Api, Behaviour, Call, Clock
+from calls_async.sandbox import Account, Api, Behaviour, Call, Clock
 
-api = Api(["t"], clock=Clock(), behaviour=Behaviour(), keep_calls=0)
+account = Account(Clock(), behaviour=Behaviour())
+account.set_up("t")
+api = Api(account, keep_calls=0)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for first in range(0, 500_000, 500):
     contacts = [{"phone": str(16500000000 + first + n), "payload": {"name": f"Alex {n}"}} for n in range(500)]

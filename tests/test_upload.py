@@ -440,7 +440,7 @@ async def test_several_campaigns_share_a_client() -> None:  # C-IDEM-6
         await asyncio.gather(
             *(client.campaign(token).upload(contacts(500), chunk_rows=50).run() for token in ("one", "two"))
         )
-        assert [len(campaign.jobs) for campaign in sandbox.api.account.campaigns.values()] == [500, 500]
+        assert [len(campaign.jobs) for campaign in sandbox.account.campaigns.values()] == [500, 500]
         assert sandbox.key_conflicts == []
 
 

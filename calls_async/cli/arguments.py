@@ -196,17 +196,38 @@ def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ready-file", metavar="FILE", help="written when it listens: a JSON object with url, token and pid"
     )
-    parser.add_argument("--token", action="append", help="a campaign that exists; repeatable")
-    parser.add_argument("--no-calls", action="store_true", help="call nobody: jobs stay planned")
-    parser.add_argument("--lines", metavar="N", type=int, default=10, help="calls at once; default: %(default)s")
     parser.add_argument(
-        "--speed", metavar="X", type=float, default=1.0, help="how fast its clock runs, such as 600; default: 1"
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        help="a name of this machine that requests may use, besides localhost and addresses; repeatable",
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, other answers to the calls")
-    parser.add_argument("--duplicates", choices=["ignore", "error", "off"], default="ignore", help="which rule holds")
-    parser.add_argument("--quoted", action="store_true", help="answer strings as JSON")
-    parser.add_argument("--numeric-ids", action="store_true", help="answer IDs as numbers")
-    _faults(parser)
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML with any of what follows, and [[campaign]] tables; flags win"
+    )
+    parser.add_argument("--state", metavar="FILE", help="keep everything in FILE: it survives the end of the process")
+    parser.add_argument("--token", action="append", help="a campaign that exists; repeatable")
+    group = parser.add_argument_group("calls")
+    group.add_argument(
+        "--no-calls", dest="calls", action="store_const", const=False, help="call nobody: jobs stay planned"
+    )
+    group.add_argument("--lines", metavar="N", type=int, help="calls at once; default: 10")
+    group.add_argument("--max-attempts", metavar="N", type=int, help="of a contact without its own; default: 3")
+    group.add_argument("--retry-minutes", metavar="N", type=int, help="between two attempts; default: 60")
+    group.add_argument("--speed", metavar="X", type=float, help="how fast its clock runs, such as 600; default: 1")
+    group.add_argument("--seed", metavar="N", type=int, help="another seed, other answers to the calls")
+    group.add_argument(
+        "--call-result",
+        metavar="RESULT=SHARE",
+        action="append",
+        type=_pair,
+        help="how calls end, such as noAnswer=0.5; repeatable",
+    )
+    group = parser.add_argument_group("answers")
+    group.add_argument("--duplicates", choices=["ignore", "error", "off"], help="which rule holds; default: ignore")
+    group.add_argument("--quoted", action="store_const", const=True, help="answer strings as JSON")
+    group.add_argument("--numeric-ids", action="store_const", const=True, help="answer IDs as numbers")
+    _faults(group)
 
 
 def _faults(parser: argparse._ActionsContainer) -> None:

@@ -28,7 +28,7 @@ COMMANDS = {
     "report": "jobs",
     "resume": "commands",
     "sample": "commands",
-    "sandbox": "commands",
+    "sandbox": "sandbox",
     "status": "commands",
     "stop": "commands",
     "test": "commands",

@@ -11,15 +11,29 @@ from typing import Any, TypeVar
 
 import attrs
 
-from calls_async.sandbox.behaviour import Behaviour
+from calls_async.sandbox.account import Account, DuplicatePhone
+from calls_async.sandbox.campaign import Campaign
 from calls_async.sandbox.checks import check_contact
-from calls_async.sandbox.dialer import DialerSettings
 from calls_async.sandbox.jobs import Job, packed
-from calls_async.sandbox.state import Account, Campaign, Clock, DuplicatePhone, DuplicateRule
 
 Answer = TypeVar("Answer")
 KEY = "Idempotence-Key"
-_ROUTE = re.compile(r"/api/(?P<kind>calls|crmCalls)/campaign/(?P<token>[^/]+)(?:/(?P<verb>.+))?")
+_PATH = re.compile(r"/api/(?P<kind>calls|crmCalls)/campaign/(?P<token>[^/]+)(?:/(?P<verb>.+))?")
+
+
+@attrs.frozen(slots=True)
+class Route:
+    """What a path of the API names."""
+
+    kind: str
+    token: str
+    verb: str
+
+
+def route_of(path: str) -> Route | None:
+    """None: it is not of the API."""
+    match = _PATH.fullmatch(path)
+    return None if match is None else Route(match["kind"], match["token"], match["verb"] or "")
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -68,22 +82,13 @@ class _Refuse(Exception):  # noqa: N818  # becomes a reply
 
 
 class Api:
-    """Handles one call after another. With a `behaviour`, people are called. `quoted` answers strings as JSON
-    (C-M-15); `numeric_ids` IDs as numbers (C-M-17). So many calls are kept as `keep_calls` says; None: all."""
+    """Handles one call after another. `quoted` answers strings as JSON (C-M-15); `numeric_ids` IDs as numbers
+    (C-M-17). So many calls are kept as `keep_calls` says; None: all."""
 
     def __init__(
-        self,
-        tokens: Iterable[str],
-        *,
-        clock: Clock,
-        duplicates: DuplicateRule = DuplicateRule.IGNORE,
-        quoted: bool = False,
-        numeric_ids: bool = False,
-        behaviour: Behaviour | None = None,
-        dialing: DialerSettings | None = None,
-        keep_calls: int | None = None,
+        self, account: Account, *, quoted: bool = False, numeric_ids: bool = False, keep_calls: int | None = None
     ) -> None:
-        self.account = Account(tokens, clock, duplicates, behaviour=behaviour, settings=dialing)
+        self.account = account
         self.calls: deque[Call] = deque(maxlen=keep_calls)
         """The calls that were handled, or the last of them."""
         self._quoted = quoted
@@ -112,16 +117,16 @@ class Api:
             return refusal.reply
 
     def _handle(self, call: Call) -> Reply:
-        route = _ROUTE.fullmatch(call.path)
-        handlers = {} if route is None else self._verbs.get((route["kind"], route["verb"] or ""), {})
+        route = route_of(call.path)
+        handlers = {} if route is None else self._verbs.get((route.kind, route.verb), {})
         if route is None or not handlers:
             raise _Refuse(404, "no such method")
         handler = handlers.get(call.method)
         if handler is None:
             raise _Refuse(405, f"this takes {' or '.join(handlers)}", Allow=", ".join(handlers))
-        campaign = self.account.campaigns.get(route["token"])
+        campaign = self.account.campaigns.get(route.token)
         if campaign is None:
-            raise _Refuse(404, f"no campaign has the token {route['token']}")
+            raise _Refuse(404, f"no campaign has the token {route.token}")
         return handler(campaign, call)
 
     def _once(self, call: Call, content: bytes, act: Callable[[], Answer]) -> Answer:

@@ -38,14 +38,16 @@ class Dialer:
     """Lines that take jobs by priority (C-PRIO-3); among equals, those with a policy of their own first, and of these
     the ones whose hours end first (C-POL-1); then as they were added. Moments are Unix time in seconds."""
 
-    def __init__(self, behaviour: Behaviour, settings: DialerSettings) -> None:
-        self.settings = settings
+    def __init__(self, behaviour: Behaviour, settings: DialerSettings, move: Callable[[Job, str], None]) -> None:
+        """`move` gives a job a status."""
         self.paused = False
         self.stopped = False
         self.busy = 0
         """Lines that are taken."""
         self.talk_seconds = 0
         self._behaviour = behaviour
+        self._settings = settings
+        self._move = move
         self._numbers = count()
         self._ready: list[tuple[int, float, int, Job]] = []
         """Those with a policy of their own."""
@@ -59,11 +61,33 @@ class Dialer:
 
     def add(self, job: Job, now: float) -> None:
         """Takes a new job in, at `now`; what happened before must have been played."""
-        window = self._window(job)
+        self.take_in(job, now)
+        self._fill(now)
+
+    def take_in(self, job: Job, now: float) -> None:
+        """Takes a job in that is new, or that had its status at `now` before this dialer was there; calls begin with
+        the next thing that happens."""
+        self.talk_seconds += sum(attempt.talk_seconds for attempt in job.attempts)
+        if job.attempts and job.attempts[-1].ending is None:
+            self._hold(job, job.attempts[-1])
+        if job.status in FINAL:
+            return
         self._open_jobs += 1
+        window = self._window(job)
         if window.finishes_at is not None and window.finishes_at > now:
             self._at(window.finishes_at, lambda moment: self._expire(job))
-        self._wait(job, now, now, otherwise="notDone")
+        if job.status == "planned":
+            self._wait(job, now, now, otherwise="notDone")
+        elif job.status == "onRetry":
+            self._wait(job, now, self._retries_at(job), otherwise=Ending.NO_ANSWER)
+
+    def restore(self, settings: DialerSettings, *, paused: bool, stopped: bool) -> None:
+        """As it was before; `take_in` its jobs, and then `change`."""
+        self._settings, self.paused, self.stopped = settings, paused, stopped
+
+    def change(self, settings: DialerSettings, now: float) -> None:
+        """From now on, it goes by these settings."""
+        self._settings = settings
         self._fill(now)
 
     def run_until(self, now: float) -> None:
@@ -78,12 +102,12 @@ class Dialer:
         self.paused = True
 
     def resume(self, now: float) -> None:
-        """Calls begin again."""
-        self.paused = False
+        """Calls begin again, also of what comes after a stop."""
+        self.paused = self.stopped = False
         self._fill(now)
 
     def stop(self, jobs: Iterable[Job]) -> None:
-        """No call begins any more; those of its `jobs` that wait are not done."""
+        """No call begins; those of its `jobs` that wait are not done."""
         self.stopped = True
         self._ready.clear()
         for jobs_of_priority in self._plain.values():
@@ -109,7 +133,7 @@ class Dialer:
     def _wait(self, job: Job, now: float, earliest: float, *, otherwise: str) -> None:
         """Until the job may be called, not before `earliest`; where that never comes, it is over as `otherwise`."""
         window = self._window(job)
-        opens_at = None if self.stopped else window.opens_at(earliest)
+        opens_at = window.opens_at(earliest)
         if opens_at is None:
             self._end(job, otherwise)
         elif opens_at > now:
@@ -136,7 +160,7 @@ class Dialer:
 
     def _fill(self, moment: float) -> None:
         """Gives free lines to jobs that are ready."""
-        while self.busy < self.settings.lines and not (self.paused or self.stopped):
+        while self.busy < self._settings.lines and not (self.paused or self.stopped):
             job = self._next()
             if job is None:
                 return
@@ -148,12 +172,17 @@ class Dialer:
                 self._wait(job, moment, moment, otherwise=Ending.NO_ANSWER if job.attempts else "notDone")
 
     def _call(self, job: Job, moment: float) -> None:
-        plan = self._behaviour.plan(job.id, job.phone, len(job.attempts) + 1)
-        self.busy += 1
-        job.status = "inProcess"
         attempt = Attempt(started_at_ms=round(moment * 1000))
         job.attempts = (*job.attempts, attempt)
-        self._at(moment + plan.seconds, lambda ended: self._hang_up(job, attempt, plan, ended))
+        self._move(job, "inProcess")
+        self._hold(job, attempt)
+
+    def _hold(self, job: Job, attempt: Attempt) -> None:
+        """The line of a job's last attempt, until it is over."""
+        self.busy += 1
+        plan = self._behaviour.plan(job.id, job.phone, len(job.attempts))
+        ends_at = attempt.started_at_ms / 1000 + plan.seconds
+        self._at(ends_at, lambda ended: self._hang_up(job, attempt, plan, ended))
 
     def _hang_up(self, job: Job, attempt: Attempt, plan: CallPlan, moment: float) -> None:
         self.busy -= 1
@@ -162,19 +191,25 @@ class Dialer:
         attempt.talk_seconds = plan.talk_seconds
         attempt.ending = plan.ending
         if job.status in FINAL:
-            return  # canceled meanwhile
-        if plan.ending is not Ending.NO_ANSWER or len(job.attempts) >= self._max_attempts(job):
+            self._move(job, job.status)  # canceled meanwhile
+            return
+        last = self.stopped or len(job.attempts) >= self._max_attempts(job)
+        if plan.ending is not Ending.NO_ANSWER or last:
             self._end(job, plan.ending)
             return
-        job.status = "onRetry"
+        self._move(job, "onRetry")
+        self._wait(job, moment, self._retries_at(job), otherwise=plan.ending)
+
+    def _retries_at(self, job: Job) -> float:
+        """Not before that (C-F-8)."""
         minutes = job.settings.get("retryIntervalInMinutes")
-        pause = self.settings.retry_minutes if minutes is None else minutes
-        self._wait(job, moment, moment + pause * 60, otherwise=plan.ending)
+        pause = self._settings.retry_minutes if minutes is None else minutes
+        return (job.attempts[-1].finished_at_ms or 0) / 1000 + pause * 60
 
     def _max_attempts(self, job: Job) -> int:
         """C-F-8; the example's 0 is one call and no callback."""
         given = job.settings.get("maxAttempts")
-        return self.settings.max_attempts if given is None else max(1, given)
+        return self._settings.max_attempts if given is None else max(1, given)
 
     def _expire(self, job: Job) -> None:
         """No call after `finishDateTime` (C-F-4)."""
@@ -184,7 +219,7 @@ class Dialer:
             self._end(job, Ending.NO_ANSWER)
 
     def _end(self, job: Job, status: str) -> None:
-        job.status = str(status)
+        self._move(job, str(status))
         self._open_jobs -= 1
 
     def _window(self, job: Job) -> Window:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import Self
 
 import attrs
 from aiohttp import web
 
+from calls_async.sandbox.account import DEFAULT_TOKEN, Account, DuplicateRule, KeyConflict
+from calls_async.sandbox.answers import send
 from calls_async.sandbox.api import Api, Call, Reply
 from calls_async.sandbox.behaviour import Behaviour
+from calls_async.sandbox.clock import Clock
 from calls_async.sandbox.dialer import DialerSettings
 from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.guard import Guard
 from calls_async.sandbox.jobs import Job
-from calls_async.sandbox.state import DEFAULT_TOKEN, Clock, DuplicateRule, KeyConflict
+from calls_async.sandbox.requests import RequestLog
+from calls_async.sandbox.store import StateFileError, Store
 
 MAX_REQUEST_BYTES = 64 * 2**20
 TICK_SECONDS = 0.25
 """How often calls are let happen while nobody asks."""
+_log = logging.getLogger(__name__)
 _BEFORE = {
     FaultKind.UNAVAILABLE: Reply.error(503, "overloaded"),
     FaultKind.IN_PROGRESS: Reply.error(409, "a request with this key is in progress"),
@@ -39,12 +46,14 @@ _AFTER = {
 
 
 class Sandbox:
-    """A Calls API server on this machine. `async with` starts and stops it.
+    """A Calls API server on this machine, with a page to watch it at `/`. `async with` starts and stops it.
 
-    `tokens` are the campaigns that exist. `port` 0 takes a free one. `duplicates` chooses between the rules of
-    C-DUP-1 and C-DUP-2. Larger requests than `max_request_bytes` are answered 413 (C-M-16). `quoted` and
+    `tokens` are campaigns that exist from the start. `port` 0 takes a free one. `duplicates` chooses between the
+    rules of C-DUP-1 and C-DUP-2. Larger requests than `max_request_bytes` are answered 413 (C-M-16). `quoted` and
     `numeric_ids` choose among the forms of answers (C-M-15, C-M-17). With a `behaviour`, calls are made, in the time
     of the `clock`, as `dialing` says; without one, jobs stay planned. `keep_calls` bounds what `calls` remembers.
+    `state` is a file that keeps everything over the death of the process. `allowed_hosts` are names of this machine,
+    besides localhost and every IP address, that requests may name in their `Host` header. Raises `StateFileError`.
     """
 
     def __init__(
@@ -52,7 +61,7 @@ class Sandbox:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        tokens: Sequence[str] = (DEFAULT_TOKEN,),
+        tokens: Sequence[str] = (),
         duplicates: DuplicateRule = DuplicateRule.IGNORE,
         quoted: bool = False,
         numeric_ids: bool = False,
@@ -62,32 +71,35 @@ class Sandbox:
         dialing: DialerSettings | None = None,
         keep_calls: int | None = None,
         clock: Clock | None = None,
+        state: Path | str | None = None,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         self.clock = clock or Clock()
         self.faults = faults or Faults()
-        self.api = Api(
-            tokens,
-            clock=self.clock,
-            duplicates=duplicates,
-            quoted=quoted,
-            numeric_ids=numeric_ids,
-            behaviour=behaviour,
-            dialing=dialing,
-            keep_calls=keep_calls,
+        self.account = Account(
+            self.clock, duplicates, behaviour=behaviour, dialing=dialing, watched=state is not None
         )
-        self.token = tokens[0]
+        self._store = None if state is None else Store(Path(state))
+        if self._store is not None:
+            self._store.load(self.account)
+        for token in tokens or ([] if self.account.campaigns else [DEFAULT_TOKEN]):
+            self.account.set_up(token)
+        self.api = Api(self.account, quoted=quoted, numeric_ids=numeric_ids, keep_calls=keep_calls)
+        self.requests = RequestLog()
+        self.token = tokens[0] if tokens else next(iter(self.account.campaigns))
         """The first campaign's."""
         self.url = ""
         """Where it listens, once it does."""
         self._max_request_bytes = max_request_bytes
         self._host = host
+        self._guard = Guard([host, *allowed_hosts])
         self._port = port
         self._runner: web.AppRunner | None = None
         self._calls = behaviour is not None
         self._ticker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=self._max_request_bytes)
+        app = web.Application(client_max_size=self._max_request_bytes, middlewares=[self._guard.middleware])
         app.router.add_get("/openapi.json", _describe)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -100,7 +112,7 @@ class Sandbox:
             raise
         self._port = self._runner.addresses[0][1]
         self.url = f"http://{self._host}:{self._port}"
-        if self._calls:
+        if self._calls or self._store is not None:
             self._ticker = asyncio.create_task(self._tick(), name="calls_async sandbox's calls")
         return self
 
@@ -112,14 +124,17 @@ class Sandbox:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        if self._store is not None:
+            self._save()
+            self._store.close()
 
     # --- for tests ---
 
     @property
     def jobs(self) -> list[Job]:
         """Every job of every campaign, in the order of creation."""
-        self.api.account.catch_up()
-        return [job for campaign in self.api.account.campaigns.values() for job in campaign.jobs.values()]
+        self.account.catch_up()
+        return [job for campaign in self.account.campaigns.values() for job in campaign.jobs.values()]
 
     @property
     def contacts(self) -> list[dict[str, object]]:
@@ -137,7 +152,7 @@ class Sandbox:
     @property
     def key_conflicts(self) -> list[KeyConflict]:
         """Keys that came with two contents; there must be none (C-IDEM-8)."""
-        return self.api.account.key_conflicts
+        return self.account.key_conflicts
 
     def fail_next(self, kind: FaultKind | str, times: int = 1) -> None:
         """The next `times` requests go wrong in this way."""
@@ -146,22 +161,48 @@ class Sandbox:
     def advance(self, *, hours: float = 0.0, seconds: float = 0.0) -> None:
         """Moves the server's clock forward; keys and the duplicate rule go by it."""
         self.clock.advance(hours=hours, seconds=seconds)
-        self.api.account.catch_up()
+        self.account.catch_up()
 
     def take(self, call: Call) -> tuple[Reply | None, FaultKind | None]:
         """Handles a call without any socket. Returns the answer, None where the connection is reset, and the
         fault that befell it, which may have taken the answer's place; how slowly or how much of it comes is left."""
         fault = self.faults.draw()
+        conflicts, jobs = len(self.account.key_conflicts), self.account.jobs_created
+        reply = self._take(call, fault)
+        self.requests.note(
+            call,
+            at=self.clock(),
+            status=None if reply is None else reply.status,
+            fault=fault,
+            created_jobs=self.account.jobs_created - jobs,
+            conflict=len(self.account.key_conflicts) > conflicts,
+        )
+        return reply, fault
+
+    def _take(self, call: Call, fault: FaultKind | None) -> Reply | None:
         if fault is FaultKind.RESET_BEFORE:
-            return None, fault
+            return None
         if fault in _BEFORE:
-            return attrs.evolve(_BEFORE[fault], headers=self._retry_after(fault)), fault
+            return attrs.evolve(_BEFORE[fault], headers=self._retry_after(fault))
         if len(call.body) > self._max_request_bytes:
-            return Reply.error(413, "too large"), None
+            return Reply.error(413, "too large")
         reply = self.api.handle(call)
+        if not self._save():
+            return Reply.error(503, "the sandbox cannot write its state")
         if fault is FaultKind.RESET_AFTER:
-            return None, fault
-        return (reply if fault is None else _AFTER.get(fault, reply)), fault
+            return None
+        return reply if fault is None else _AFTER.get(fault, reply)
+
+    def _save(self) -> bool:
+        """Whether everything is on disk."""
+        if self._store is None:
+            return True
+        try:
+            self._store.save(self.account)
+        except StateFileError as error:
+            _log.error("%s", error)
+            return False
+        return True
 
     # --- serving ---
 
@@ -169,7 +210,8 @@ class Sandbox:
         """Calls go on also while nobody asks."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.api.account.catch_up()
+            self.account.catch_up()
+            self._save()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = Call(
@@ -180,34 +222,7 @@ class Sandbox:
             body=await request.read(),
         )
         reply, fault = self.take(call)
-        if reply is None:
-            return self._reset(request)
-        if fault is FaultKind.DELAY_AFTER:
-            await asyncio.sleep(self.faults.delay_seconds)
-            return _response(reply)
-        if fault is FaultKind.TRUNCATED_AFTER:
-            return await self._in_parts(request, reply, [reply.body[: len(reply.body) // 2]], pause=0)
-        if fault is FaultKind.SLOW_BODY_AFTER:
-            half = len(reply.body) // 2
-            parts = [reply.body[:half], reply.body[half:]]
-            return await self._in_parts(request, reply, parts, pause=self.faults.delay_seconds)
-        return _response(reply)
-
-    async def _in_parts(
-        self, request: web.Request, reply: Reply, parts: Iterable[bytes], *, pause: float
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(status=reply.status, headers={"Content-Type": reply.content_type})
-        # Also an empty body can be cut short: one byte more is promised.
-        whole = b"".join(parts) == reply.body and pause > 0
-        response.content_length = len(reply.body) if whole else len(reply.body) + 1
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            for part in parts:
-                await response.write(part)
-                await asyncio.sleep(pause)
-        if not whole and request.transport is not None:
-            request.transport.close()
-        return response
+        return await send(request, reply, fault, slow_seconds=self.faults.delay_seconds)
 
     def _retry_after(self, fault: FaultKind) -> dict[str, str]:
         seconds = self.faults.retry_after_seconds
@@ -218,12 +233,6 @@ class Sandbox:
             return {"Retry-After": format_datetime(until, usegmt=True)}
         return {}
 
-    @staticmethod
-    def _reset(request: web.Request) -> web.StreamResponse:
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=500)  # nobody is there to read it
-
 
 def description() -> bytes:
     """The Calls API as an OpenAPI 3.1 document, which the package holds as a file."""
@@ -232,8 +241,3 @@ def description() -> bytes:
 
 async def _describe(request: web.Request) -> web.Response:
     return web.Response(body=description(), content_type="application/json")
-
-
-def _response(reply: Reply) -> web.Response:
-    content_type = f"{reply.content_type}; charset=utf-8"
-    return web.Response(status=reply.status, body=reply.body, headers={"Content-Type": content_type, **reply.headers})

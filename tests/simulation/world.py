@@ -10,7 +10,7 @@ from collections import Counter
 import attrs
 
 from calls_async.protocol.endpoints import KEY_NAME, Request, Response
-from calls_async.sandbox import Api, Call, Clock, DuplicateRule, Job, Reply
+from calls_async.sandbox import Account, Api, Call, Clock, DuplicateRule, Job, Reply
 from calls_async.transport.exchange import ExchangeFailed
 
 TOKEN = "simulated"
@@ -45,7 +45,9 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         clock = Clock(lambda: self.now + self.skew_seconds)
-        self.api = Api([TOKEN], clock=clock, duplicates=self.duplicates)
+        account = Account(clock, self.duplicates)
+        account.set_up(TOKEN)
+        self.api = Api(account)
 
     # --- the network ---
 

@@ -1,0 +1,96 @@
+"""The command `sandbox`: a server until a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import signal
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from calls_async.cli.exits import Exit
+from calls_async.cli.output import warn
+from calls_async.cli.server import faults_of
+from calls_async.errors import CallsError, ConfigurationError
+from calls_async.sandbox import DuplicateRule, Ending, Sandbox, StateFileError
+from calls_async.sandbox.plan import CampaignPlan, PlanError, SandboxPlan, read_plan
+
+
+async def sandbox(arguments: Namespace) -> Exit:
+    try:
+        server = plan_of(arguments).make(host=arguments.bind, port=arguments.port)
+    except (PlanError, StateFileError, ValueError) as error:
+        raise ConfigurationError(f"sandbox: {error}") from None
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stopped.set)
+    try:
+        async with server:
+            if arguments.ready_file:
+                _write_ready(Path(arguments.ready_file), server)
+            print(f"export CALLS_HOST={server.url}\nexport CALLS_TOKEN={server.token}", flush=True)
+            warn(f"the sandbox is running; watch it at {server.url}/; Ctrl-C stops it")
+            if not _is_loopback(arguments.bind):
+                warn("whoever reaches this machine can see and change everything in it")
+            await stopped.wait()
+    except OSError as error:
+        raise CallsError(
+            f"the sandbox cannot listen on {arguments.bind}:{arguments.port}: {error.strerror}"
+        ) from None
+    return Exit.DONE
+
+
+def plan_of(arguments: Namespace) -> SandboxPlan:
+    """What the file says, where no flag says otherwise. Raises `PlanError` and `ConfigurationError`."""
+    plan = read_plan(Path(arguments.config)) if arguments.config else SandboxPlan()
+    given: dict[str, Any] = {
+        name: value
+        for name in (
+            "state", "calls", "speed", "seed", "lines", "max_attempts", "retry_minutes", "quoted", "numeric_ids"
+        )
+        if (value := getattr(arguments, name)) is not None
+    }  # fmt: skip
+    if arguments.token:
+        known = {one.token: one for one in plan.campaign}
+        named = (known.pop(token, CampaignPlan(token=token)) for token in dict.fromkeys(arguments.token))
+        given["campaign"] = (*named, *known.values())
+    if arguments.duplicates:
+        given["duplicates"] = DuplicateRule(arguments.duplicates)
+    if arguments.call_result:
+        given["call_result"] = _call_results(arguments.call_result)
+    if arguments.fault:
+        given["fault"] = faults_of(arguments).shares
+    if arguments.fault_seed:
+        given["fault_seed"] = arguments.fault_seed
+    if arguments.allow_host:
+        given["allow_host"] = tuple(arguments.allow_host)
+    return attrs.evolve(plan, **given)
+
+
+def _call_results(pairs: list[tuple[str, str]]) -> dict[Ending, float]:
+    try:
+        return {Ending(ending): float(share) for ending, share in pairs}
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--call-result RESULT=SHARE: {error}; the results are {', '.join(Ending)}"
+        ) from None
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _write_ready(path: Path, server: Sandbox) -> None:
+    """Whoever waits for the file never sees half of it."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps({"url": server.url, "token": server.token, "pid": os.getpid()}) + "\n")
+    unfinished.replace(path)

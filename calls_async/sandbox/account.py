@@ -1,0 +1,266 @@
+"""What the sandbox remembers: campaigns, their jobs, and the answers to idempotence keys. Pure but for the clock."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from itertools import count
+from typing import Any
+
+import attrs
+
+from calls_async.sandbox.behaviour import Behaviour
+from calls_async.sandbox.campaign import Campaign
+from calls_async.sandbox.clock import Clock
+from calls_async.sandbox.dialer import DialerSettings
+from calls_async.sandbox.jobs import Attempt, Content, Job, packed
+
+DAY_SECONDS = 86_400
+"""Keys expire after it (C-IDEM-7), and so does the duplicate rule (C-DUP-1)."""
+DEFAULT_TOKEN = "8231.7056.sandbox"  # noqa: S105  # of a campaign that calls nobody
+_FIRST_JOB_ID = 5_665_330_001
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,100}")
+_NO_SETTINGS: tuple[bytes, Mapping[str, Any]] = b"", {}
+
+
+class DuplicateRule(StrEnum):
+    """What happens to a number that was added already."""
+
+    IGNORE = "ignore"
+    """The same number, settings and payload: ignored, no ID (C-DUP-1)."""
+    ERROR = "error"
+    """The same number and payload without the same key: the request gets an error (C-DUP-2)."""
+    OFF = "off"
+
+
+class DuplicatePhone(Exception):  # noqa: N818  # told to the client as an answer
+    """C-DUP-2."""
+
+
+@attrs.frozen(slots=True)
+class KeyConflict:
+    """A key that came with two contents. No page defines what happens then (C-IDEM-8); here, the second is another
+    request, and the conflict is noted."""
+
+    key: str
+    at: float
+
+
+@attrs.frozen(slots=True)
+class KnownKey:
+    """What a key stands for."""
+
+    key: str
+    first_used_at: float
+    content: bytes
+    answer: Any
+
+
+class Account:
+    """All campaigns of one account; keys count for all of them (C-IDEM-6). With a `behaviour`, people are called.
+    `dialing` is what new campaigns do. `watched` keeps what is new or has changed for somebody to take away."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        duplicates: DuplicateRule = DuplicateRule.IGNORE,
+        *,
+        behaviour: Behaviour | None = None,
+        dialing: DialerSettings | None = None,
+        watched: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.duplicates = duplicates
+        self.campaigns: dict[str, Campaign] = {}
+        self.key_conflicts: list[KeyConflict] = []
+        self.new_keys: deque[KnownKey] = deque(maxlen=None if watched else 0)
+        """The keys that came since somebody emptied it."""
+        self._watched = watched
+        self._behaviour = behaviour
+        self._dialing = dialing or DialerSettings()
+        self._keys: dict[str, list[KnownKey]] = {}
+        self._next_id = _FIRST_JOB_ID
+        self._settings: dict[bytes, tuple[bytes, Mapping[str, Any]]] = {b"": _NO_SETTINGS}
+
+    def _now_ms(self) -> int:
+        return int(self.clock() * 1000)
+
+    # --- campaigns ---
+
+    def set_up(
+        self,
+        token: str | None = None,
+        *,
+        name: str | None = None,
+        lines: int | None = None,
+        max_attempts: int | None = None,
+        retry_minutes: int | None = None,
+    ) -> Campaign:
+        """The campaign of this token, which is made where it does not exist; without a token, a new one. What is
+        given is changed. Raises ValueError."""
+        token = token or next(one for one in self._free_tokens() if one not in self.campaigns)
+        if not _TOKEN.fullmatch(token):
+            raise ValueError(f"{token!r} cannot be a token: it takes 1 to 100 letters, digits and any of . _ ~ -")
+        campaign = self.campaigns.get(token)
+        given = {"lines": lines, "max_attempts": max_attempts, "retry_minutes": retry_minutes}
+        known = self._dialing if campaign is None else campaign.settings
+        settings = attrs.evolve(known, **{key: value for key, value in given.items() if value is not None})
+        if campaign is None:
+            campaign = self.take_in(token, number=len(self.campaigns) + 1, created_at_ms=self._now_ms())
+        campaign.set_up(name=name, settings=settings, now=self.clock())
+        return campaign
+
+    @staticmethod
+    def _free_tokens() -> Iterable[str]:
+        return (f"8231.{number}.sandbox" for number in count(7056))
+
+    def take_in(self, token: str, *, number: int, created_at_ms: int) -> Campaign:
+        """A new campaign, or one of before."""
+        campaign = Campaign(
+            token=token, number=number, name=f"Sandbox campaign {number}", created_at_ms=created_at_ms
+        )
+        campaign.changed = {} if self._watched else None
+        if self._behaviour is not None:
+            campaign.call(self._behaviour)
+        self.campaigns[token] = campaign
+        return campaign
+
+    def catch_up(self) -> None:
+        """Everything has happened that was to happen by now."""
+        for campaign in self.campaigns.values():
+            campaign.catch_up(self.clock())
+
+    @property
+    def jobs_created(self) -> int:
+        """So many, ever."""
+        return self._next_id - _FIRST_JOB_ID
+
+    # --- idempotence ---
+
+    def answer_to(self, key: str, content: bytes) -> Any:
+        """What `remember` was told of the same key and content within the key's day, or None."""
+        known = self._known_keys(key)
+        for one in known:
+            if one.content == content:
+                return one.answer
+        if known:
+            self.key_conflicts.append(KeyConflict(key, self.clock()))
+        return None
+
+    def remember(self, key: str, content: bytes, answer: Any) -> None:
+        """What a key stands for from now on, for its day (C-IDEM-7)."""
+        new = KnownKey(key, self.clock(), content, answer)
+        self.take_key_in(new)
+        self.new_keys.append(new)
+
+    def take_key_in(self, known: KnownKey) -> None:
+        """A new key, or one of before."""
+        self._keys[known.key] = [*self._known_keys(known.key), known]
+
+    def _known_keys(self, key: str) -> list[KnownKey]:
+        now = self.clock()
+        return [one for one in self._keys.get(key, ()) if now - one.first_used_at < DAY_SECONDS]
+
+    # --- jobs ---
+
+    def add(
+        self, campaign: Campaign, contacts: Iterable[Mapping[str, Any]], *, test: bool = False
+    ) -> list[Job | None]:
+        """The created job of each contact; None for an ignored duplicate. All or nothing: `DuplicatePhone`."""
+        wanted = [(str(contact["phone"]), self._content(contact), contact) for contact in contacts]
+        if self.duplicates is DuplicateRule.ERROR and not test:
+            self._refuse_duplicates(campaign, [(phone, content) for phone, content, _ in wanted])
+        now_ms = self._now_ms()
+        return [self._add(campaign, *one, now_ms=now_ms, test=test) for one in wanted]
+
+    def previous(self, campaign: Campaign, contact: Mapping[str, Any]) -> Job | None:
+        """The job that makes `contact` a duplicate now."""
+        return self._known(campaign, str(contact["phone"]), self._content(contact))
+
+    def _known(self, campaign: Campaign, phone: str, content: Content) -> Job | None:
+        """The job by which a contact is a duplicate now."""
+        job = campaign.last_like(phone, content)
+        return job if job is not None and self._now_ms() - job.created_at_ms < DAY_SECONDS * 1000 else None
+
+    def _content(self, contact: Mapping[str, Any]) -> Content:
+        """C-DUP-2 compares the payload, C-DUP-1 the settings, too."""
+        payload = contact.get("payload")
+        return None if payload is None else packed(payload), self._counting(self._shared(contact)[0])
+
+    def _counting(self, settings: bytes) -> bytes:
+        """What counts of a contact's settings where duplicates are looked for."""
+        return b"" if self.duplicates is DuplicateRule.ERROR else settings
+
+    def _refuse_duplicates(self, campaign: Campaign, wanted: list[tuple[str, Content]]) -> None:
+        seen: set[tuple[str, Content]] = set()
+        for index, one in enumerate(wanted):
+            if one in seen or self._known(campaign, *one) is not None:
+                raise DuplicatePhone(f"duplicate phone at index {index}")
+            seen.add(one)
+
+    def _shared(self, contact: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+        """The contact's settings, as JSON and as they are; the same ones in one place."""
+        if contact.keys() <= {"phone", "payload"}:
+            return _NO_SETTINGS
+        settings = {name: value for name, value in contact.items() if name not in ("phone", "payload")}
+        text = packed(settings)
+        return self._settings.get(text) or self._share(text, settings)
+
+    def _share(self, text: bytes, settings: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+        shared = self._settings[text] = text, settings
+        return shared
+
+    def _add(
+        self, campaign: Campaign, phone: str, content: Content, contact: Mapping[str, Any], *, now_ms: int, test: bool
+    ) -> Job | None:
+        if self.duplicates is DuplicateRule.IGNORE and not test and self._known(campaign, phone, content) is not None:
+            return None
+        job = Job(
+            id=str(self._next_id),
+            phone=phone,
+            packed_payload=content[0],
+            packed_settings=content[1],
+            settings=self._shared(contact)[1],
+            created_at_ms=now_ms,
+            test=test,
+        )
+        self._next_id += 1
+        campaign.take_in(job)
+        campaign.open()
+        if campaign.dialer is not None:
+            campaign.dialer.add(job, self.clock())
+        return job
+
+    def restore(
+        self,
+        campaign: Campaign,
+        *,
+        job_id: str,
+        phone: str,
+        payload: bytes | None,
+        settings: bytes,
+        created_at_ms: int,
+        test: bool,
+        status: str,
+        attempts: Sequence[Attempt],
+    ) -> None:
+        """Takes a job of before in; `payload` and `settings` are JSON."""
+        text, shared = self._settings.get(settings) or self._share(settings, json.loads(settings or b"{}"))
+        job = Job(
+            id=job_id,
+            phone=phone,
+            packed_payload=payload,
+            packed_settings=self._counting(text),
+            settings=shared,
+            created_at_ms=created_at_ms,
+            status=status,
+            test=test,
+            attempts=attempts,
+        )
+        self._next_id = max(self._next_id, int(job_id) + 1)
+        campaign.take_in(job)
+        if campaign.dialer is not None:
+            campaign.dialer.take_in(job, self.clock())

@@ -1,0 +1,64 @@
+"""Keeps web pages of other origins from driving the sandbox through somebody's browser.
+
+A browser tells where a request comes from (`Origin`, `Sec-Fetch-Site`) and which name it was sent to (`Host`); a page
+elsewhere can change neither. Programs that are no browsers send the first two not at all.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+_SAFE = frozenset({"GET", "HEAD"})
+_OWN_SITE = frozenset({"same-origin", "none"})
+
+
+class Guard:
+    """Lets requests pass that name this machine, and changes that come from no other origin."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = {"localhost", *(name.lower() for name in names)}
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if (refusal := self.refuses(request)) is not None:
+            return web.Response(status=403, text=refusal + "\n")
+        return await handler(request)
+
+    def refuses(self, request: web.Request) -> str | None:
+        """Why, if it does."""
+        headers = request.headers
+        host = headers.get("Host", "")
+        if not self._is_ours(host):
+            return (
+                "the Host header names another machine; calls-async sandbox --allow-host NAME,"
+                " or Sandbox(allowed_hosts=[NAME]), allows it"
+            )
+        if request.method in _SAFE and not request.path.startswith("/api/"):
+            return None  # to be read by whoever got a link
+        if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
+            return "a web page of another site sent this"
+        origins = headers.getall("Origin", [])
+        if any(origin.lower() != f"{request.scheme}://{host}".lower() for origin in origins):
+            return "a web page of another origin sent this"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """A name that is not known may be made to mean this machine by its owner; an address means itself."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name.removesuffix(".") in self._names or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""How a sandbox is to be, as flags and a TOML file say it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+from calls_async.sandbox.account import DuplicateRule
+from calls_async.sandbox.behaviour import Behaviour, Ending
+from calls_async.sandbox.clock import Clock
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.server import Sandbox
+
+
+class PlanError(Exception):
+    """The file cannot be read, or says something that cannot be."""
+
+
+@attrs.frozen(kw_only=True)
+class CampaignPlan:
+    """A campaign that is to exist; what is None stays as it is."""
+
+    token: str
+    name: str | None = None
+    lines: int | None = None
+    max_attempts: int | None = None
+    retry_minutes: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SandboxPlan:
+    """All of a sandbox but for where it listens. The names are those of the flags."""
+
+    campaign: tuple[CampaignPlan, ...] = ()
+    state: str | None = None
+    """A file."""
+    calls: bool = True
+    speed: float = 1.0
+    seed: int = 0
+    call_result: Mapping[Ending, float] | None = None
+    """The shares of endings; None: as `Behaviour` has them."""
+    lines: int | None = None
+    max_attempts: int | None = None
+    retry_minutes: int | None = None
+    duplicates: DuplicateRule = DuplicateRule.IGNORE
+    quoted: bool = False
+    numeric_ids: bool = False
+    fault: Mapping[FaultKind, float] = attrs.field(factory=dict)
+    fault_seed: int = 0
+    allow_host: tuple[str, ...] = ()
+
+    def make(self, *, host: str, port: int) -> Sandbox:
+        """The sandbox. Raises `StateFileError`, and ValueError for values that cannot be."""
+        behaviour = Behaviour(seed=self.seed)
+        if self.call_result is not None:
+            behaviour = attrs.evolve(behaviour, shares=self.call_result)
+        sandbox = Sandbox(
+            host=host,
+            port=port,
+            tokens=[one.token for one in self.campaign],
+            duplicates=self.duplicates,
+            quoted=self.quoted,
+            numeric_ids=self.numeric_ids,
+            faults=Faults(shares=self.fault, seed=self.fault_seed),
+            behaviour=behaviour if self.calls else None,
+            clock=Clock(speed=self.speed),
+            keep_calls=0,
+            state=self.state,
+            allowed_hosts=self.allow_host,
+        )
+        for token in list(sandbox.account.campaigns):
+            sandbox.account.set_up(
+                token, lines=self.lines, max_attempts=self.max_attempts, retry_minutes=self.retry_minutes
+            )
+        for one in self.campaign:
+            sandbox.account.set_up(**attrs.asdict(one))
+        return sandbox
+
+
+def read_plan(path: Path) -> SandboxPlan:
+    """What a TOML file says. Raises `PlanError`."""
+    try:
+        return _converter().structure(tomllib.loads(path.read_text(encoding="utf-8")), SandboxPlan)
+    except OSError as error:
+        raise PlanError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeError, tomllib.TOMLDecodeError) as error:
+        raise PlanError(f"{path} is not TOML: {error}") from None
+    except cattrs.BaseValidationError as error:
+        wrong = "; ".join(
+            one.replace(" @ $.", " at ") for one in cattrs.transform_error(error, format_exception=_say)
+        )
+        raise PlanError(f"{path}: {wrong}") from None
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (str, int, bool):
+        converter.register_structure_hook(kind, _exactly)
+    converter.register_structure_hook(float, lambda value, _: float(_exactly(value, int | float)))
+    for listed in (DuplicateRule, Ending, FaultKind):
+        converter.register_structure_hook(listed, _one_of)
+    for plan in (CampaignPlan, SandboxPlan):
+        structure = make_dict_structure_fn(plan, converter, _cattrs_forbid_extra_keys=True)
+        converter.register_structure_hook(plan, structure)
+    return converter
+
+
+def _exactly(value: Any, kind: Any) -> Any:
+    """TOML has types: "10" is no number, and true is no 1."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{value!r} is not of the right type")
+    return value
+
+
+def _one_of(value: Any, listed: type[StrEnum]) -> StrEnum:
+    try:
+        return listed(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not one of {', '.join(listed)}") from None
+
+
+def _say(error: BaseException, _: type | None) -> str:
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        return f"{', '.join(sorted(error.extra_fields))} is not known"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    return str(error)

@@ -1,0 +1,305 @@
+"""The sandbox's state in a file: whatever dies, it goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calls_async import CallsClient, RetryPolicy
+from calls_async.sandbox import Behaviour, Call, Clock, DialerSettings, DuplicateRule, Reply, Sandbox, StateFileError
+from tests.test_dialer import DAY, MARCH, policies
+
+TIMES = [1.0, 30.0, 1800.0, 3600.0, 20_000.0, 2 * DAY]
+SUFFIXES = ["0000", "9900", "9901", "9902", "9903", "9904", "9905"]
+
+
+def call(path: str, body: Any = None, key: str | None = None, method: str = "POST", token: str = "a") -> Call:
+    return Call(
+        method=method,
+        path=f"/api/calls/campaign/{token}{path}",
+        headers={} if key is None else {"idempotence-key": key},
+        body=b"" if body is None else json.dumps(body).encode(),
+    )
+
+
+class Pair:
+    """Two sandboxes that get the same: one lives on in memory, the other dies again and again."""
+
+    def __init__(self, folder: Path, duplicates: DuplicateRule) -> None:
+        self.now = MARCH
+        self.duplicates = duplicates
+        self.folder = folder
+        self.files = (folder / f"{number}.db" for number in count())
+        self.immortal = self.make(None)
+        self.path = next(self.files)
+        self.mortal = self.make(self.path)
+
+    def make(self, state: Path | None) -> Sandbox:
+        return Sandbox(
+            tokens=["a", "b"],
+            clock=Clock(lambda: self.now),
+            behaviour=Behaviour(),
+            dialing=DialerSettings(lines=10_000),
+            duplicates=self.duplicates,
+            state=state,
+        )
+
+    def kill(self) -> None:
+        """What lies on the disk now is all that is left."""
+        after = next(self.files)
+        for suffix in ("", "-wal"):
+            if (one := Path(f"{self.path}{suffix}")).exists():
+                shutil.copy(one, f"{after}{suffix}")
+        assert self.mortal._store is not None
+        self.mortal._store.close()
+        self.path = after
+        self.mortal = self.make(self.path)
+
+    def ask(self, one: Call) -> Reply:
+        (reply, _), (same, _) = self.immortal.take(one), self.mortal.take(one)
+        assert reply is not None
+        assert reply == same
+        return reply
+
+    def look(self) -> None:
+        """Both tell the same of everything."""
+        for token in ("a", "b"):
+            ids = [job.id for job in self.immortal.jobs]
+            for path in ("/callJob/getReport", "/callAttempt/getReport"):
+                self.ask(call(path, {"ids": ids}, token=token))
+            self.ask(call("", method="GET", token=token))
+        told = [(job.id, job.phone, job.payload, job.settings, job.test) for job in self.immortal.jobs]
+        assert told == [(job.id, job.phone, job.payload, job.settings, job.test) for job in self.mortal.jobs]
+        assert self.immortal.key_conflicts == self.mortal.key_conflicts
+        for sandbox in (self.immortal, self.mortal):
+            for campaign in sandbox.account.campaigns.values():
+                assert +campaign.counts == Counter(job.status for job in campaign.jobs.values())
+
+
+contacts = st.builds(
+    lambda number, suffix, policy, payload: {"phone": f"1650{number:03}{suffix}", **policy, **payload},
+    st.integers(0, 4),
+    st.sampled_from(SUFFIXES),
+    st.just({}) | policies(MARCH),
+    st.sampled_from([{}, {"payload": {"name": "Zoë"}}, {"payload": None}, {"payload": [1.5, {"n": 2**70}]}]),
+)
+steps = st.one_of(
+    st.tuples(st.just("add"), st.lists(contacts, min_size=1, max_size=5), st.sampled_from([None, "k1", "k2", "k3"])),
+    st.tuples(st.just("step"), st.sampled_from(TIMES), st.none()),
+    st.tuples(st.just("control"), st.sampled_from(["pause", "resume", "stop"]), st.none()),
+    st.tuples(st.just("cancel"), st.sets(st.integers(0, 20), max_size=3), st.sampled_from([None, "k3", "k4"])),
+    st.tuples(st.just("set up"), st.integers(1, 5), st.none()),
+    st.tuples(st.just("kill"), st.none(), st.none()),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(script=st.lists(steps, min_size=3, max_size=14), duplicates=st.sampled_from(DuplicateRule))
+def test_it_goes_on_as_if_it_had_not_died(
+    script: list[tuple[str, Any, str | None]], duplicates: DuplicateRule, tmp_path_factory: pytest.TempPathFactory
+) -> None:  # C-IDEM-1, C-IDEM-7, C-DUP-1, C-DUP-2, C-REP-2
+    pair = Pair(tmp_path_factory.mktemp("state"), duplicates)
+    sent: list[Call] = []
+    for verb, value, key in script:
+        if verb in ("add", "cancel"):
+            ids = {"ids": [str(5_665_330_001 + one) for one in value]} if verb == "cancel" else value
+            sent.append(call("/addPhones" if verb == "add" else "/callJob/cancel", ids, key))
+            pair.ask(sent[-1])
+        elif verb == "step":
+            pair.now += value
+            pair.look()
+        elif verb == "control":
+            pair.ask(call(f"/control/{value}"))
+        elif verb == "set up":
+            for sandbox in (pair.immortal, pair.mortal):
+                sandbox.account.set_up("b", name=f"B {value}", max_attempts=value)
+            pair.ask(call("/status", method="GET"))
+        else:
+            pair.kill()
+    pair.kill()
+    for again in sent:
+        pair.ask(again)
+    pair.look()
+    pair.now += 30 * DAY
+    pair.look()
+    assert pair.mortal._store is not None
+    pair.mortal._store.close()
+
+
+def test_its_time_does_not_go_back(tmp_path: Path) -> None:
+    real = MARCH
+    clock = Clock(lambda: real, speed=600)
+    sandbox = Sandbox(clock=clock, state=tmp_path / "state.db")
+    real += 3600
+    sandbox.take(call("/addPhones", [{"phone": "16500000000"}], token=sandbox.token))
+    then = sandbox.clock()
+    assert sandbox._store is not None
+    sandbox._store.close()
+    real += 60
+    again = Sandbox(clock=Clock(lambda: real), state=tmp_path / "state.db")
+    assert (again.clock(), len(again.jobs), again.token) == (then, 1, sandbox.token)
+    assert again._store is not None
+    again._store.close()
+
+
+# --- files that are not as they should be ---
+
+
+def not_a_database(path: Path) -> None:
+    path.write_text("phone,name\n16500000000,Al\n" * 100)
+
+
+def of_another_program(path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE precious (thing)")
+    other.close()
+
+
+def of_another_version(path: Path) -> None:
+    close(Sandbox(state=path))
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA user_version = 99")
+    other.close()
+
+
+def damaged(path: Path) -> None:
+    sandbox = Sandbox(state=path)
+    sandbox.take(call("/addPhones", [{"phone": "16500000000"}], "k", token=sandbox.token))
+    close(sandbox)
+    with sqlite3.connect(path) as other:
+        other.execute("DELETE FROM job")
+    other.close()
+
+
+def close(sandbox: Sandbox) -> None:
+    assert sandbox._store is not None
+    sandbox._store.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (not_a_database, "no state of a sandbox"),
+        (of_another_program, "no state of a sandbox"),
+        (of_another_version, "another version"),
+        (damaged, "damaged: job 5665330001 is missing"),
+        (Path.mkdir, "cannot be opened: Is a directory"),
+    ],
+)
+def test_a_file_that_is_none_of_its_own_stays_as_it_is(make: Any, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    make(path)
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(StateFileError, match=says):
+        Sandbox(state=path)
+    assert before == (path.read_bytes() if path.is_file() else b"")
+
+
+def test_one_sandbox_a_file_and_nobody_elses_eyes(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    one = Sandbox(state=path)
+    with pytest.raises(StateFileError, match="in use by another sandbox"):
+        Sandbox(state=path)
+    one.take(call("/addPhones", [{"phone": "16500000000"}], token=one.token))
+    assert {oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {"0o600"}
+    close(one)
+
+
+def test_nothing_is_promised_that_is_not_on_disk(tmp_path: Path) -> None:  # C-IDEM-1
+    sandbox = Sandbox(state=tmp_path / "state.db")
+    assert sandbox._store is not None
+    (pages,) = sandbox._store._db.execute("PRAGMA page_count").fetchone()
+    sandbox._store._db.execute(f"PRAGMA max_page_count = {pages}")
+    many = call("/addPhones", [{"phone": str(16500000000 + n)} for n in range(1000)], "k", token=sandbox.token)
+    reply, _ = sandbox.take(many)
+    assert reply is not None
+    assert (reply.status, b"cannot write its state" in reply.body) == (503, True)
+    sandbox._store._db.execute("PRAGMA max_page_count = 100000")
+    reply, _ = sandbox.take(many)
+    assert reply is not None
+    assert (reply.status, len(json.loads(reply.body)), len(sandbox.jobs)) == (200, 1000, 1000)
+    close(sandbox)
+    again = Sandbox(state=tmp_path / "state.db")
+    assert len(again.jobs) == 1000
+    close(again)
+
+
+# --- kill -9 ---
+
+
+async def start(folder: Path, port: int) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
+    ready = folder / "ready.json"
+    ready.unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "calls_async", "sandbox", "--port", str(port), "--state", str(folder / "state.db"),
+        "--ready-file", str(ready), "--speed", "600", "--lines", "7", "--fault", "reset-after=0.05",
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not ready.exists():
+        assert process.returncode is None
+        await asyncio.sleep(0.02)
+    return process, json.loads(ready.read_text())
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=[pytest.mark.proof, pytest.mark.timeout(300)])])
+async def test_an_upload_goes_through_a_sandbox_that_is_killed(kills: int, tmp_path: Path) -> None:
+    # C-IDEM-1: each contact has one job, and each call is made once, whenever the server dies.
+    rng = random.Random(kills)
+    process, served = await start(tmp_path, 0)
+    port = int(served["url"].rpartition(":")[2])
+    wanted = [{"phone": 16500000000 + n, "payload": {"n": n}} for n in range(kills * 2000)]
+    retry = RetryPolicy(max_attempts=None, give_up_seconds=math.inf, unreachable_seconds=60, backoff_seconds=0.01)
+    try:
+        async with CallsClient(served["url"], upload_retry=retry) as client:
+            campaign = client.campaign(served["token"])
+            upload = asyncio.create_task(campaign.upload(wanted, chunk_rows=20, concurrency=4).run())
+            for _ in range(kills):
+                await asyncio.sleep(rng.uniform(0.1, 0.6))
+                os.kill(process.pid, signal.SIGKILL)
+                await process.wait()
+                process, _ = await start(tmp_path, port)
+            summary = await upload
+            assert (summary.accepted, summary.rows) == (len(wanted), len(wanted))
+            info = await campaign.info()
+            assert info.short_report is not None
+            assert info.short_report.total_numbers == len(wanted)
+    finally:
+        process.kill()
+        await process.wait()
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        payloads = [json.loads(row[0])["n"] for row in db.execute("SELECT payload FROM job")]
+        assert sorted(payloads) == list(range(len(wanted)))
+        assert db.execute("SELECT count(*) FROM key_conflict").fetchone() == (0,)
+        spans = [
+            (started, ended or math.inf)
+            for (text,) in db.execute("SELECT attempts FROM job WHERE attempts IS NOT NULL")
+            for started, ended, _, _ in json.loads(text)
+        ]
+    db.close()
+    assert spans
+    assert most_at_once(spans) <= 7
+
+
+def most_at_once(spans: list[tuple[float, float]]) -> int:
+    changes = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
+    busy = most = 0
+    for _, change in changes:
+        busy += change
+        most = max(most, busy)
+    return most
