@@ -22,6 +22,7 @@ DAY_SECONDS = 86_400
 """Keys expire after it (C-IDEM-7), and so does the duplicate rule (C-DUP-1)."""
 DEFAULT_TOKEN = "8231.7056.sandbox"  # noqa: S105  # of a campaign that calls nobody
 _FIRST_JOB_ID = 5_665_330_001
+MAX_NAME = 100
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 _NO_SETTINGS: tuple[bytes, Mapping[str, Any]] = b"", {}
 
@@ -106,6 +107,8 @@ class Account:
             raise ValueError(f"{token!r} cannot be a token: it takes 1 to 100 letters, digits and any of . _ ~ -")
         campaign = self.campaigns.get(token)
         given = {"lines": lines, "max_attempts": max_attempts, "retry_minutes": retry_minutes}
+        if len(name or "") > MAX_NAME:
+            raise ValueError(f"a campaign's name has {MAX_NAME} characters at most")
         known = self._dialing if campaign is None else campaign.settings
         settings = attrs.evolve(known, **{key: value for key, value in given.items() if value is not None})
         if campaign is None:

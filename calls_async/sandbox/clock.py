@@ -6,6 +6,9 @@ import math
 import time
 from collections.abc import Callable
 
+LAST_MOMENT = 32_503_680_000.0
+"""The year 3000: every clock stands still there, while calendars still go on."""
+
 
 class Clock:
     """Unix time in seconds that can be moved forward, and runs `speed` times as fast as `now`; 0 stands still."""
@@ -19,7 +22,7 @@ class Clock:
 
     def __call__(self) -> float:
         now = self._now()
-        return now + self._ahead + (now - self._since) * (self._speed - 1)
+        return min(LAST_MOMENT, now + self._ahead + (now - self._since) * (self._speed - 1))
 
     @property
     def speed(self) -> float:

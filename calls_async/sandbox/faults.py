@@ -52,13 +52,18 @@ class Faults:
     _next: deque[FaultKind] = attrs.field(factory=deque, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.shares = {FaultKind(kind): float(share) for kind, share in self.shares.items()}
-        if any(share < 0 for share in self.shares.values()) or sum(self.shares.values()) > 1 + 1e-9:
-            raise ValueError("the shares of faults must be 0 or more, and together 1 at most")
+        self.change(self.shares)
         self._rng = random.Random(self.seed)
 
+    def change(self, shares: Mapping[FaultKind, float]) -> None:
+        """Gives these kinds other shares. Raises ValueError."""
+        changed = {**self.shares, **{FaultKind(kind): float(share) for kind, share in shares.items()}}
+        if not (all(share >= 0 for share in changed.values()) and sum(changed.values()) <= 1 + 1e-9):
+            raise ValueError("the shares of faults must be 0 or more, and together 1 at most")
+        self.shares = {FaultKind(kind): share for kind, share in changed.items() if share}
+
     def fail_next(self, kind: FaultKind | str, times: int = 1) -> None:
-        """The next `times` requests go wrong in this way."""
+        """The next `times` requests go wrong in this way. Raises ValueError."""
         self._next.extend([FaultKind(kind)] * times)
 
     def draw(self) -> FaultKind | None:

@@ -23,6 +23,7 @@ from calls_async.sandbox.dialer import DialerSettings
 from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.sandbox.guard import Guard
 from calls_async.sandbox.jobs import Job
+from calls_async.sandbox.page import add_page
 from calls_async.sandbox.requests import RequestLog
 from calls_async.sandbox.store import StateFileError, Store
 
@@ -101,6 +102,7 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=self._max_request_bytes, middlewares=[self._guard.middleware])
         app.router.add_get("/openapi.json", _describe)
+        add_page(app, self)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -125,7 +127,7 @@ class Sandbox:
         if runner is not None:
             await runner.cleanup()
         if self._store is not None:
-            self._save()
+            self.save()
             self._store.close()
 
     # --- for tests ---
@@ -187,13 +189,13 @@ class Sandbox:
         if len(call.body) > self._max_request_bytes:
             return Reply.error(413, "too large")
         reply = self.api.handle(call)
-        if not self._save():
+        if not self.save():
             return Reply.error(503, "the sandbox cannot write its state")
         if fault is FaultKind.RESET_AFTER:
             return None
         return reply if fault is None else _AFTER.get(fault, reply)
 
-    def _save(self) -> bool:
+    def save(self) -> bool:
         """Whether everything is on disk."""
         if self._store is None:
             return True
@@ -211,7 +213,7 @@ class Sandbox:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.account.catch_up()
-            self._save()
+            self.save()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = Call(

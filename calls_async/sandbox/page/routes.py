@@ -1,0 +1,260 @@
+"""The page's requests: parts of it to read, and switches. A change answers with nothing, for the page fetches what is
+new; with the sandbox's summary where it came as JSON, from a program; and with the page where it came as a form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from aiohttp import web
+
+from calls_async.sandbox.behaviour import PATTERNS
+from calls_async.sandbox.campaign import ANY, Campaign
+from calls_async.sandbox.faults import FaultKind
+from calls_async.sandbox.page import view
+
+if TYPE_CHECKING:
+    from calls_async.sandbox.server import Sandbox
+
+_SPEEDS = (0, 1, 60, 600, 3600)
+_STEPS = {"1 minute": 60, "1 hour": 3600, "1 day": 86_400}
+_CONTROLS = {"pause": "paused", "resume": "inProcess", "stop": "finished"}
+_MAX_IDS = 200
+"""So many jobs may be shown in full at once."""
+_MAX_TIMES = 10_000
+_STATIC_TYPES = {
+    "htmx.min.js": "text/javascript",
+    "idiomorph-ext.min.js": "text/javascript",
+    "page.js": "text/javascript",
+    "page.css": "text/css",
+    "LICENSES.txt": "text/plain",
+}
+_HEADERS = {
+    # Whatever a client sends, nothing of it runs here; and no other page frames this one to have its buttons clicked.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+Fields = Mapping[str, Any]
+
+
+def add_page(app: web.Application, sandbox: Sandbox) -> None:
+    """Adds the page to a sandbox's server."""
+    page = Page(sandbox)
+    app.router.add_get("/", page.whole)
+    app.router.add_get("/sandbox/overview", page.part("overview"))
+    app.router.add_get("/sandbox/jobs", page.part("jobs"))
+    app.router.add_get("/sandbox/requests", page.part("requests"))
+    app.router.add_get("/sandbox/faults", page.part("faults"))
+    app.router.add_get("/sandbox/summary", page.summary)
+    app.router.add_get("/sandbox/static/{name}", _static)
+    app.router.add_post("/sandbox/clock", page.change(page.set_clock))
+    app.router.add_post("/sandbox/campaigns", page.change(page.set_up))
+    app.router.add_post("/sandbox/control", page.change(page.control))
+    app.router.add_post("/sandbox/faults", page.change(page.set_faults))
+    app.router.add_post("/sandbox/faults/next", page.change(page.fail_next))
+
+
+class Page:
+    """The page of one sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("calls_async.sandbox.page"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals |= {"moment": view.moment, "shares": view.shares, "ANY": ANY}
+
+    # --- reading ---
+
+    async def whole(self, request: web.Request) -> web.Response:
+        return self._render("page", request)
+
+    def part(self, name: str) -> Callable[[web.Request], Any]:
+        """A handler that answers with one part of the page."""
+
+        async def answer(request: web.Request) -> web.Response:
+            return self._render(name, request)
+
+        return answer
+
+    async def summary(self, _: web.Request) -> web.Response:
+        self._sandbox.account.catch_up()
+        return self._json()
+
+    def _json(self) -> web.Response:
+        sandbox = self._sandbox
+        told = view.summary(sandbox.account, sandbox.requests, speed=sandbox.clock.speed)
+        return web.json_response(told, headers=_HEADERS)
+
+    def _render(self, name: str, request: web.Request) -> web.Response:
+        self._sandbox.account.catch_up()
+        text = self._templates.get_template(f"{name}.html").render(self._context(request))
+        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+
+    def _context(self, request: web.Request) -> dict[str, Any]:
+        sandbox, query = self._sandbox, request.query
+        campaigns = list(sandbox.account.campaigns.values())
+        campaign = sandbox.account.campaigns.get(query.get("campaign", ""), campaigns[0])
+        status = query.get("status", ANY)
+        wanted = view.JobFilter(
+            status=status if status in view.STATUSES else ANY,
+            digits="".join(filter(str.isdigit, query.get("phone", ""))),
+        )
+        some = view.RequestFilter(key=query.get("key", "").strip(), only_troubles="only_troubles" in query)
+        return {
+            "sandbox": sandbox,
+            "log": sandbox.requests,
+            "conflicts": sandbox.key_conflicts,
+            "campaigns": campaigns,
+            "campaign": campaign,
+            "wanted": wanted,
+            "total": campaign.counts[wanted.status] if wanted.status else len(campaign.jobs),
+            "jobs": view.jobs(
+                campaign,
+                wanted,
+                shown=query.getall("shown", [])[:_MAX_IDS],
+                opened=query.getall("opened", [])[:_MAX_IDS],
+            ),
+            "statuses": view.STATUSES,
+            "some": some,
+            "entries": view.requests(sandbox.requests, some),
+            "faults": sandbox.faults,
+            "kinds": list(FaultKind),
+            "patterns": PATTERNS,
+            "speeds": _SPEEDS,
+            "steps": _STEPS,
+            "most_shown": {"jobs": view.SHOWN_JOBS, "requests": view.SHOWN_REQUESTS, "phones": view.SEARCHED_PHONES},
+        }
+
+    # --- changes ---
+
+    def change(self, act: Callable[[Fields], None]) -> Callable[[web.Request], Any]:
+        """A handler that changes something; ValueError says what cannot be."""
+
+        async def answer(request: web.Request) -> web.Response:
+            as_json = request.content_type == "application/json"
+            try:
+                fields = await _json_fields(request) if as_json else await request.post()
+                self._sandbox.account.catch_up()
+                act(fields)
+                self._sandbox.account.catch_up()
+            except ValueError as error:
+                return web.Response(status=400, text=f"{error}\n", headers=_HEADERS)
+            if not self._sandbox.save():
+                return web.Response(status=503, text="the state cannot be written\n", headers=_HEADERS)
+            if as_json:
+                return self._json()
+            if "HX-Request" in request.headers:
+                return web.Response(status=204, headers={**_HEADERS, "HX-Trigger": "changed"})
+            return web.Response(status=303, headers={**_HEADERS, "Location": "/"})
+
+        return answer
+
+    def set_clock(self, fields: Fields) -> None:
+        _only(fields, "speed", "step_seconds")
+        clock = self._sandbox.clock
+        speed, step = _number(fields, "speed"), _number(fields, "step_seconds")
+        if speed is not None:
+            clock.speed = speed
+        if step is not None:
+            clock.advance(seconds=step)
+
+    def set_up(self, fields: Fields) -> None:
+        _only(fields, "token", "name", "lines", "max_attempts", "retry_minutes")
+        self._sandbox.account.set_up(
+            _text(fields, "token"),
+            name=_text(fields, "name"),
+            lines=_whole(fields, "lines"),
+            max_attempts=_whole(fields, "max_attempts"),
+            retry_minutes=_whole(fields, "retry_minutes"),
+        )
+
+    def control(self, fields: Fields) -> None:
+        _only(fields, "token", "action")
+        action = _text(fields, "action")
+        if action not in _CONTROLS:
+            raise ValueError(f"action must be one of {', '.join(_CONTROLS)}")
+        self._campaign(fields).control(_CONTROLS[action], self._sandbox.clock())
+
+    def set_faults(self, fields: Fields) -> None:
+        self._sandbox.faults.change({FaultKind(kind): _number(fields, kind) or 0.0 for kind in fields})
+
+    def fail_next(self, fields: Fields) -> None:
+        _only(fields, "kind", "times")
+        times = _whole(fields, "times")
+        if times is not None and not 1 <= times <= _MAX_TIMES:
+            raise ValueError(f"times must be 1 to {_MAX_TIMES}")
+        self._sandbox.fail_next(_text(fields, "kind") or "", times or 1)
+
+    def _campaign(self, fields: Fields) -> Campaign:
+        token = _text(fields, "token")
+        campaign = self._sandbox.account.campaigns.get(token or "")
+        if campaign is None:
+            raise ValueError(f"no campaign has the token {token}")
+        return campaign
+
+
+async def _static(request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    if name not in _STATIC_TYPES:
+        raise web.HTTPNotFound
+    body = files("calls_async.sandbox.page").joinpath("static", name).read_bytes()
+    headers = {**_HEADERS, "Cache-Control": "no-cache"}
+    return web.Response(body=body, content_type=_STATIC_TYPES[name], charset="utf-8", headers=headers)
+
+
+# --- fields of a form, or of a JSON object ---
+
+
+async def _json_fields(request: web.Request) -> Fields:
+    try:
+        fields = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    if not isinstance(fields, dict):
+        raise ValueError("the body must be a JSON object")  # noqa: TRY004  # told to whoever sent it
+    return fields
+
+
+def _only(fields: Fields, *names: str) -> None:
+    if unknown := fields.keys() - set(names):
+        raise ValueError(f"{', '.join(sorted(unknown))} is not known; the fields are {', '.join(names)}")
+
+
+def _text(fields: Fields, name: str) -> str | None:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} must be text")
+    return (value or "").strip() or None
+
+
+def _number(fields: Fields, name: str) -> float | None:
+    value = fields.get(name)
+    if value in (None, ""):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, not {value!r}") from None
+
+
+def _whole(fields: Fields, name: str) -> int | None:
+    value = _number(fields, name)
+    if value is not None and not value.is_integer():
+        raise ValueError(f"{name} must be a whole number, not {fields[name]!r}")
+    return None if value is None else int(value)

@@ -1,0 +1,45 @@
+// What htmx leaves to do. Everything else is in the templates.
+"use strict";
+
+const trouble = document.getElementById("trouble");
+
+function tell(text) {
+  trouble.textContent = text;
+  trouble.hidden = !text;
+}
+
+// A click on a number or on “Details” notes the job in the form that the next request for the table sends along.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-toggle]");
+  if (!button) return;
+  const cell = button.parentElement;
+  const note = cell.querySelector("input[type=hidden]");
+  if (note) {
+    note.remove();
+  } else {
+    const input = document.createElement("input");
+    Object.assign(input, { type: "hidden", name: button.dataset.toggle, value: button.dataset.job });
+    cell.prepend(input);
+  }
+  htmx.trigger("#jobs", "change");
+});
+
+document.addEventListener("submit", (event) => {
+  if (event.target.getAttribute("role") === "search") event.preventDefault();
+});
+
+let refused = false;
+document.addEventListener("htmx:sendError", () => tell("The sandbox does not answer."));
+document.addEventListener("htmx:responseError", (event) => {
+  refused = event.detail.requestConfig.verb !== "get";
+  tell(event.detail.xhr.responseText);
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!event.detail.successful) return;
+  const change = event.detail.requestConfig.verb !== "get";
+  if (change || !refused) {
+    refused = false;
+    tell("");
+  }
+  if (change && event.detail.elt.hasAttribute("data-reset")) event.detail.elt.reset();
+});

@@ -1,0 +1,201 @@
+"""What the page shows, from what the sandbox knows. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import Any
+
+import attrs
+
+from calls_async.sandbox.account import Account
+from calls_async.sandbox.campaign import ANY, Campaign
+from calls_async.sandbox.jobs import FINAL, Job
+from calls_async.sandbox.requests import Entry, RequestLog
+
+STATUSES = (
+    "planned", "inProcess", "onRetry", "longCallWithResult", "longCallWithNoResult", "noAnswer", "nonexistentNumber",
+    "notDone", "canceled",
+)  # fmt: skip
+"""As the page lists them (C-REP-5)."""
+SHOWN_JOBS = 25
+SHOWN_REQUESTS = 25
+SEARCHED_PHONES = 200_000
+"""A search by a part of a number looks through so many, the latest; this takes some 20 ms."""
+_VISIBLE_DIGITS = 4
+"""The digits that choose what becomes of a call."""
+
+
+def masked(phone: str) -> str:
+    """A number that nobody can call."""
+    return "•" * max(0, len(phone) - _VISIBLE_DIGITS) + phone[-_VISIBLE_DIGITS:]
+
+
+def moment(seconds: float) -> str:
+    """Unix time as people read it, UTC."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.0f}"  # moved further than calendars go
+
+
+@attrs.frozen
+class Share:
+    """How many jobs have a status; `start` and `width` are per cent, for the bar."""
+
+    status: str
+    count: int
+    start: float
+    width: float
+
+
+def shares(campaign: Campaign) -> list[Share]:
+    """Every status in turn."""
+    total = len(campaign.jobs) or 1
+    found, start = [], 0.0
+    for status in STATUSES:
+        width = 100 * campaign.counts[status] / total
+        found.append(Share(status, campaign.counts[status], round(start, 3), round(width, 3)))
+        start += width
+    return found
+
+
+# --- jobs ---
+
+
+@attrs.frozen(kw_only=True)
+class JobFilter:
+    """Which jobs somebody wants to see; `status` may be `ANY`."""
+
+    status: str = ANY
+    digits: str = ""
+    """A part of the number."""
+
+
+@attrs.frozen(kw_only=True)
+class JobRow:
+    """One job; the number and the details only where they are asked for."""
+
+    id: str
+    phone: str
+    shown: bool
+    status: str
+    test: bool
+    created: str
+    attempts: int
+    last: str
+    """When the last attempt began."""
+    talk_seconds: int
+    over: bool
+    details: Mapping[str, Any] | None
+
+
+def jobs(campaign: Campaign, wanted: JobFilter, *, shown: Collection[str], opened: Collection[str]) -> list[JobRow]:
+    """First those of `shown` and `opened`, which are IDs, so that they do not run away from who looks at them; then
+    those that changed last."""
+    kept = campaign.pick((), sorted({*shown, *opened}, reverse=True))
+    found = (job for job in _candidates(campaign, wanted.digits, wanted.status) if wanted.status in (job.status, ANY))
+    listed = islice(_once(chain(kept, found)), len(kept) + SHOWN_JOBS)
+    return [_row(job, shown=shown, opened=opened) for job in listed]
+
+
+def _candidates(campaign: Campaign, digits: str, status: str) -> Iterable[Job]:
+    if not digits:
+        return reversed(campaign.recent.get(status, ()))
+    if exact := campaign.of_phone(digits):
+        return reversed(exact)
+    phones = islice(reversed(campaign.by_phone), SEARCHED_PHONES)
+    return (job for phone in phones if digits in phone for job in reversed(campaign.of_phone(phone)))
+
+
+def _once(found: Iterable[Job]) -> Iterator[Job]:
+    seen = set()
+    for job in found:
+        if job.id not in seen:
+            seen.add(job.id)
+            yield job
+
+
+def _row(job: Job, *, shown: Collection[str], opened: Collection[str]) -> JobRow:
+    last = job.attempts[-1] if job.attempts else None
+    return JobRow(
+        id=job.id,
+        phone=job.phone if job.id in shown else masked(job.phone),
+        shown=job.id in shown,
+        status=job.status,
+        test=job.test,
+        created=moment(job.created_at_ms / 1000),
+        attempts=len(job.attempts),
+        last="" if last is None else moment(last.started_at_ms / 1000),
+        talk_seconds=sum(attempt.talk_seconds for attempt in job.attempts),
+        over=job.status in FINAL,
+        details=_details(job) if job.id in opened else None,
+    )
+
+
+def _details(job: Job) -> dict[str, Any]:
+    attempts = [
+        {
+            "begun": moment(one.started_at_ms / 1000),
+            "over": "" if one.finished_at_ms is None else moment(one.finished_at_ms / 1000),
+            "talk_seconds": one.talk_seconds,
+            "result": "" if one.ending is None else str(one.ending),
+        }
+        for one in job.attempts
+    ]
+    return {
+        "payload": None if job.packed_payload is None else _pretty(job.payload),
+        "settings": _pretty(job.settings) if job.settings else None,
+        "attempts": attempts,
+    }
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+# --- requests ---
+
+
+@attrs.frozen(kw_only=True)
+class RequestFilter:
+    """Which requests somebody wants to see."""
+
+    key: str = ""
+    """A part of the key."""
+    only_troubles: bool = False
+
+
+def requests(log: RequestLog, wanted: RequestFilter) -> list[Entry]:
+    """The latest first."""
+    entries: Sequence[Entry] = log.troubles if wanted.only_troubles else log.entries
+    found = (one for one in reversed(entries) if not wanted.key or wanted.key in (one.key or ""))
+    return list(islice(found, SHOWN_REQUESTS))
+
+
+# --- for programs ---
+
+
+def summary(account: Account, log: RequestLog, *, speed: float) -> dict[str, Any]:
+    """The same for programs, as JSON."""
+    return {
+        "time": account.clock(),
+        "speed": speed,
+        "requests": log.total,
+        "repeated_requests": log.repeated,
+        "requests_without_key": log.without_key,
+        "key_conflicts": len(account.key_conflicts),
+        "campaigns": [
+            {
+                "token": campaign.token,
+                "name": campaign.name,
+                "status": campaign.status,
+                "lines": campaign.settings.lines,
+                "jobs": len(campaign.jobs),
+                "jobs_by_status": {status: number for status, number in campaign.counts.items() if number},
+            }
+            for campaign in account.campaigns.values()
+        ],
+    }

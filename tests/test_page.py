@@ -1,0 +1,304 @@
+"""The sandbox's page as programs see it: what it tells, what it hides, and whom it lets change anything."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from calls_async.sandbox import Behaviour, Clock, Sandbox
+from calls_async.sandbox.requests import KEPT_REQUESTS, RequestLog
+from tests.test_dialer import HOUR, MARCH
+from tests.test_state_file import call
+
+PARTS = ["", "sandbox/overview", "sandbox/jobs", "sandbox/requests", "sandbox/faults"]
+HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
+
+
+class Held:
+    """A sandbox whose time is held, and a client of it."""
+
+    def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+        self.sandbox = sandbox
+        self.http = http
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        async with self.http.get(f"{self.sandbox.url}/{path}", headers=headers) as response:
+            return response.status, await response.text()
+
+    async def post(self, path: str, fields: Any, **headers: str) -> tuple[int, str]:
+        """As JSON; a str is sent as it is, as a form."""
+        sent: dict[str, Any] = {"data": fields} if isinstance(fields, str) else {"json": fields}
+        if isinstance(fields, str):
+            headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+        url = f"{self.sandbox.url}/{path}"
+        async with self.http.post(url, headers=headers, allow_redirects=False, **sent) as response:
+            return response.status, await response.text()
+
+    async def add(self, *phones: int, key: str | None = "k", **fields: Any) -> list[str]:
+        headers = {} if key is None else {"Idempotence-Key": key}
+        path = f"api/calls/campaign/{self.sandbox.token}/addPhones"
+        status, text = await self.post(path, [{"phone": phone, **fields} for phone in phones], **headers)
+        assert status == 200
+        return json.loads(text)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+async def held() -> AsyncIterator[Held]:
+    async with (
+        Sandbox(tokens=["a"], behaviour=Behaviour(), clock=Clock(lambda: MARCH), keep_calls=0) as sandbox,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Held(sandbox, http)
+
+
+# --- what it tells ---
+
+
+async def test_numbers_are_masked_until_somebody_asks(held: Held) -> None:
+    first, second = await held.add(16501234567, 16507654321, payload={"secret": "Zoë"})
+    for part in PARTS:
+        _, text = await held.get(part)
+        assert not re.search("1650|Zoë", text), part
+    _, text = await held.get(f"sandbox/jobs?shown={first}")
+    assert ("16501234567" in text, "16507654321" in text, "Zoë" in text) == (True, False, False)
+    _, text = await held.get(f"sandbox/jobs?opened={second}")
+    assert ("1650" in text, "Zoë" in text) == (False, True)
+
+
+async def test_jobs_by_status_and_number(held: Held) -> None:
+    ids = await held.add(*range(16500009900, 16500009904))
+    shown = "&".join(f"shown={job_id}" for job_id in ids)
+
+    async def listed(query: str) -> list[str]:
+        _, text = await held.get(f"sandbox/jobs?{query}")
+        return re.findall(r'id="job-(\d+)"', text)
+
+    assert set(await listed("status=inProcess")) == set(ids)
+    held.sandbox.advance(hours=0.1)
+    assert await listed("status=longCallWithResult") == [ids[0]]
+    assert await listed("status=onRetry") == [ids[1]]
+    assert set(await listed("")) == set(ids)
+    assert await listed("phone=9902") == [ids[2]]
+    assert await listed("phone=%2B1+(650)+000-9903") == [ids[3]]
+    assert await listed("phone=777") == []
+    assert await listed("status=onRetry&phone=99") == [ids[1]]
+    assert set(await listed(f"status=canceled&{shown}")) == set(ids)  # those somebody looks at stay
+    assert await listed("shown=5665339999&shown=x&campaign=nobody's&status=none") != []
+    _, text = await held.get(f"sandbox/jobs?opened={ids[0]}")
+    assert "longCallWithResult, talked for" in text
+
+
+async def test_requests_show_what_came_again(held: Held) -> None:  # C-IDEM-1, C-IDEM-2, C-IDEM-8
+    held.sandbox.fail_next("503")
+    for phone, key in [(1, "k1"), (1, "k1"), (2, "k2"), (1, "k1"), (3, "k2"), (4, None)]:
+        path = "api/calls/campaign/a/addPhones"
+        await held.post(path, [{"phone": 16500000000 + phone}], **({"Idempotence-Key": key} if key else {}))
+    log = held.sandbox.requests
+    assert [(one.repeats, one.conflict, one.without_key, one.status, one.created_jobs) for one in log.entries] == [
+        (None, False, False, 503, 0),
+        (1, False, False, 200, 1),
+        (None, False, False, 200, 1),
+        (1, False, False, 200, 0),
+        (3, True, False, 200, 1),
+        (None, False, True, 200, 1),
+    ]
+    _, text = await held.get("sandbox/requests")
+    assert text.count("repeats #1") == 2
+    assert (text.count("another content"), text.count("no key")) == (1, 1)
+    _, text = await held.get("sandbox/requests?only_troubles=on")
+    assert re.findall(r'id="request-(\d)" class="red"', text) == ["6", "5"]
+    _, text = await held.get("sandbox/requests?key=k1")
+    assert re.findall(r'id="request-(\d)"', text) == ["4", "2", "1"]
+    _, text = await held.get("sandbox/overview")
+    assert "1 request with a key that had come with another content" in text
+    assert "1 request added contacts without a key" in text
+
+
+async def test_requests_that_need_no_key_are_not_in_red(held: Held) -> None:
+    for path in ("/status", ""):
+        held.sandbox.take(call(path, method="GET"))
+    held.sandbox.take(call("/callJob/getReport", {"ids": []}))
+    held.sandbox.take(call("/control/pause"))
+    assert held.sandbox.requests.without_key == 0
+    _, text = await held.get("sandbox/overview")
+    assert 'id="warnings"' not in text
+
+
+def test_the_log_is_bounded() -> None:
+    log = RequestLog()
+    for number in range(KEPT_REQUESTS + 10):
+        one = call("/addPhones", [], f"{number}" * 1000)
+        log.note(one, at=MARCH, status=200, fault=None, created_jobs=0, conflict=False)
+    assert (len(log.entries), log.total, len(log.entries[-1].key or "")) == (KEPT_REQUESTS, KEPT_REQUESTS + 10, 200)
+
+
+async def test_what_clients_send_is_text(held: Held) -> None:
+    held.sandbox.account.set_up("a", name=HOSTILE)
+    (job_id,) = await held.add(16500000001, key="k", payload={HOSTILE: HOSTILE})
+    await held.add(16500000002, key="k")
+    for key, verb in [("x", HOSTILE), (HOSTILE, "addPhones")]:
+        held.sandbox.take(call(f"/{verb}", [{"phone": "1"}], key))
+        held.sandbox.take(call(f"/{verb}", method=HOSTILE))
+    for part in [
+        *PARTS,
+        f"sandbox/jobs?opened={job_id}&shown={job_id}",
+        f"?phone={HOSTILE}&key={HOSTILE}&campaign={HOSTILE}",
+    ]:
+        _, text = await held.get(part)
+        assert "<img" not in text, part
+        assert "49" not in re.findall("onerror=alert.1.(.{60})", html.unescape(text)), part
+    _, text = await held.get(f"sandbox/jobs?opened={job_id}")
+    assert html.escape(HOSTILE.split('"', maxsplit=1)[0]) in text
+
+
+async def test_its_answers_let_nothing_else_in(held: Held) -> None:
+    for part in [*PARTS, "sandbox/summary", "sandbox/static/htmx.min.js"]:
+        async with held.http.get(f"{held.sandbox.url}/{part}") as response:
+            assert response.status == 200
+            policy = response.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert response.headers["X-Frame-Options"] == "DENY"
+    assert (await held.get("sandbox/static/..%2froutes.py"))[0] == 404
+    assert (await held.get("sandbox/static/page.py"))[0] == 404
+
+
+async def test_everything_that_the_page_names_is_in_the_package(held: Held) -> None:
+    _, text = await held.get("")
+    named = re.findall(r'(?:src|href)="(/[^"]+)"', text)
+    assert len(named) >= 4
+    for path in named:
+        assert (await held.get(path.removeprefix("/")))[0] == 200
+    assert not re.search(r'(?:src|href)="(?!/|data:,")', text)  # nothing from elsewhere
+    folder = files("calls_async.sandbox.page").joinpath("static")
+    licences = folder.joinpath("LICENSES.txt").read_text()
+    for path in Path(str(folder)).glob("*.min.js"):
+        assert path.name in licences
+
+
+# --- changes ---
+
+
+async def test_switches(held: Held) -> None:
+    async def change(path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        status, text = await held.post(f"sandbox/{path}", fields)
+        assert status == 200, text
+        return json.loads(text)  # type: ignore[no-any-return]
+
+    await held.add(16500009900)
+    told = await change("clock", {"step_seconds": HOUR, "speed": 0})
+    assert (told["time"], told["speed"]) == (MARCH + HOUR, 0)
+    assert told["campaigns"][0]["jobs_by_status"] == {"longCallWithResult": 1}
+    told = await change("campaigns", {"name": "B", "lines": 3})
+    assert [(one["token"], one["name"], one["lines"]) for one in told["campaigns"]] == [
+        ("a", "Sandbox campaign 1", 10),
+        ("8231.7056.sandbox", "B", 3),
+    ]
+    assert (await change("campaigns", {"token": "a", "lines": 2}))["campaigns"][0]["lines"] == 2
+    for action, status in [("pause", "paused"), ("resume", "inProcess"), ("stop", "finished")]:
+        assert (await change("control", {"token": "8231.7056.sandbox", "action": action}))["campaigns"][1][
+            "status"
+        ] == status
+    await change("faults", {"503": 0.25, "reset-after": "0.5"})
+    assert dict(held.sandbox.faults.shares) == {"503": 0.25, "reset-after": 0.5}
+    await change("faults", {"503": 1, "reset-after": 0})
+    assert dict(held.sandbox.faults.shares) == {"503": 1.0}
+    await change("faults", {"503": 0})
+    await change("faults/next", {"kind": "500-after", "times": 2})
+    assert [(await held.get("api/calls/campaign/a"))[0] for _ in range(3)] == [500, 500, 200]
+    assert json.loads((await held.get("sandbox/summary"))[1])["requests"] == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "says"),
+    [
+        ("clock", {"step_seconds": -1}, "forward"),
+        ("clock", {"speed": "fast"}, "speed must be a number, not 'fast'"),
+        ("clock", {"speed": "nan"}, "speed"),
+        ("clock", {"seconds": 1}, "seconds is not known; the fields are speed, step_seconds"),
+        ("clock", [], "object"),
+        ("campaigns", {"token": "a/b"}, "cannot be a token"),
+        ("campaigns", {"token": 5}, "token must be text"),
+        ("campaigns", {"name": "x" * 101}, "100 characters"),
+        ("campaigns", {"lines": 0}, "at least one line"),
+        ("campaigns", {"lines": 1.5}, "lines must be a whole number, not 1.5"),
+        ("control", {"token": "b", "action": "stop"}, "no campaign has the token b"),
+        ("control", {"token": "a", "action": "explode"}, "action must be one of"),
+        ("faults", {"teapot": 1}, "no kind of fault"),
+        ("faults", {"503": 0.7, "reset-after": 0.7}, "together 1 at most"),
+        ("faults", {"503": "nan"}, "0 or more"),
+        ("faults/next", {"kind": "503", "times": 10**9}, "times must be"),
+        ("faults/next", {}, "no kind of fault"),
+    ],
+)
+async def test_a_change_that_cannot_be_changes_nothing(held: Held, path: str, fields: Any, says: str) -> None:
+    before = await held.get("sandbox/summary")
+    status, text = await held.post(f"sandbox/{path}", fields)
+    assert (status, says in text) == (400, True), text
+    assert (await held.get("sandbox/summary"), held.sandbox.faults.shares) == (before, {})
+
+
+async def test_without_javascript_forms_lead_back_to_the_page(held: Held) -> None:
+    assert (await held.post("sandbox/clock", "step_seconds=60"))[0] == 303
+    assert (await held.post("sandbox/clock", "step_seconds=60", **{"HX-Request": "true"}))[0] == 204
+    assert held.sandbox.clock() == MARCH + 120
+
+
+# --- whom it lets change anything ---
+
+ELSEWHERE: list[Mapping[str, str]] = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "https://{host}"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Host": "evil.example"},
+    {"Host": "evil.example:8765"},
+    {"Host": "127.0.0.1.evil.example"},
+    {"Host": "localhost@evil.example"},
+    {"Host": ""},
+]
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
+async def test_a_page_elsewhere_changes_nothing(held: Held, headers: Mapping[str, str]) -> None:
+    host = held.sandbox.url.removeprefix("http://")
+    sent = {name: value.format(host=host) for name, value in headers.items()}
+    contact = [{"phone": 16500000001}]
+    changes = [
+        await held.post("sandbox/clock", "step_seconds=60", **sent),
+        await held.post("sandbox/clock", {"step_seconds": 60}, **sent),
+        await held.post("api/calls/campaign/a/addPhones", contact, **sent),
+        await held.get("api/crmCalls/campaign/a/addPhone?phone=16500000001", **sent),
+    ]
+    assert {status for status, _ in changes} == {403}
+    assert (held.sandbox.clock(), held.sandbox.jobs, held.sandbox.requests.total) == (MARCH, [], 0)
+
+
+async def test_a_name_of_another_machine_reads_nothing(held: Held) -> None:
+    for part in [*PARTS, "sandbox/summary", "openapi.json"]:
+        status, text = await held.get(part, Host="evil.example")
+        assert (status, "--allow-host" in text) == (403, True)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:80", "10.1.2.3", "sandbox.test:99"])
+async def test_its_own_names(host: str) -> None:
+    async with Sandbox(allowed_hosts=["Sandbox.test"]) as sandbox, aiohttp.ClientSession() as http:
+        held = Held(sandbox, http)
+        own = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+        assert (await held.get("", **own))[0] == 200
+        assert (await held.post("sandbox/clock", "step_seconds=60", **own))[0] == 303
+
+
+async def test_a_link_from_elsewhere_may_lead_to_the_page(held: Held) -> None:
+    assert (await held.get("", **{"Sec-Fetch-Site": "cross-site"}))[0] == 200
