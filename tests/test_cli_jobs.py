@@ -245,8 +245,9 @@ async def test_watching_on_a_terminal(results: Path, sandbox: Sandbox) -> None:
     os.close(slave)
     while not sandbox.calls:
         await asyncio.sleep(0.01)
-    sandbox.jobs[0].status = "noAnswer"
-    sandbox.account.campaigns[sandbox.token].status = "finished"
+    campaign = sandbox.account.campaigns[sandbox.token]
+    campaign.move(sandbox.jobs[0], "noAnswer")
+    campaign.status = "finished"
     drawn = await asyncio.to_thread(_read_all, master)
     assert await process.wait() == 0
     assert "Sandbox campaign 1" in drawn

@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from calls_async.sandbox import Behaviour, Clock, Sandbox
 from calls_async.sandbox.requests import KEPT_REQUESTS, RequestLog
+from tests.readme import SHELL
 from tests.test_dialer import HOUR, MARCH
 from tests.test_state_file import call
 
@@ -251,6 +254,20 @@ async def test_without_javascript_forms_lead_back_to_the_page(held: Held) -> Non
     assert (await held.post("sandbox/clock", "step_seconds=60"))[0] == 303
     assert (await held.post("sandbox/clock", "step_seconds=60", **{"HX-Request": "true"}))[0] == 204
     assert held.sandbox.clock() == MARCH + 120
+
+
+async def test_the_readmes_requests(held: Held) -> None:
+    (block,) = (block for block in SHELL if "/sandbox/clock" in block)
+    for line in block.strip().splitlines():
+        command = shlex.split(line)
+        sent = {
+            name: value for option, text in pairwise(command) if option == "-H" for name, value in [text.split(": ")]
+        }
+        url = command[-1].replace("http://127.0.0.1:8765", held.sandbox.url).replace("8231.7056.sandbox", "a")
+        async with held.http.post(url, data=command[command.index("-d") + 1], headers=sent) as response:
+            assert response.status == 200
+            text = await response.text()
+    assert json.loads(text)["campaigns"][0]["jobs_by_status"] == {"longCallWithResult": 1}
 
 
 # --- whom it lets change anything ---

@@ -1,0 +1,161 @@
+"""What a sandbox is to be, by a TOML file and by flags."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from calls_async.cli.arguments import make_parser
+from calls_async.cli.sandbox import plan_of
+from calls_async.sandbox import DuplicateRule, Ending, FaultKind, Sandbox
+from calls_async.sandbox.plan import PlanError, SandboxPlan, read_plan
+from tests.readme import README
+from tests.test_cli import run_here
+from tests.test_state_file import close
+
+WHOLE = """
+speed = 600
+seed = 7
+lines = 20
+max_attempts = 2
+duplicates = "error"
+quoted = true
+fault_seed = 3
+allow_host = ["sandbox.test"]
+
+[fault]
+reset-after = 0.02
+
+[call_result]
+noAnswer = 0.5
+longCallWithResult = 0.5
+
+[[campaign]]
+token = "one"
+name = "Reminders"
+
+[[campaign]]
+token = "two"
+lines = 3
+retry_minutes = 5
+"""
+
+
+def arguments(*flags: str) -> Namespace:
+    return make_parser().parse_args(["sandbox", *flags])
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "sandbox.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def told(sandbox: Sandbox) -> list[tuple[str, str, int, int, int]]:
+    return [
+        (one.token, one.name, one.settings.lines, one.settings.max_attempts, one.settings.retry_minutes)
+        for one in sandbox.account.campaigns.values()
+    ]
+
+
+def test_a_file_says_everything(tmp_path: Path) -> None:
+    plan = plan_of(arguments("--config", write(tmp_path, WHOLE)))
+    sandbox = plan.make(host="127.0.0.1", port=0)
+    assert told(sandbox) == [("one", "Reminders", 20, 2, 60), ("two", "Sandbox campaign 2", 3, 2, 5)]
+    assert (sandbox.clock.speed, sandbox.account.duplicates) == (600, DuplicateRule.ERROR)
+    assert (dict(sandbox.faults.shares), sandbox.faults.seed) == ({FaultKind.RESET_AFTER: 0.02}, 3)
+    assert (plan.seed, plan.quoted, plan.numeric_ids, plan.allow_host) == (7, True, False, ("sandbox.test",))
+    assert plan.call_result == {Ending.NO_ANSWER: 0.5, Ending.WITH_RESULT: 0.5}
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    plan = plan_of(
+        arguments(
+            "--config", write(tmp_path, WHOLE), "--speed", "1", "--lines", "5", "--token", "three", "--token", "two",
+            "--fault", "503=0.1", "--call-result", "noAnswer=1", "--duplicates", "off", "--no-calls", "--numeric-ids",
+        )
+    )  # fmt: skip
+    assert (plan.speed, plan.duplicates, plan.calls, plan.numeric_ids) == (1, DuplicateRule.OFF, False, True)
+    assert (plan.fault, plan.call_result) == ({"503": 0.1}, {"noAnswer": 1})
+    assert [one[:3] for one in told(plan.make(host="127.0.0.1", port=0))] == [
+        ("three", "Sandbox campaign 1", 5),
+        ("two", "Sandbox campaign 2", 3),
+        ("one", "Reminders", 5),
+    ]
+
+
+def test_nothing_said_is_one_campaign() -> None:
+    plan = plan_of(arguments())
+    assert plan == SandboxPlan()
+    assert told(plan.make(host="127.0.0.1", port=0)) == [("8231.7056.sandbox", "Sandbox campaign 1", 10, 3, 60)]
+
+
+def test_what_is_said_at_a_later_start(tmp_path: Path) -> None:
+    """What the page changed stays, where nobody says otherwise."""
+
+    def start(*flags: str) -> Sandbox:
+        return plan_of(arguments("--state", str(tmp_path / "s.db"), *flags)).make(host="127.0.0.1", port=0)
+
+    first = start("--token", "one", "--lines", "4")
+    first.account.set_up("two", name="Two", lines=7, retry_minutes=1)
+    first.save()
+    close(first)
+    second = start()
+    assert told(second) == [("one", "Sandbox campaign 1", 4, 3, 60), ("two", "Two", 7, 3, 1)]
+    close(second)
+    third = start("--lines", "2", "--token", "three", "--token", "two")
+    assert [one[:3] for one in told(third)] == [
+        ("one", "Sandbox campaign 1", 2), ("two", "Two", 2), ("three", "Sandbox campaign 3", 2)
+    ]  # fmt: skip
+    assert third.token == "three"  # a campaign that calls nobody
+    close(third)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("speed = ", "is not TOML"),
+        ("speed = '600'", "'600' is not of the right type at speed"),
+        ("lines = true", "True is not of the right type at lines"),
+        ("lines = 1.5", "1.5 is not of the right type at lines"),
+        ("tokens = 1", "tokens is not known"),
+        ("duplicates = 'none'", "'none' is not one of ignore, error, off at duplicates"),
+        ("fault.teapot = 1", "'teapot' is not one of reset-before"),
+        ("call_result.answers = 1", "'answers' is not one of longCallWithResult"),
+        ("[[campaign]]\nname = 'x'", "token is missing at campaign[0]"),
+        ("[[campaign]]\ntoken = 'x'\nline = 3", "line is not known at campaign[0]"),
+        ("[campaign]\ntoken = 'x'", "campaign"),
+    ],
+)
+def test_a_file_that_says_what_cannot_be(text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(PlanError) as wrong:
+        read_plan(Path(write(tmp_path, text)))
+    assert str(wrong.value).startswith(f"{tmp_path}/sandbox.toml")
+    assert says in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "says"),
+    [
+        ("", ("--config", "none.toml"), "none.toml cannot be read: No such file"),
+        ("speed = -1", (), "the speed of a clock"),
+        ("lines = 0", (), "at least one line"),
+        ("fault.503 = 2", (), "together 1 at most"),
+        ("call_result.noAnswer = -1", (), "0 or more"),
+        ("[[campaign]]\ntoken = 'a b'", (), "'a b' cannot be a token"),
+        ("state = '/'", (), "cannot be opened"),
+        ("", ("--call-result", "busy=1"), "the results are longCallWithResult"),
+        ("", ("--token", "a/b"), "'a/b' cannot be a token"),
+    ],
+)
+async def test_the_command_says_what_cannot_be(text: str, flags: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    ran = await run_here("sandbox", "--port", "0", "--config", write(tmp_path, text), *flags)
+    assert (ran.code, says in ran.err, "Traceback" in ran.err) == (2, True, False), ran.err
+
+
+def test_the_readmes_file_is_one(tmp_path: Path) -> None:
+    (text,) = (block.partition("```")[0] for block in README.split("```toml\n")[1:])
+    plan = read_plan(Path(write(tmp_path, text)))
+    assert len(told(plan.make(host="127.0.0.1", port=0))) == 2
