@@ -43,6 +43,8 @@ class Window:
     def of(cls, settings: Mapping[str, Any]) -> Window:
         """That of a contact which `check_contact` has let through."""
         days, times = settings.get("allowedDays"), settings.get("allowedTime")
+        if not settings:
+            return _ALWAYS
         return cls(
             zone=zone_of(settings.get("gmtZone") or "Z"),
             starts_at=_moment(settings.get("startDateTime")),
@@ -54,7 +56,7 @@ class Window:
     @property
     def own(self) -> bool:
         """Whether the number has a policy of its own (C-POL-1)."""
-        return self != _ALWAYS
+        return self is not _ALWAYS and self != _ALWAYS
 
     def is_open(self, moment: float) -> bool:
         """Whether a call may begin."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from aiohttp import web
 
 from calls_async.sandbox.behaviour import PATTERNS
@@ -17,6 +17,8 @@ from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.page import view
 
 if TYPE_CHECKING:
+    import jinja2
+
     from calls_async.sandbox.server import Sandbox
 
 _SPEEDS = (0, 1, 60, 600, 3600)
@@ -70,14 +72,20 @@ class Page:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._templates = jinja2.Environment(
+
+    @cached_property
+    def _templates(self) -> jinja2.Environment:
+        import jinja2  # 35 ms, which only who looks at the page shall wait for
+
+        templates = jinja2.Environment(
             loader=jinja2.PackageLoader("calls_async.sandbox.page"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {"moment": view.moment, "shares": view.shares, "ANY": ANY}
+        templates.globals |= {"moment": view.moment, "shares": view.shares, "ANY": ANY}
+        return templates
 
     # --- reading ---
 
