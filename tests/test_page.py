@@ -162,6 +162,15 @@ async def test_what_clients_send_is_text(held: Held) -> None:
     assert html.escape(HOSTILE.split('"', maxsplit=1)[0]) in text
 
 
+async def test_halves_of_characters(held: Held) -> None:
+    (job_id,) = await held.add(16500000001, payload={"name": "half \ud800"})
+    for contact in (2, 3):
+        held.sandbox.take(call("/addPhones", [{"phone": 16500000000 + contact}], "half \udcff"))
+    for part in [*PARTS, f"sandbox/jobs?opened={job_id}", "sandbox/summary"]:
+        assert (await held.get(part))[0] == 200
+    assert len(held.sandbox.key_conflicts) == 1
+
+
 async def test_its_answers_let_nothing_else_in(held: Held) -> None:
     for part in [*PARTS, "sandbox/summary", "sandbox/static/htmx.min.js"]:
         async with held.http.get(f"{held.sandbox.url}/{part}") as response:
@@ -232,6 +241,7 @@ async def test_switches(held: Held) -> None:
         ("campaigns", {"token": "a/b"}, "cannot be a token"),
         ("campaigns", {"token": 5}, "token must be text"),
         ("campaigns", {"name": "x" * 101}, "100 characters"),
+        ("campaigns", {"name": "half \ud800"}, "cannot be seen"),
         ("campaigns", {"lines": 0}, "at least one line"),
         ("campaigns", {"lines": 1.5}, "lines must be a whole number, not 1.5"),
         ("control", {"token": "b", "action": "stop"}, "no campaign has the token b"),

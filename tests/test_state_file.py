@@ -97,10 +97,12 @@ contacts = st.builds(
     st.integers(0, 4),
     st.sampled_from(SUFFIXES),
     st.just({}) | policies(MARCH),
-    st.sampled_from([{}, {"payload": {"name": "Zoë"}}, {"payload": None}, {"payload": [1.5, {"n": 2**70}]}]),
+    st.sampled_from([{}, {"payload": {"name": "Zoë \ud800"}}, {"payload": None}, {"payload": [1.5, {"n": 2**70}]}]),
 )
 steps = st.one_of(
-    st.tuples(st.just("add"), st.lists(contacts, min_size=1, max_size=5), st.sampled_from([None, "k1", "k2", "k3"])),
+    st.tuples(
+        st.just("add"), st.lists(contacts, min_size=1, max_size=5), st.sampled_from([None, "k1", "\udcff", "k3"])
+    ),
     st.tuples(st.just("step"), st.sampled_from(TIMES), st.none()),
     st.tuples(st.just("control"), st.sampled_from(["pause", "resume", "stop"]), st.none()),
     st.tuples(st.just("cancel"), st.sets(st.integers(0, 20), max_size=3), st.sampled_from([None, "k3", "k4"])),

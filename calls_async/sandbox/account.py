@@ -107,8 +107,8 @@ class Account:
             raise ValueError(f"{token!r} cannot be a token: it takes 1 to 100 letters, digits and any of . _ ~ -")
         campaign = self.campaigns.get(token)
         given = {"lines": lines, "max_attempts": max_attempts, "retry_minutes": retry_minutes}
-        if len(name or "") > MAX_NAME:
-            raise ValueError(f"a campaign's name has {MAX_NAME} characters at most")
+        if name is not None and not (name.isprintable() and 1 <= len(name) <= MAX_NAME):
+            raise ValueError(f"a campaign's name has 1 to {MAX_NAME} characters, and none that cannot be seen")
         known = self._dialing if campaign is None else campaign.settings
         settings = attrs.evolve(known, **{key: value for key, value in given.items() if value is not None})
         if campaign is None:

@@ -38,8 +38,8 @@ CREATE TABLE job (
     settings BLOB NOT NULL, created_at_ms INTEGER NOT NULL, test INTEGER NOT NULL, status TEXT NOT NULL,
     attempts TEXT
 );
-CREATE TABLE key (key TEXT NOT NULL, first_used_at REAL NOT NULL, content BLOB NOT NULL, answer TEXT NOT NULL);
-CREATE TABLE key_conflict (key TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE key (key BLOB NOT NULL, first_used_at REAL NOT NULL, content BLOB NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE key_conflict (key BLOB NOT NULL, at REAL NOT NULL);
 """
 _PUT_CAMPAIGN = "INSERT OR REPLACE INTO campaign VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_JOB = """
@@ -142,8 +142,9 @@ class Store:
         now = account.clock()
         self._db.execute("DELETE FROM key WHERE first_used_at <= ?", [now - DAY_SECONDS])
         for key, first_used_at, content, answer in self._db.execute("SELECT * FROM key ORDER BY rowid"):
-            account.take_key_in(KnownKey(key, first_used_at, content, _answer(answer, account)))
-        account.key_conflicts.extend(KeyConflict(*row) for row in self._db.execute("SELECT * FROM key_conflict"))
+            account.take_key_in(KnownKey(_key(key), first_used_at, content, _answer(answer, account)))
+        for key, at in self._db.execute("SELECT * FROM key_conflict ORDER BY rowid"):
+            account.key_conflicts.append(KeyConflict(_key(key), at))
         self._saved_conflicts = len(account.key_conflicts)
         for campaign in campaigns.values():
             campaign.changed = {}
@@ -169,12 +170,16 @@ class Store:
                 self._db.executemany(_PUT_JOB, self._job_rows(campaign))
             self._db.executemany("INSERT INTO key VALUES (?, ?, ?, ?)", map(_key_row, account.new_keys))
             conflicts = account.key_conflicts[self._saved_conflicts :]
-            self._db.executemany("INSERT INTO key_conflict VALUES (?, ?)", map(attrs.astuple, conflicts))
+            self._db.executemany(
+                "INSERT INTO key_conflict VALUES (?, ?)", [(_packed_key(one.key), one.at) for one in conflicts]
+            )
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise StateFileError(f"{self._path} cannot be written: {error}") from None
+            if isinstance(error, sqlite3.Error):
+                raise StateFileError(f"{self._path} cannot be written: {error}") from None
+            raise
         self._saved_moment = moment
         self._saved_campaigns = campaigns
         self._saved_conflicts = len(account.key_conflicts)
@@ -212,7 +217,16 @@ def _key_row(known: KnownKey) -> tuple[Any, ...]:
         value: Any = {"status": answer.status, "body": answer.body.decode(), "content_type": answer.content_type}
     else:
         value = [None if job is None else job.id for job in answer]
-    return known.key, known.first_used_at, known.content, json.dumps(value)
+    return _packed_key(known.key), known.first_used_at, known.content, json.dumps(value)
+
+
+def _packed_key(key: str) -> bytes:
+    """Any bytes may come in a header; those that are no text are surrogates here."""
+    return key.encode("utf-8", "surrogatepass")
+
+
+def _key(packed: bytes) -> str:
+    return packed.decode("utf-8", "surrogatepass")
 
 
 def _answer(text: str, account: Account) -> Any:

@@ -112,7 +112,9 @@ class Page:
     def _render(self, name: str, request: web.Request) -> web.Response:
         self._sandbox.account.catch_up()
         text = self._templates.get_template(f"{name}.html").render(self._context(request))
-        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+        # What clients send may hold halves of characters.
+        body = text.encode("utf-8", "replace")
+        return web.Response(body=body, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
     def _context(self, request: web.Request) -> dict[str, Any]:
         sandbox, query = self._sandbox, request.query
