@@ -323,10 +323,21 @@ async def test_the_sandbox_command(tmp_path: Path) -> None:
     assert await process.wait() == 0
 
 
-@pytest.mark.parametrize("wrong", [("--lines", "0"), ("--speed", "-1"), ("--fault", "teapot=1")])
+@pytest.mark.parametrize(
+    "wrong", [("--lines", "0"), ("--speed", "-1"), ("--fault", "teapot=1"), ("--port", "99999"), ("--port", "-1")]
+)
 async def test_a_sandbox_that_cannot_be(wrong: tuple[str, str]) -> None:
     ran = await run_here("sandbox", "--port", "0", *wrong)
     assert (ran.code, "Traceback" in ran.err) == (2, False)
+
+
+async def test_a_ready_file_of_another_is_not_left_behind(tmp_path: Path) -> None:
+    ran = await run("sandbox", "--port", "0", "--ready-file", tmp_path / "none" / "ready.json")
+    assert (ran.code, "ready.json cannot be written" in ran.err) == (2, True)
+    ready = tmp_path / "ready.json"
+    ready.write_text("of another")
+    ran = await run("sandbox", "--bind", "no such host", "--ready-file", ready)
+    assert (ran.code, "Traceback" in ran.err, ready.exists()) == (1, False, False)
 
 
 def test_every_command_of_the_parser_is_there() -> None:

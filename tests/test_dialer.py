@@ -374,7 +374,7 @@ def test_a_clock_of_any_speed() -> None:
     for wrong in (-1, math.inf, math.nan):
         with pytest.raises(ValueError, match="speed"):
             Clock(speed=wrong)
-        with pytest.raises(ValueError, match="forward"):
+        with pytest.raises(ValueError, match="clock can"):
             clock.advance(hours=wrong)
 
 

@@ -142,7 +142,12 @@ def test_numbers_are_masked_until_clicked_and_stay_as_they_are_chosen(make: Call
     one.refreshed("jobs")
     one.expect(f"#phone-{first}").to_have_text("16501234567")  # however many others came
     one.expect(f"#details-{first}").to_be_visible()
+    one.expect(f"#job-{second}").to_be_visible()  # rows stay while the focus is in them
+    one.expect(f"#more-{first}").to_be_focused()
+    one.page.mouse.move(0, 0)
+    one.page.get_by_label("Key").focus()
     one.expect(f"#job-{second}").to_have_count(0)
+    one.expect(f"#details-{first}").to_be_visible()  # but what was opened stays longer
     one.page.locator(f"#phone-{first}").click()
     one.expect(f"#phone-{first}").to_have_text("•••••••4567")
     one.check()
@@ -210,35 +215,81 @@ def test_switches_by_keyboard_alone(make: Callable[..., Driven]) -> None:  # C-M
     one.expect("#campaign-2 h2").to_have_text("B")
     one.expect("#new-form [name=name]").to_have_value("")
     one.page.keyboard.press("Shift+Tab")
-    press("#share-503", "ArrowUp")
+    press("#share-503", "Control+a")
     one.page.keyboard.type("0.25")
-    one.page.keyboard.press("Tab")
+    one.refreshed("jobs")
+    one.expect("#share-503").to_have_value("0.25")  # what is typed stays
+    with one.page.expect_response(lambda answer: answer.url.endswith("/sandbox/faults")):
+        one.page.keyboard.press("Tab")
+    assert one.summary()["faults"] == {"503": 0.25}
     one.expect("#next-503").to_be_focused()
     one.page.keyboard.press("Shift+Tab")
     one.page.keyboard.press("Control+a")
     one.page.keyboard.type("0")
     press("#next-503")
-    with one.page.expect_response(lambda answer: answer.url.endswith("/faults/next")):
-        pass
+    one.expect("#next-503").to_have_text("the next one: 1 waiting")
+    assert one.summary()["faults"] == {}
     with pytest.raises(urllib.error.HTTPError, match="503"):
         one.add(16500000999, key="k2")
     one.expect("#request-2").to_contain_text("503")
     one.check()
 
 
+def test_stop_asks_first(make: Callable[..., Driven]) -> None:  # C-M-12
+    one = make()
+    one.add(*range(16500000000, 16500000030), key="k")
+    for answer, status in [("dismiss", "inProcess"), ("accept", "finished")]:
+        one.page.once("dialog", lambda dialog, answer=answer: getattr(dialog, answer)())
+        one.page.locator("#stop-1").click()
+        one.refreshed("overview")
+        one.expect("#campaign-1 .status").to_have_text(status)
+    assert one.summary()["campaigns"][0]["jobs_by_status"] == {"inProcess": 10, "notDone": 20}
+    one.expect("#run-1").to_have_text("Start again")
+    one.page.locator("#run-1").click()
+    one.expect("#campaign-1 .status").to_have_text("inProcess")
+    one.check()
+
+
+def test_two_tabs_change_different_faults(make: Callable[..., Driven], browser: Any) -> None:
+    one = make()
+    other = browser.new_page()
+    other.goto(one.sandbox.url)
+    other.locator("#share-503").fill("0.4")
+    other.keyboard.press("Tab")
+    one.expect("#share-503").to_have_value("0.4")
+    one.page.locator("#share-reset-after").fill("0.1")
+    one.page.keyboard.press("Tab")
+    sync_api.expect(other.locator("#share-reset-after")).to_have_value("0.1")
+    assert one.summary()["faults"] == {"503": 0.4, "reset-after": 0.1}
+    other.close()
+
+
+def test_slow_answers_stop_nothing(make: Callable[..., Driven]) -> None:
+    one = make(clock=Clock(speed=60))
+
+    def late(route: Any) -> None:
+        one.page.wait_for_timeout(1300)
+        route.continue_()
+
+    one.page.route("**/sandbox/overview", late)
+    before = one.page.locator("#time").inner_text()
+    one.expect("#time").not_to_have_text(before)
+    one.check()
+
+
 def test_speed_and_faults(make: Callable[..., Driven]) -> None:
     one = make()
-    before = one.summary()["time"]
+    before = one.summary()["time_seconds"]
     one.page.get_by_role("button", name="1 day").click()
     one.expect("#bar").to_contain_text("standing still")
     one.refreshed("overview")
-    assert one.summary()["time"] == before + 86_400
+    assert one.summary()["time_seconds"] == before + 86_400
     one.page.get_by_role("button", name="3600×").click()
     one.expect("#bar").to_contain_text("3600× as fast")
-    one.page.get_by_label("reset-after").fill("0.75")
+    one.page.locator("#share-reset-after").fill("0.75")
     with one.page.expect_response(lambda answer: answer.url.endswith("/sandbox/faults")):
         one.page.keyboard.press("Tab")
-    one.page.get_by_label("500-after").fill("0.75")
+    one.page.locator("#share-500-after").fill("0.75")
     one.page.keyboard.press("Tab")
     one.expect("#trouble").to_have_text("the shares of faults must be 0 or more, and together 1 at most")
     assert [error for error in one.errors if "400" not in error] == []

@@ -75,13 +75,16 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         arguments(
             "--config", write(tmp_path, WHOLE), "--speed", "1", "--lines", "5", "--token", "three", "--token", "two",
             "--fault", "503=0.1", "--call-result", "noAnswer=1", "--duplicates", "off", "--no-calls", "--numeric-ids",
+            "--fault-seed", "0",
         )
     )  # fmt: skip
     assert (plan.speed, plan.duplicates, plan.calls, plan.numeric_ids) == (1, DuplicateRule.OFF, False, True)
+    assert plan.fault_seed == 0
+    assert plan.make(host="127.0.0.1", port=0).account.set_up("later").settings.lines == 5
     assert (plan.fault, plan.call_result) == ({"503": 0.1}, {"noAnswer": 1})
     assert [one[:3] for one in told(plan.make(host="127.0.0.1", port=0))] == [
         ("three", "Sandbox campaign 1", 5),
-        ("two", "Sandbox campaign 2", 3),
+        ("two", "Sandbox campaign 2", 5),
         ("one", "Reminders", 5),
     ]
 
@@ -117,16 +120,20 @@ def test_what_is_said_at_a_later_start(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("speed = ", "is not TOML"),
-        ("speed = '600'", "'600' is not of the right type at speed"),
-        ("lines = true", "True is not of the right type at lines"),
-        ("lines = 1.5", "1.5 is not of the right type at lines"),
+        ("speed = '600'", "'600' is not a number at speed"),
+        ("lines = true", "True is not a whole number at lines"),
+        ("lines = 1.5", "1.5 is not a whole number at lines"),
         ("tokens = 1", "tokens is not known"),
         ("duplicates = 'none'", "'none' is not one of ignore, error, off at duplicates"),
         ("fault.teapot = 1", "'teapot' is not one of reset-before"),
         ("call_result.answers = 1", "'answers' is not one of longCallWithResult"),
         ("[[campaign]]\nname = 'x'", "token is missing at campaign[0]"),
         ("[[campaign]]\ntoken = 'x'\nline = 3", "line is not known at campaign[0]"),
-        ("[campaign]\ntoken = 'x'", "campaign"),
+        ("[campaign]\ntoken = 'x'", "campaign must be tables: [[campaign]]"),
+        ("campaign = [1]", "campaign must be tables: [[campaign]]"),
+        ("fault = 5", "fault must be a table: [fault]"),
+        ("allow_host = 'foo'", "allow_host must be a list"),
+        ("[[campaign]]\ntoken = 'x'\n[[campaign]]\ntoken = 'x'", "two campaigns have the token x"),
     ],
 )
 def test_a_file_that_says_what_cannot_be(text: str, says: str, tmp_path: Path) -> None:
@@ -141,9 +148,15 @@ def test_a_file_that_says_what_cannot_be(text: str, says: str, tmp_path: Path) -
     [
         ("", ("--config", "none.toml"), "none.toml cannot be read: No such file"),
         ("speed = -1", (), "the speed of a clock"),
-        ("lines = 0", (), "at least one line"),
+        ("lines = 0", (), "lines must be 1 to 1000000, not 0"),
         ("fault.503 = 2", (), "together 1 at most"),
         ("call_result.noAnswer = -1", (), "0 or more"),
+        ("call_result.noAnswer = nan", (), "0 or more"),
+        ("", ("--call-result", "noAnswer=inf"), "0 or more"),
+        ("lines = 1000000000000000000000", (), "lines must be"),
+        ('state = "a\\u0000b"', (), "cannot be opened"),
+        ("[[campaign]]\ntoken = ''", (), "'' cannot be a token"),
+        ("", ("--allow-host", ""), "cannot be empty"),
         ("[[campaign]]\ntoken = 'a b'", (), "'a b' cannot be a token"),
         ("state = '/'", (), "cannot be opened"),
         ("", ("--call-result", "busy=1"), "the results are longCallWithResult"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from calls_async import CallsClient, RetryPolicy
@@ -41,8 +41,9 @@ def call(path: str, body: Any = None, key: str | None = None, method: str = "POS
 class Pair:
     """Two sandboxes that get the same: one lives on in memory, the other dies again and again."""
 
-    def __init__(self, folder: Path, duplicates: DuplicateRule) -> None:
+    def __init__(self, folder: Path, duplicates: DuplicateRule, lines: int) -> None:
         self.now = MARCH
+        self.lines = lines
         self.duplicates = duplicates
         self.folder = folder
         self.files = (folder / f"{number}.db" for number in count())
@@ -55,13 +56,13 @@ class Pair:
             tokens=["a", "b"],
             clock=Clock(lambda: self.now),
             behaviour=Behaviour(),
-            dialing=DialerSettings(lines=10_000),
+            dialing=DialerSettings(lines=self.lines, retry_minutes=30),
             duplicates=self.duplicates,
             state=state,
         )
 
-    def kill(self) -> None:
-        """What lies on the disk now is all that is left."""
+    def kill(self, downtime_seconds: float) -> None:
+        """What lies on the disk now is all that is left, and nobody starts it again for some time."""
         after = next(self.files)
         for suffix in ("", "-wal"):
             if (one := Path(f"{self.path}{suffix}")).exists():
@@ -69,6 +70,7 @@ class Pair:
         assert self.mortal._store is not None
         self.mortal._store.close()
         self.path = after
+        self.now += downtime_seconds
         self.mortal = self.make(self.path)
 
     def ask(self, one: Call) -> Reply:
@@ -107,16 +109,24 @@ steps = st.one_of(
     st.tuples(st.just("control"), st.sampled_from(["pause", "resume", "stop"]), st.none()),
     st.tuples(st.just("cancel"), st.sets(st.integers(0, 20), max_size=3), st.sampled_from([None, "k3", "k4"])),
     st.tuples(st.just("set up"), st.integers(1, 5), st.none()),
-    st.tuples(st.just("kill"), st.none(), st.none()),
+    st.tuples(st.just("kill"), st.sampled_from([0.0, *TIMES]), st.none()),
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(script=st.lists(steps, min_size=3, max_size=14), duplicates=st.sampled_from(DuplicateRule))
+@given(
+    script=st.lists(steps, min_size=3, max_size=14),
+    duplicates=st.sampled_from(DuplicateRule),
+    lines=st.sampled_from([1, 2, 1000]),
+)
 def test_it_goes_on_as_if_it_had_not_died(
-    script: list[tuple[str, Any, str | None]], duplicates: DuplicateRule, tmp_path_factory: pytest.TempPathFactory
+    script: list[tuple[str, Any, str | None]],
+    duplicates: DuplicateRule,
+    lines: int,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # C-IDEM-1, C-IDEM-7, C-DUP-1, C-DUP-2, C-REP-2
-    pair = Pair(tmp_path_factory.mktemp("state"), duplicates)
+    note(repr(script))
+    pair = Pair(tmp_path_factory.mktemp("state"), duplicates, lines)
     sent: list[Call] = []
     for verb, value, key in script:
         if verb in ("add", "cancel"):
@@ -133,8 +143,8 @@ def test_it_goes_on_as_if_it_had_not_died(
                 sandbox.account.set_up("b", name=f"B {value}", max_attempts=value)
             pair.ask(call("/status", method="GET"))
         else:
-            pair.kill()
-    pair.kill()
+            pair.kill(value)
+    pair.kill(0)
     for again in sent:
         pair.ask(again)
     pair.look()
@@ -201,7 +211,7 @@ def close(sandbox: Sandbox) -> None:
         (of_another_program, "no state of a sandbox"),
         (of_another_version, "another version"),
         (damaged, "damaged: job 5665330001 is missing"),
-        (Path.mkdir, "cannot be opened: Is a directory"),
+        (Path.mkdir, "cannot be opened: unable to open"),
     ],
 )
 def test_a_file_that_is_none_of_its_own_stays_as_it_is(make: Any, says: str, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ exit codes: 0 every row accepted or duplicate; 1 failed (unreachable, wrong toke
 unreadable source; 3 finished, but some rows rejected or unknown; 130 interrupted, resumable
 """
 
+FEW_CODES = "exit codes: 0 done; 1 failed; 2 wrong usage"
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser; the parsed arguments have the command's name in `command`."""
@@ -21,7 +23,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, does: str, *parts: Callable[[argparse.ArgumentParser], None]) -> None:
-        one = commands.add_parser(name, help=does, description=does[0].upper() + does[1:] + ".", epilog=EPILOG)
+        codes = EPILOG if name in ("upload", "check") else FEW_CODES
+        one = commands.add_parser(name, help=does, description=does[0].upper() + does[1:] + ".", epilog=codes)
         for part in parts:
             part(one)
 
@@ -192,7 +195,7 @@ def _watch(parser: argparse.ArgumentParser) -> None:
 
 def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bind", metavar="ADDRESS", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one; default: %(default)s")
+    parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one; default: %(default)s")
     parser.add_argument(
         "--ready-file", metavar="FILE", help="written when it listens: a JSON object with url, token and pid"
     )
@@ -203,7 +206,7 @@ def _sandbox(parser: argparse.ArgumentParser) -> None:
         help="a name of this machine that requests may use, besides localhost and addresses; repeatable",
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="TOML with any of what follows, and [[campaign]] tables; flags win"
+        "--config", metavar="FILE", help="a TOML file that says what flags say, and more of campaigns; flags win"
     )
     parser.add_argument("--state", metavar="FILE", help="keep everything in FILE: it survives the end of the process")
     parser.add_argument("--token", action="append", help="a campaign that exists; repeatable")
@@ -239,7 +242,7 @@ def _faults(parser: argparse._ActionsContainer) -> None:
         type=_pair,
         help="let this share of the sandbox's requests go wrong, such as reset-after=0.3; repeatable",
     )
-    parser.add_argument("--fault-seed", metavar="N", type=int, default=0)
+    parser.add_argument("--fault-seed", metavar="N", type=int, help="another seed, other requests go wrong")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -251,6 +254,12 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _delimiter(text: str) -> str:
     return "\t" if text in ("tab", "\\t") else text
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: they go from 0 to 65535")
+    return int(text)
 
 
 def _count(text: str) -> int:

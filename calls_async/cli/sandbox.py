@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import os
 import signal
@@ -18,7 +17,13 @@ from calls_async.cli.output import warn
 from calls_async.cli.server import faults_of
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.sandbox import DuplicateRule, Ending, Sandbox, StateFileError
+from calls_async.sandbox.guard import is_loopback
 from calls_async.sandbox.plan import CampaignPlan, PlanError, SandboxPlan, read_plan
+
+_AS_GIVEN = (
+    "state", "calls", "speed", "seed", "lines", "max_attempts", "retry_minutes", "quoted", "numeric_ids",
+    "fault_seed",
+)  # fmt: skip
 
 
 async def sandbox(arguments: Namespace) -> Exit:
@@ -30,32 +35,30 @@ async def sandbox(arguments: Namespace) -> Exit:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stopped.set)
+    ready = Path(arguments.ready_file) if arguments.ready_file else None
     try:
+        if ready is not None:
+            ready.unlink(missing_ok=True)  # what another has left behind would be taken for ours
         async with server:
-            if arguments.ready_file:
-                _write_ready(Path(arguments.ready_file), server)
+            if ready is not None:
+                _write_ready(ready, server)
             print(f"export CALLS_HOST={server.url}\nexport CALLS_TOKEN={server.token}", flush=True)
             warn(f"the sandbox is running; watch it at {server.url}/; Ctrl-C stops it")
-            if not _is_loopback(arguments.bind):
+            if not is_loopback(arguments.bind):
                 warn("whoever reaches this machine can see and change everything in it")
             await stopped.wait()
-    except OSError as error:
-        raise CallsError(
-            f"the sandbox cannot listen on {arguments.bind}:{arguments.port}: {error.strerror}"
-        ) from None
+            if ready is not None:
+                ready.unlink(missing_ok=True)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CallsError(f"the sandbox cannot listen on {arguments.bind}:{arguments.port}: {reason}") from None
     return Exit.DONE
 
 
 def plan_of(arguments: Namespace) -> SandboxPlan:
     """What the file says, where no flag says otherwise. Raises `PlanError` and `ConfigurationError`."""
     plan = read_plan(Path(arguments.config)) if arguments.config else SandboxPlan()
-    given: dict[str, Any] = {
-        name: value
-        for name in (
-            "state", "calls", "speed", "seed", "lines", "max_attempts", "retry_minutes", "quoted", "numeric_ids"
-        )
-        if (value := getattr(arguments, name)) is not None
-    }  # fmt: skip
+    given: dict[str, Any] = {name: value for name in _AS_GIVEN if (value := getattr(arguments, name)) is not None}
     if arguments.token:
         known = {one.token: one for one in plan.campaign}
         named = (known.pop(token, CampaignPlan(token=token)) for token in dict.fromkeys(arguments.token))
@@ -66,11 +69,12 @@ def plan_of(arguments: Namespace) -> SandboxPlan:
         given["call_result"] = _call_results(arguments.call_result)
     if arguments.fault:
         given["fault"] = faults_of(arguments).shares
-    if arguments.fault_seed:
-        given["fault_seed"] = arguments.fault_seed
     if arguments.allow_host:
         given["allow_host"] = tuple(arguments.allow_host)
-    return attrs.evolve(plan, **given)
+    plan = attrs.evolve(plan, **given)
+    # A flag wins also over what the file says of one campaign.
+    theirs: dict[str, Any] = {name: None for name in ("lines", "max_attempts", "retry_minutes") if name in given}
+    return attrs.evolve(plan, campaign=tuple(attrs.evolve(one, **theirs) for one in plan.campaign))
 
 
 def _call_results(pairs: list[tuple[str, str]]) -> dict[Ending, float]:
@@ -82,15 +86,11 @@ def _call_results(pairs: list[tuple[str, str]]) -> dict[Ending, float]:
         ) from None
 
 
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
-
-
 def _write_ready(path: Path, server: Sandbox) -> None:
     """Whoever waits for the file never sees half of it."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps({"url": server.url, "token": server.token, "pid": os.getpid()}) + "\n")
-    unfinished.replace(path)
+    try:
+        unfinished.write_text(json.dumps({"url": server.url, "token": server.token, "pid": os.getpid()}) + "\n")
+        unfinished.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"--ready-file {path} cannot be written: {error.strerror}") from None

@@ -42,7 +42,7 @@ def faults_of(arguments: Namespace) -> Faults:
     kinds = ", ".join(FaultKind)
     try:
         shares = {FaultKind(kind): float(share) for kind, share in arguments.fault}
-        return Faults(shares=shares, seed=arguments.fault_seed)
+        return Faults(shares=shares, seed=arguments.fault_seed or 0)
     except ValueError as error:
         raise ConfigurationError(f"--fault KIND=SHARE: {error}; the kinds are {kinds}") from None
 

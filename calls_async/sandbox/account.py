@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
+import secrets
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from itertools import count
 from typing import Any
 
 import attrs
@@ -25,6 +25,11 @@ _FIRST_JOB_ID = 5_665_330_001
 MAX_NAME = 100
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 _NO_SETTINGS: tuple[bytes, Mapping[str, Any]] = b"", {}
+
+
+def made_up_token() -> str:
+    """One that nobody can guess."""
+    return f"8231.{secrets.token_hex(4)}.sandbox"
 
 
 class DuplicateRule(StrEnum):
@@ -82,7 +87,8 @@ class Account:
         self._watched = watched
         self._behaviour = behaviour
         self._dialing = dialing or DialerSettings()
-        self._keys: dict[str, list[KnownKey]] = {}
+        self._keys: OrderedDict[str, dict[bytes, KnownKey]] = OrderedDict()
+        """By key and content, both in the order of their use."""
         self._next_id = _FIRST_JOB_ID
         self._settings: dict[bytes, tuple[bytes, Mapping[str, Any]]] = {b"": _NO_SETTINGS}
 
@@ -102,7 +108,7 @@ class Account:
     ) -> Campaign:
         """The campaign of this token, which is made where it does not exist; without a token, a new one. What is
         given is changed. Raises ValueError."""
-        token = token or next(one for one in self._free_tokens() if one not in self.campaigns)
+        token = made_up_token() if token is None else token
         if not _TOKEN.fullmatch(token):
             raise ValueError(f"{token!r} cannot be a token: it takes 1 to 100 letters, digits and any of . _ ~ -")
         campaign = self.campaigns.get(token)
@@ -115,10 +121,6 @@ class Account:
             campaign = self.take_in(token, number=len(self.campaigns) + 1, created_at_ms=self._now_ms())
         campaign.set_up(name=name, settings=settings, now=self.clock())
         return campaign
-
-    @staticmethod
-    def _free_tokens() -> Iterable[str]:
-        return (f"8231.{number}.sandbox" for number in count(7056))
 
     def take_in(self, token: str, *, number: int, created_at_ms: int) -> Campaign:
         """A new campaign, or one of before."""
@@ -145,13 +147,17 @@ class Account:
 
     def answer_to(self, key: str, content: bytes) -> Any:
         """What `remember` was told of the same key and content within the key's day, or None."""
-        known = self._known_keys(key)
-        for one in known:
-            if one.content == content:
-                return one.answer
-        if known:
+        known = self._keys.get(key, {})
+        if (same := known.get(content)) is not None and self._is_fresh(same):
+            return same.answer
+        if self.knows(key):
             self.key_conflicts.append(KeyConflict(key, self.clock()))
         return None
+
+    def knows(self, key: str) -> bool:
+        """Whether it was used within its day, with any content."""
+        known = self._keys.get(key)
+        return known is not None and self._is_fresh(known[next(reversed(known))])
 
     def remember(self, key: str, content: bytes, answer: Any) -> None:
         """What a key stands for from now on, for its day (C-IDEM-7)."""
@@ -161,11 +167,15 @@ class Account:
 
     def take_key_in(self, known: KnownKey) -> None:
         """A new key, or one of before."""
-        self._keys[known.key] = [*self._known_keys(known.key), known]
+        contents = self._keys.setdefault(known.key, {})
+        contents.pop(known.content, None)
+        contents[known.content] = known
+        self._keys.move_to_end(known.key)
+        while not self.knows(oldest := next(iter(self._keys))) and oldest != known.key:
+            del self._keys[oldest]
 
-    def _known_keys(self, key: str) -> list[KnownKey]:
-        now = self.clock()
-        return [one for one in self._keys.get(key, ()) if now - one.first_used_at < DAY_SECONDS]
+    def _is_fresh(self, known: KnownKey) -> bool:
+        return self.clock() - known.first_used_at < DAY_SECONDS
 
     # --- jobs ---
 
@@ -250,7 +260,7 @@ class Account:
         status: str,
         attempts: Sequence[Attempt],
     ) -> None:
-        """Takes a job of before in; `payload` and `settings` are JSON."""
+        """Takes a job of before into a campaign that has not begun; `payload` and `settings` are JSON."""
         text, shared = self._settings.get(settings) or self._share(settings, json.loads(settings or b"{}"))
         job = Job(
             id=job_id,
@@ -265,5 +275,3 @@ class Account:
         )
         self._next_id = max(self._next_id, int(job_id) + 1)
         campaign.take_in(job)
-        if campaign.dialer is not None:
-            campaign.dialer.take_in(job, self.clock())

@@ -115,6 +115,8 @@ class Api:
             return self._handle(call)
         except _Refuse as refusal:
             return refusal.reply
+        except RecursionError:
+            return Reply.error(400, "the body is nested too deep")
 
     def _handle(self, call: Call) -> Reply:
         route = route_of(call.path)

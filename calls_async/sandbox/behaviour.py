@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from enum import StrEnum
@@ -92,8 +93,8 @@ class Behaviour:
     talk_seconds: tuple[int, int] = (15, 180)
 
     def __attrs_post_init__(self) -> None:
-        if not self.shares or any(share < 0 for share in self.shares.values()) or not sum(self.shares.values()):
-            raise ValueError("the shares of endings must be 0 or more, and not all 0")
+        if not (all(share >= 0 for share in self.shares.values()) and 0 < sum(self.shares.values()) < math.inf):
+            raise ValueError("the shares of calls' results must be 0 or more, and not all 0")
 
     def plan(self, job_id: str, phone: str, attempt: int) -> CallPlan:
         """What becomes of a job's attempt, counted from 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +32,8 @@ class Campaign:
     dialer: Dialer | None = None
     """None: nobody is called."""
     status: str = "planned"
+    stopped: bool = False
+    """By somebody: jobs that come do not open it again."""
     jobs: dict[str, Job] = attrs.field(factory=dict)
     by_phone: dict[str, Job | list[Job]] = attrs.field(factory=dict)
     """Most numbers have one job."""
@@ -39,8 +41,8 @@ class Campaign:
     """Of numbers with more than `FEW_JOBS`: the last job of each content."""
     counts: Counter[str] = attrs.field(factory=Counter)
     """How many jobs have each status; counting five millions anew takes a second."""
-    recent: dict[str, deque[Job]] = attrs.field(factory=dict)
-    """By status, and by `ANY`: the jobs that came into it last. They may have left it."""
+    recent: dict[str, OrderedDict[str, Job]] = attrs.field(factory=dict)
+    """By status, and by `ANY`: the jobs by their IDs that came into it last."""
     changed: dict[str, Job] | None = None
     """The jobs that are new or have changed since somebody emptied it; None: nobody wants to know."""
 
@@ -57,14 +59,18 @@ class Campaign:
 
     def restore(self, *, name: str, status: str, stopped: bool, settings: DialerSettings) -> None:
         """As it was before; its jobs come next, and then `begin`."""
-        self.name, self.status, self.settings = name, status, settings
-        if self.dialer is not None:
-            self.dialer.restore(settings, paused=status == "paused", stopped=stopped)
+        self.name, self.status, self.stopped, self.settings = name, status, stopped, settings
 
     def begin(self, now: float) -> None:
-        """Calls begin, after jobs of before were taken in."""
-        if self.dialer is not None:
-            self.dialer.change(self.settings, now)
+        """Calls go on, after jobs of before were taken in as they were at `now`."""
+        if self.dialer is None:
+            return
+        self.dialer.change(self.settings, now)
+        if self.stopped:
+            self.dialer.stop(())
+        elif self.status == "paused":
+            self.dialer.pause()
+        self.dialer.restore(self.jobs.values(), now)
 
     # --- jobs ---
 
@@ -110,14 +116,18 @@ class Campaign:
         """Gives a job another status; also called where only its attempts have changed."""
         self.counts[job.status] -= 1
         self.counts[status] += 1
+        self.recent[job.status].pop(job.id, None)
         job.status = status
         self._note(job)
 
     def _note(self, job: Job) -> None:
         for status in (job.status, ANY):
             if (latest := self.recent.get(status)) is None:
-                latest = self.recent[status] = deque(maxlen=RECENT_JOBS)
-            latest.append(job)
+                latest = self.recent[status] = OrderedDict()
+            latest[job.id] = job
+            latest.move_to_end(job.id)
+            if len(latest) > RECENT_JOBS:
+                latest.popitem(last=False)
         if self.changed is not None:
             self.changed[job.id] = job
 
@@ -134,7 +144,7 @@ class Campaign:
 
     def control(self, status: str, now: float) -> None:
         """C-M-10 … C-M-12."""
-        self.status = status
+        self.status, self.stopped = status, status == "finished"
         if self.dialer is None:
             return
         if status == "paused":
@@ -146,8 +156,7 @@ class Campaign:
 
     def open(self) -> None:
         """Jobs have come: the campaign runs, unless somebody has paused or stopped it."""
-        stopped = self.dialer is not None and self.dialer.stopped
-        if self.status == "planned" or (self.status == "finished" and self.dialer and not stopped):
+        if self.status in ("planned", "finished") and not self.stopped:
             self.status = "inProcess"
 
     def catch_up(self, now: float) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAY_MINUTES = 1440
+MAX_COUNT = 1_000_000
+"""Of attempts, and of minutes between them: two years."""
 
 Wrong = str | None
 
@@ -35,7 +38,13 @@ def _phone(value: Any) -> Wrong:
 
 def _moment(value: Any) -> Wrong:
     shape = r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)"
-    return None if isinstance(value, str) and re.fullmatch(shape, value) else "must be a date and time with a zone"
+    if not isinstance(value, str) or not re.fullmatch(shape, value, re.ASCII):
+        return "must be a date and time with a zone"
+    try:
+        datetime.fromisoformat(value)
+    except ValueError as error:
+        return f"is no date and time that there is: {error}"
+    return None
 
 
 def _days(value: Any) -> Wrong:
@@ -45,7 +54,7 @@ def _days(value: Any) -> Wrong:
 
 
 def _count(value: Any) -> Wrong:
-    return None if type(value) is int and value >= 0 else "must be a whole number"
+    return None if type(value) is int and 0 <= value <= MAX_COUNT else f"must be a whole number of 0 to {MAX_COUNT}"
 
 
 def _zone(value: Any) -> Wrong:

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from calls_async.sandbox.behaviour import Behaviour, CallPlan, Ending
+from calls_async.sandbox.checks import MAX_COUNT
 from calls_async.sandbox.jobs import FINAL, Attempt, Job
 from calls_async.sandbox.windows import Window
 
@@ -30,8 +31,10 @@ class DialerSettings:
     retry_minutes: int = 60
 
     def __attrs_post_init__(self) -> None:
-        if self.lines < 1 or self.max_attempts < 1 or self.retry_minutes < 0:
-            raise ValueError("a campaign needs at least one line and one attempt, and no pause below 0 minutes")
+        for name, least in (("lines", 1), ("max_attempts", 1), ("retry_minutes", 0)):
+            value = getattr(self, name)
+            if not least <= value <= MAX_COUNT:
+                raise ValueError(f"{name} must be {least} to {MAX_COUNT}, not {value}")
 
 
 class Dialer:
@@ -61,12 +64,20 @@ class Dialer:
 
     def add(self, job: Job, now: float) -> None:
         """Takes a new job in, at `now`; what happened before must have been played."""
-        self.take_in(job, now)
+        self._take_in(job, now)
         self._fill(now)
 
-    def take_in(self, job: Job, now: float) -> None:
-        """Takes a job in that is new, or that had its status at `now` before this dialer was there; calls begin with
-        the next thing that happens."""
+    def restore(self, jobs: Iterable[Job], now: float) -> None:
+        """Takes in jobs that had their statuses at `now` before this dialer was there."""
+        for job in sorted(jobs, key=self._ready_since):
+            self._take_in(job, now)
+        self._fill(now)
+
+    def _ready_since(self, job: Job) -> float:
+        """Who waits for a line, waits in this order."""
+        return self._retries_at(job) if job.status == "onRetry" else job.created_at_ms / 1000
+
+    def _take_in(self, job: Job, now: float) -> None:
         self.talk_seconds += sum(attempt.talk_seconds for attempt in job.attempts)
         if job.attempts and job.attempts[-1].ending is None:
             self._hold(job, job.attempts[-1])
@@ -76,14 +87,8 @@ class Dialer:
         window = self._window(job)
         if window.finishes_at is not None and window.finishes_at > now:
             self._at(window.finishes_at, lambda moment: self._expire(job))
-        if job.status == "planned":
-            self._wait(job, now, now, otherwise="notDone")
-        elif job.status == "onRetry":
-            self._wait(job, now, self._retries_at(job), otherwise=Ending.NO_ANSWER)
-
-    def restore(self, settings: DialerSettings, *, paused: bool, stopped: bool) -> None:
-        """As it was before; `take_in` its jobs, and then `change`."""
-        self._settings, self.paused, self.stopped = settings, paused, stopped
+        if job.status in ("planned", "onRetry"):
+            self._wait(job, now, self._ready_since(job))
 
     def change(self, settings: DialerSettings, now: float) -> None:
         """From now on, it goes by these settings."""
@@ -98,8 +103,8 @@ class Dialer:
             self._fill(moment)
 
     def pause(self) -> None:
-        """No more calls begin."""
-        self.paused = True
+        """No more calls begin, until `resume`."""
+        self.paused, self.stopped = True, False
 
     def resume(self, now: float) -> None:
         """Calls begin again, also of what comes after a stop."""
@@ -130,16 +135,16 @@ class Dialer:
 
     # --- what happens ---
 
-    def _wait(self, job: Job, now: float, earliest: float, *, otherwise: str) -> None:
-        """Until the job may be called, not before `earliest`; where that never comes, it is over as `otherwise`."""
+    def _wait(self, job: Job, now: float, earliest: float) -> None:
+        """Until the job may be called, not before `earliest`; where that never comes, it is over."""
         window = self._window(job)
         opens_at = window.opens_at(earliest)
         if opens_at is None:
-            self._end(job, otherwise)
+            self._end(job, Ending.NO_ANSWER if job.attempts else "notDone")
         elif opens_at > now:
             self._at(opens_at, lambda opened: self._make_ready(job, opened))
         else:
-            self._make_ready(job, now)
+            self._make_ready(job, opens_at)
 
     def _make_ready(self, job: Job, moment: float) -> None:
         if job.status in FINAL:
@@ -169,11 +174,10 @@ class Dialer:
             if self._window(job).is_open(moment):
                 self._call(job, moment)
             else:
-                self._wait(job, moment, moment, otherwise=Ending.NO_ANSWER if job.attempts else "notDone")
+                self._wait(job, moment, moment)
 
     def _call(self, job: Job, moment: float) -> None:
-        attempt = Attempt(started_at_ms=round(moment * 1000))
-        job.attempts = (*job.attempts, attempt)
+        attempt = job.begin_attempt(moment)
         self._move(job, "inProcess")
         self._hold(job, attempt)
 
@@ -198,7 +202,7 @@ class Dialer:
             self._end(job, plan.ending)
             return
         self._move(job, "onRetry")
-        self._wait(job, moment, self._retries_at(job), otherwise=plan.ending)
+        self._wait(job, moment, self._retries_at(job))
 
     def _retries_at(self, job: Job) -> float:
         """Not before that (C-F-8)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -65,6 +65,11 @@ class Faults:
     def fail_next(self, kind: FaultKind | str, times: int = 1) -> None:
         """The next `times` requests go wrong in this way. Raises ValueError."""
         self._next.extend([FaultKind(kind)] * times)
+
+    @property
+    def waiting(self) -> Mapping[FaultKind, int]:
+        """How many of the next requests go wrong, and how."""
+        return Counter(self._next)
 
     def draw(self) -> FaultKind | None:
         """The fault of the request that has just come, if any."""

@@ -1,7 +1,8 @@
 """Keeps web pages of other origins from driving the sandbox through somebody's browser.
 
 A browser tells where a request comes from (`Origin`, `Sec-Fetch-Site`) and which name it was sent to (`Host`); a page
-elsewhere can change neither. Programs that are no browsers send the first two not at all.
+elsewhere can change neither. Programs that are no browsers send the first two not at all. Nor does a browser that
+loads a picture over plain http from anything but this machine: there, only a token helps that nobody guesses.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ class Guard:
     """Lets requests pass that name this machine, and changes that come from no other origin."""
 
     def __init__(self, names: Iterable[str]) -> None:
+        """Raises ValueError for a name that is none."""
         self._names = {"localhost", *(name.lower() for name in names)}
+        if "" in self._names:
+            raise ValueError("the name of a host cannot be empty")
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -38,8 +42,10 @@ class Guard:
                 "the Host header names another machine; calls-async sandbox --allow-host NAME,"
                 " or Sandbox(allowed_hosts=[NAME]), allows it"
             )
-        if request.method in _SAFE and not request.path.startswith("/api/"):
-            return None  # to be read by whoever got a link
+        if request.method in _SAFE and (
+            request.path in ("/", "/openapi.json") or request.path.startswith("/sandbox/")
+        ):
+            return None  # to be read by whoever got a link; pages elsewhere see no answer
         if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
             return "a web page of another site sent this"
         origins = headers.getall("Origin", [])
@@ -54,6 +60,14 @@ class Guard:
         except ValueError:
             return False
         return name.removesuffix(".") in self._names or _is_address(name)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_address(name: str) -> bool:

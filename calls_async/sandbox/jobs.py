@@ -52,6 +52,16 @@ class Job:
     status: str = "planned"
     test: bool = False
     attempts: Sequence[Attempt] = ()
+    """A list, once there are any."""
+
+    def begin_attempt(self, moment: float) -> Attempt:
+        """One more; `moment` is Unix time in seconds."""
+        attempt = Attempt(started_at_ms=round(moment * 1000))
+        if isinstance(self.attempts, list):
+            self.attempts.append(attempt)
+        else:
+            self.attempts = [attempt]
+        return attempt
 
     @property
     def payload(self) -> Any:

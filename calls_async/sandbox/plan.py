@@ -15,6 +15,7 @@ from cattrs.gen import make_dict_structure_fn
 from calls_async.sandbox.account import DuplicateRule
 from calls_async.sandbox.behaviour import Behaviour, Ending
 from calls_async.sandbox.clock import Clock
+from calls_async.sandbox.dialer import DialerSettings
 from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.sandbox.server import Sandbox
 
@@ -70,6 +71,7 @@ class SandboxPlan:
             numeric_ids=self.numeric_ids,
             faults=Faults(shares=self.fault, seed=self.fault_seed),
             behaviour=behaviour if self.calls else None,
+            dialing=self._dialing(),
             clock=Clock(speed=self.speed),
             keep_calls=0,
             state=self.state,
@@ -83,20 +85,48 @@ class SandboxPlan:
             sandbox.account.set_up(**attrs.asdict(one))
         return sandbox
 
+    def _dialing(self) -> DialerSettings:
+        """Of campaigns that are made later."""
+        said = {"lines": self.lines, "max_attempts": self.max_attempts, "retry_minutes": self.retry_minutes}
+        return DialerSettings(**{name: value for name, value in said.items() if value is not None})
+
 
 def read_plan(path: Path) -> SandboxPlan:
-    """What a TOML file says. Raises `PlanError`."""
+    """What a TOML file says; where its state is goes by its own folder. Raises `PlanError`."""
     try:
-        return _converter().structure(tomllib.loads(path.read_text(encoding="utf-8")), SandboxPlan)
+        said = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        _check_shape(path, said)
+        plan = _converter().structure(said, SandboxPlan)
     except OSError as error:
         raise PlanError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeError, tomllib.TOMLDecodeError) as error:
         raise PlanError(f"{path} is not TOML: {error}") from None
     except cattrs.BaseValidationError as error:
-        wrong = "; ".join(
-            one.replace(" @ $.", " at ") for one in cattrs.transform_error(error, format_exception=_say)
-        )
+        all_wrong = cattrs.transform_error(error, format_exception=_say)
+        wrong = "; ".join(one.replace(" @ $.", " at ").removesuffix(" @ $") for one in all_wrong)
         raise PlanError(f"{path}: {wrong}") from None
+    return attrs.evolve(plan, state=None if plan.state is None else str(path.parent / plan.state))
+
+
+_SHAPES = {
+    "campaign": (list, "tables: [[campaign]]"),
+    "fault": (dict, "a table: [fault]"),
+    "call_result": (dict, "a table: [call_result]"),
+    "allow_host": (list, 'a list: ["name"]'),
+}
+
+
+def _check_shape(path: Path, said: Mapping[str, Any]) -> None:
+    """What would be taken for something else, or be refused in words of the program."""
+    for name, (kind, written) in _SHAPES.items():
+        if not isinstance(said.get(name, kind()), kind):
+            raise PlanError(f"{path}: {name} must be {written}")
+    campaigns = said.get("campaign", [])
+    if not all(isinstance(one, dict) for one in campaigns):
+        raise PlanError(f"{path}: campaign must be tables: [[campaign]]")
+    tokens = [one.get("token") for one in campaigns]
+    if twice := [token for token in tokens if token is not None and tokens.count(token) > 1]:
+        raise PlanError(f"{path}: two campaigns have the token {twice[0]}")
 
 
 def _converter() -> cattrs.Converter:
@@ -112,10 +142,13 @@ def _converter() -> cattrs.Converter:
     return converter
 
 
+_KINDS = {str: "text", int: "a whole number", bool: "true or false", int | float: "a number"}
+
+
 def _exactly(value: Any, kind: Any) -> Any:
     """TOML has types: "10" is no number, and true is no 1."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{value!r} is not of the right type")
+        raise ValueError(f"{value!r} is not {_KINDS[kind]}")
     return value
 
 

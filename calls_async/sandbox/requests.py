@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict, deque
 
 import attrs
@@ -15,7 +16,7 @@ KEPT_KEYS = 20_000
 """Of so many keys it is known which request brought them first."""
 MAX_TEXT = 200
 """Characters of a path or a key that are kept."""
-_ADDS = frozenset({"addPhones", "addPhone"})
+_ADDS = frozenset({"addPhones", "addPhone", "test/addPhone"})
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Entry:
     fault: FaultKind | None
     created_jobs: int
     repeats: int | None = None
-    """The number of the first request with this key."""
+    """The number of the first request with this key; 0: it came before the process began."""
     conflict: bool = False
     """The key came with another content before (C-IDEM-8)."""
     without_key: bool = False
@@ -53,12 +54,21 @@ class RequestLog:
         self.repeated = 0
         self.conflicts = 0
         self.without_key = 0
-        self._first: OrderedDict[str, int] = OrderedDict()
+        self._first: OrderedDict[bytes, int] = OrderedDict()
+        """By a digest: a key may be long."""
 
     def note(
-        self, call: Call, *, at: float, status: int | None, fault: FaultKind | None, created_jobs: int, conflict: bool
+        self,
+        call: Call,
+        *,
+        at: float,
+        status: int | None,
+        fault: FaultKind | None,
+        created_jobs: int,
+        conflict: bool,
+        again: bool,
     ) -> None:
-        """A request was dealt with."""
+        """A request was dealt with. `again`: its key was known before."""
         self.total += 1
         route = route_of(call.path)
         verb = call.path if route is None else route.verb
@@ -73,9 +83,9 @@ class RequestLog:
             status=status,
             fault=fault,
             created_jobs=created_jobs,
-            repeats=None if key is None else self._first_with(key),
+            repeats=None if key is None else self._first_with(key, again),
             conflict=conflict,
-            without_key=key is None and verb in _ADDS,
+            without_key=key is None and verb in _ADDS and (created_jobs > 0 or status is None or status >= 500),
         )
         self.repeated += entry.repeats is not None
         self.conflicts += conflict
@@ -84,9 +94,10 @@ class RequestLog:
         if conflict or entry.without_key:
             self.troubles.append(entry)
 
-    def _first_with(self, key: str) -> int | None:
+    def _first_with(self, key: str, again: bool) -> int | None:
         """The first request with this key, but for the one that is being noted."""
-        first = self._first.setdefault(key, self.total)
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        first = self._first.setdefault(digest, 0 if again else self.total)
         if len(self._first) > KEPT_KEYS:
             self._first.popitem(last=False)
         return None if first == self.total else first

@@ -14,14 +14,14 @@ from typing import Self
 import attrs
 from aiohttp import web
 
-from calls_async.sandbox.account import DEFAULT_TOKEN, Account, DuplicateRule, KeyConflict
+from calls_async.sandbox.account import DEFAULT_TOKEN, Account, DuplicateRule, KeyConflict, made_up_token
 from calls_async.sandbox.answers import send
-from calls_async.sandbox.api import Api, Call, Reply
+from calls_async.sandbox.api import Api, Call, Reply, route_of
 from calls_async.sandbox.behaviour import Behaviour
 from calls_async.sandbox.clock import Clock
 from calls_async.sandbox.dialer import DialerSettings
 from calls_async.sandbox.faults import FaultKind, Faults
-from calls_async.sandbox.guard import Guard
+from calls_async.sandbox.guard import Guard, is_loopback
 from calls_async.sandbox.jobs import Job
 from calls_async.sandbox.page import add_page
 from calls_async.sandbox.requests import RequestLog
@@ -83,7 +83,10 @@ class Sandbox:
         self._store = None if state is None else Store(Path(state))
         if self._store is not None:
             self._store.load(self.account)
-        for token in tokens or ([] if self.account.campaigns else [DEFAULT_TOKEN]):
+        if not (tokens or self.account.campaigns):
+            # Where a browser may send the requests of other web pages unmarked, nobody shall guess it.
+            tokens = [DEFAULT_TOKEN if is_loopback(host) and not allowed_hosts else made_up_token()]
+        for token in tokens:
             self.account.set_up(token)
         self.api = Api(self.account, quoted=quoted, numeric_ids=numeric_ids, keep_calls=keep_calls)
         self.requests = RequestLog()
@@ -98,6 +101,7 @@ class Sandbox:
         self._runner: web.AppRunner | None = None
         self._calls = behaviour is not None
         self._ticker: asyncio.Task[None] | None = None
+        self.save()
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=self._max_request_bytes, middlewares=[self._guard.middleware])
@@ -113,7 +117,9 @@ class Sandbox:
             await self._runner.cleanup()
             raise
         self._port = self._runner.addresses[0][1]
-        self.url = f"http://{self._host}:{self._port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104  # any address: this one
+        host = f"[{host}]" if ":" in host else host
+        self.url = f"http://{host}:{self._port}"
         if self._calls or self._store is not None:
             self._ticker = asyncio.create_task(self._tick(), name="calls_async sandbox's calls")
         return self
@@ -168,7 +174,8 @@ class Sandbox:
     def take(self, call: Call) -> tuple[Reply | None, FaultKind | None]:
         """Handles a call without any socket. Returns the answer, None where the connection is reset, and the
         fault that befell it, which may have taken the answer's place; how slowly or how much of it comes is left."""
-        fault = self.faults.draw()
+        fault = None if route_of(call.path) is None else self.faults.draw()
+        again = bool(call.key) and self.account.knows(call.key or "")
         conflicts, jobs = len(self.account.key_conflicts), self.account.jobs_created
         reply = self._take(call, fault)
         self.requests.note(
@@ -178,6 +185,7 @@ class Sandbox:
             fault=fault,
             created_jobs=self.account.jobs_created - jobs,
             conflict=len(self.account.key_conflicts) > conflicts,
+            again=again,
         )
         return reply, fault
 
@@ -195,12 +203,12 @@ class Sandbox:
             return None
         return reply if fault is None else _AFTER.get(fault, reply)
 
-    def save(self) -> bool:
-        """Whether everything is on disk."""
+    def save(self, *, clock_too: bool = False) -> bool:
+        """Whether everything is on disk; the clock's moment only if asked for, or now and then."""
         if self._store is None:
             return True
         try:
-            self._store.save(self.account)
+            self._store.save(self.account, clock_too=clock_too)
         except StateFileError as error:
             _log.error("%s", error)
             return False
@@ -212,7 +220,10 @@ class Sandbox:
         """Calls go on also while nobody asks."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.account.catch_up()
+            try:
+                self.account.catch_up()
+            except Exception:  # noqa: BLE001  # it would be the end of all calls, unheard
+                _log.exception("the sandbox's calls do not go on")
             self.save()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

@@ -6,6 +6,7 @@ only when it starts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -63,10 +64,12 @@ class Store:
         self._texts: dict[int, tuple[Mapping[str, Any], bytes]] = {}
         """Of settings, which many jobs share, by their identity; kept beside the text, so that it stays theirs."""
         try:
-            # It holds numbers and names: nobody else's to read.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
+            with contextlib.suppress(FileExistsError):
+                # It holds numbers and names: nobody else's to read. Where it exists, it must not be opened beside
+                # SQLite, whose locks would be gone when it is closed.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            self._db = sqlite3.connect(path.absolute(), timeout=0, isolation_level=None, check_same_thread=False)
+        except (OSError, ValueError, sqlite3.Error) as error:
             raise StateFileError(f"{path} cannot be opened: {_reason(error)}") from None
         try:
             self._prepare()
@@ -74,7 +77,7 @@ class Store:
             self._db.close()
             if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 raise StateFileError(f"{path} is in use by another sandbox") from None
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, (sqlite3.Error, ValueError)):
                 raise StateFileError(f"{path} is no state of a sandbox: {error}") from None
             raise
 
@@ -110,8 +113,9 @@ class Store:
         """Puts what the file holds into an account that is empty."""
         try:
             self._load(account)
-        except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
-            raise StateFileError(f"{self._path} is damaged: {error}") from None
+        except Exception as error:  # noqa: BLE001  # anything may be in a file that somebody has changed
+            self.close()
+            raise StateFileError(f"{self._path} is damaged: {str(error) or type(error).__name__}") from None
 
     def _load(self, account: Account) -> None:
         moment = self._db.execute("SELECT max(moment) FROM clock").fetchone()[0]
@@ -139,8 +143,7 @@ class Store:
                 status=status,
                 attempts=() if attempts is None else _attempts(attempts),
             )
-        now = account.clock()
-        self._db.execute("DELETE FROM key WHERE first_used_at <= ?", [now - DAY_SECONDS])
+        self._db.execute("DELETE FROM key WHERE first_used_at <= ?", [account.clock() - DAY_SECONDS])
         for key, first_used_at, content, answer in self._db.execute("SELECT * FROM key ORDER BY rowid"):
             account.take_key_in(KnownKey(_key(key), first_used_at, content, _answer(answer, account)))
         for key, at in self._db.execute("SELECT * FROM key_conflict ORDER BY rowid"):
@@ -148,17 +151,21 @@ class Store:
         self._saved_conflicts = len(account.key_conflicts)
         for campaign in campaigns.values():
             campaign.changed = {}
-            campaign.begin(now)
+            # What was to happen since then comes next, in its order.
+            campaign.begin(account.clock() if moment is None else moment)
 
     # --- writing ---
 
-    def save(self, account: Account) -> None:
-        """Writes what is new or has changed. Where that fails, it is written the next time."""
+    def save(self, account: Account, *, clock_too: bool = False) -> None:
+        """Writes what is new or has changed; the clock alone only now and then, or if asked to. Where that fails, it
+        is written the next time."""
         moment = account.clock()
+        account.catch_up()  # what is written has happened up to the moment that is written
         campaigns = {campaign.number: _campaign_row(campaign) for campaign in account.campaigns.values()}
         jobs = [campaign for campaign in account.campaigns.values() if campaign.changed]
         same = campaigns == self._saved_campaigns and len(account.key_conflicts) == self._saved_conflicts
-        if same and not jobs and not account.new_keys and moment - self._saved_moment < _CLOCK_STEP_SECONDS:
+        recent = not clock_too and moment - self._saved_moment < _CLOCK_STEP_SECONDS
+        if same and not jobs and not account.new_keys and recent:
             return
         try:
             self._db.execute("BEGIN")
@@ -177,7 +184,7 @@ class Store:
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, (sqlite3.Error, ValueError, OverflowError)):
                 raise StateFileError(f"{self._path} cannot be written: {error}") from None
             raise
         self._saved_moment = moment
@@ -204,10 +211,10 @@ class Store:
 
 
 def _campaign_row(campaign: Campaign) -> tuple[Any, ...]:
-    stopped = campaign.dialer is not None and campaign.dialer.stopped
     dialing = attrs.astuple(campaign.settings)
     return (
-        campaign.number, campaign.token, campaign.name, campaign.created_at_ms, campaign.status, stopped, *dialing
+        campaign.number, campaign.token, campaign.name, campaign.created_at_ms, campaign.status, campaign.stopped,
+        *dialing,
     )  # fmt: skip
 
 
@@ -253,8 +260,8 @@ def _packed_attempts(job: Job) -> str:
     )
 
 
-def _attempts(text: str) -> tuple[Attempt, ...]:
-    return tuple(
+def _attempts(text: str) -> list[Attempt]:
+    return [
         Attempt(
             started_at_ms=started,
             finished_at_ms=finished,
@@ -262,8 +269,8 @@ def _attempts(text: str) -> tuple[Attempt, ...]:
             ending=None if ending is None else Ending(ending),
         )
         for started, finished, talk, ending in json.loads(text)
-    )
+    ]
 
 
-def _reason(error: OSError | sqlite3.Error) -> str:
+def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from calls_async.sandbox.checks import DAY_MINUTES, DAYS
+from calls_async.sandbox.clock import LAST_MOMENT
 
 _DAYS_AHEAD = 8
 """A week and a day: whatever is allowed at all is allowed within it."""
@@ -135,7 +136,9 @@ def _zone_by_id(name: str) -> tzinfo:
 
 
 def _moment(text: str | None) -> float | None:
-    return None if text is None else datetime.fromisoformat(text).timestamp()
+    if text is None:
+        return None
+    return min(LAST_MOMENT, max(0.0, datetime.fromisoformat(text).timestamp()))
 
 
 def _hours(times: Mapping[str, Any], day: str) -> tuple[Interval, ...]:

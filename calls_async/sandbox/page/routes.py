@@ -4,6 +4,7 @@ new; with the sandbox's summary where it came as JSON, from a program; and with 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.resources import files
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from calls_async.sandbox.behaviour import PATTERNS
 from calls_async.sandbox.campaign import ANY, Campaign
+from calls_async.sandbox.clock import checked_speed
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.page import view
 
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 _SPEEDS = (0, 1, 60, 600, 3600)
 _STEPS = {"1 minute": 60, "1 hour": 3600, "1 day": 86_400}
 _CONTROLS = {"pause": "paused", "resume": "inProcess", "stop": "finished"}
-_MAX_IDS = 200
+_MAX_IDS = 20
 """So many jobs may be shown in full at once."""
+_MAX_HELD = view.SHOWN_JOBS + 2 * _MAX_IDS
+_FORMATTING = re.compile(r"[\s()+./-]")
+"""What people write into a number."""
 _MAX_TIMES = 10_000
 _STATIC_TYPES = {
     "htmx.min.js": "text/javascript",
@@ -106,7 +111,7 @@ class Page:
 
     def _json(self) -> web.Response:
         sandbox = self._sandbox
-        told = view.summary(sandbox.account, sandbox.requests, speed=sandbox.clock.speed)
+        told = view.summary(sandbox.account, sandbox.requests, sandbox.faults, speed=sandbox.clock.speed)
         return web.json_response(told, headers=_HEADERS)
 
     def _render(self, name: str, request: web.Request) -> web.Response:
@@ -123,7 +128,8 @@ class Page:
         status = query.get("status", ANY)
         wanted = view.JobFilter(
             status=status if status in view.STATUSES else ANY,
-            digits="".join(filter(str.isdigit, query.get("phone", ""))),
+            digits=_FORMATTING.sub("", query.get("phone", "")),
+            held=query.getall("held", [])[:_MAX_HELD],
         )
         some = view.RequestFilter(key=query.get("key", "").strip(), only_troubles="only_troubles" in query)
         return {
@@ -148,7 +154,7 @@ class Page:
             "patterns": PATTERNS,
             "speeds": _SPEEDS,
             "steps": _STEPS,
-            "most_shown": {"jobs": view.SHOWN_JOBS, "requests": view.SHOWN_REQUESTS, "phones": view.SEARCHED_PHONES},
+            "most_shown": {"jobs": view.SHOWN_JOBS, "searched": view.SEARCHED_JOBS},
         }
 
     # --- changes ---
@@ -163,10 +169,11 @@ class Page:
                 self._sandbox.account.catch_up()
                 act(fields)
                 self._sandbox.account.catch_up()
-            except ValueError as error:
-                return web.Response(status=400, text=f"{error}\n", headers=_HEADERS)
-            if not self._sandbox.save():
-                return web.Response(status=503, text="the state cannot be written\n", headers=_HEADERS)
+            except (LookupError, ValueError) as error:
+                # LookupError: a form in an encoding that there is not.
+                return _wrong(400, str(error), as_json=as_json)
+            if not self._sandbox.save(clock_too=True):
+                return _wrong(503, "the state cannot be written", as_json=as_json)
             if as_json:
                 return self._json()
             if "HX-Request" in request.headers:
@@ -179,15 +186,17 @@ class Page:
         _only(fields, "speed", "step_seconds")
         clock = self._sandbox.clock
         speed, step = _number(fields, "speed"), _number(fields, "step_seconds")
-        if speed is not None:
-            clock.speed = speed
-        if step is not None:
-            clock.advance(seconds=step)
+        speed = checked_speed(clock.speed if speed is None else speed)
+        clock.advance(seconds=step or 0.0)
+        clock.speed = speed
 
     def set_up(self, fields: Fields) -> None:
-        _only(fields, "token", "name", "lines", "max_attempts", "retry_minutes")
+        _only(fields, "token", "name", "lines", "max_attempts", "retry_minutes", "new")
+        token = _text(fields, "token")
+        if _text(fields, "new") and token in self._sandbox.account.campaigns:
+            raise ValueError(f"there is a campaign with the token {token}")
         self._sandbox.account.set_up(
-            _text(fields, "token"),
+            token,
             name=_text(fields, "name"),
             lines=_whole(fields, "lines"),
             max_attempts=_whole(fields, "max_attempts"),
@@ -219,6 +228,13 @@ class Page:
         return campaign
 
 
+def _wrong(status: int, text: str, *, as_json: bool) -> web.Response:
+    if as_json:
+        return web.json_response({"error": text}, status=status, headers=_HEADERS)
+    body = text.encode("utf-8", "replace")
+    return web.Response(status=status, body=body, content_type="text/plain", headers=_HEADERS)
+
+
 async def _static(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     if name not in _STATIC_TYPES:
@@ -242,6 +258,8 @@ async def _json_fields(request: web.Request) -> Fields:
 
 
 def _only(fields: Fields, *names: str) -> None:
+    if any(name.startswith("{") for name in fields):
+        raise ValueError("this is JSON: send it with Content-Type: application/json")
     if unknown := fields.keys() - set(names):
         raise ValueError(f"{', '.join(sorted(unknown))} is not known; the fields are {', '.join(names)}")
 
@@ -259,7 +277,7 @@ def _number(fields: Fields, name: str) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ValueError(f"{name} must be a number, not {value!r}") from None
 
 

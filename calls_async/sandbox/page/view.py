@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -12,7 +12,8 @@ import attrs
 
 from calls_async.sandbox.account import Account
 from calls_async.sandbox.campaign import ANY, Campaign
-from calls_async.sandbox.jobs import FINAL, Job
+from calls_async.sandbox.faults import Faults
+from calls_async.sandbox.jobs import FINAL, Job, packed
 from calls_async.sandbox.requests import Entry, RequestLog
 
 STATUSES = (
@@ -22,8 +23,10 @@ STATUSES = (
 """As the page lists them (C-REP-5)."""
 SHOWN_JOBS = 25
 SHOWN_REQUESTS = 25
-SEARCHED_PHONES = 200_000
-"""A search by a part of a number looks through so many, the latest; this takes some 20 ms."""
+SEARCHED_JOBS = 200_000
+"""So many are looked through, the latest; this takes some 20 ms."""
+SHOWN_CHARACTERS = 5_000
+"""Of a payload."""
 _VISIBLE_DIGITS = 4
 """The digits that choose what becomes of a call."""
 
@@ -72,6 +75,8 @@ class JobFilter:
     status: str = ANY
     digits: str = ""
     """A part of the number."""
+    held: Sequence[str] = ()
+    """The IDs of jobs that are to stay where they are, and no others: somebody is about to click one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -95,19 +100,20 @@ class JobRow:
 def jobs(campaign: Campaign, wanted: JobFilter, *, shown: Collection[str], opened: Collection[str]) -> list[JobRow]:
     """First those of `shown` and `opened`, which are IDs, so that they do not run away from who looks at them; then
     those that changed last."""
+    if wanted.held:
+        return [_row(job, shown=shown, opened=opened) for job in campaign.pick((), wanted.held)]
     kept = campaign.pick((), sorted({*shown, *opened}, reverse=True))
-    found = (job for job in _candidates(campaign, wanted.digits, wanted.status) if wanted.status in (job.status, ANY))
+    searched = islice(_candidates(campaign, wanted), SEARCHED_JOBS)
+    found = (job for job in searched if wanted.digits in job.phone and wanted.status in (job.status, ANY))
     listed = islice(_once(chain(kept, found)), len(kept) + SHOWN_JOBS)
     return [_row(job, shown=shown, opened=opened) for job in listed]
 
 
-def _candidates(campaign: Campaign, digits: str, status: str) -> Iterable[Job]:
-    if not digits:
-        return reversed(campaign.recent.get(status, ()))
-    if exact := campaign.of_phone(digits):
+def _candidates(campaign: Campaign, wanted: JobFilter) -> Iterable[Job]:
+    if exact := campaign.of_phone(wanted.digits):
         return reversed(exact)
-    phones = islice(reversed(campaign.by_phone), SEARCHED_PHONES)
-    return (job for phone in phones if digits in phone for job in reversed(campaign.of_phone(phone)))
+    recent = reversed(campaign.recent.get(wanted.status, OrderedDict()).values())
+    return chain(recent, reversed(campaign.jobs.values()))
 
 
 def _once(found: Iterable[Job]) -> Iterator[Job]:
@@ -146,14 +152,16 @@ def _details(job: Job) -> dict[str, Any]:
         for one in job.attempts
     ]
     return {
-        "payload": None if job.packed_payload is None else _pretty(job.payload),
-        "settings": _pretty(job.settings) if job.settings else None,
+        "payload": None if job.packed_payload is None else _cut(job.packed_payload),
+        "settings": _cut(packed(job.settings)) if job.settings else None,
         "attempts": attempts,
     }
 
 
-def _pretty(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def _cut(text: bytes) -> str:
+    """JSON as it is: indenting what is nested deep may make a thousand times as much of it."""
+    start = text[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")[:SHOWN_CHARACTERS]
+    return start if len(text) == len(start.encode("utf-8", "replace")) else f"{start} …"
 
 
 # --- requests ---
@@ -178,15 +186,16 @@ def requests(log: RequestLog, wanted: RequestFilter) -> list[Entry]:
 # --- for programs ---
 
 
-def summary(account: Account, log: RequestLog, *, speed: float) -> dict[str, Any]:
+def summary(account: Account, log: RequestLog, faults: Faults, *, speed: float) -> dict[str, Any]:
     """The same for programs, as JSON."""
     return {
-        "time": account.clock(),
+        "time_seconds": account.clock(),
         "speed": speed,
         "requests": log.total,
         "repeated_requests": log.repeated,
         "requests_without_key": log.without_key,
         "key_conflicts": len(account.key_conflicts),
+        "faults": {str(kind): share for kind, share in faults.shares.items()},
         "campaigns": [
             {
                 "token": campaign.token,

@@ -21,7 +21,28 @@ document.addEventListener("click", (event) => {
     Object.assign(input, { type: "hidden", name: button.dataset.toggle, value: button.dataset.job });
     cell.prepend(input);
   }
+  holding = true;
   htmx.trigger("#jobs", "change");
+  holding = false;
+});
+
+// Rows stay where they are while somebody points at them or has the focus in them.
+let holding = false;
+document.addEventListener("htmx:configRequest", (event) => {
+  const table = document.querySelector("#jobs tbody");
+  const tick = event.detail.path === "/sandbox/jobs" && event.detail.elt.id !== "jobs";
+  if (!holding && !(tick && table.matches(":hover, :focus-within"))) return;
+  for (const row of table.querySelectorAll("tr[id^=job-]")) event.detail.formData.append("held", row.id.slice(4));
+});
+
+// What somebody is typing stays.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const tick = event.detail.requestConfig.path === "/sandbox/faults" && event.detail.requestConfig.verb === "get";
+  if (tick && document.activeElement.matches("#faults input")) event.preventDefault();
+});
+
+document.addEventListener("htmx:afterSettle", () => {
+  document.title = document.getElementById("warnings") ? "⚠ Calls API sandbox" : "Calls API sandbox";
 });
 
 document.addEventListener("submit", (event) => {
@@ -29,7 +50,10 @@ document.addEventListener("submit", (event) => {
 });
 
 let refused = false;
-document.addEventListener("htmx:sendError", () => tell("The sandbox does not answer."));
+document.addEventListener("htmx:sendError", () => {
+  refused = false;
+  tell("The sandbox does not answer.");
+});
 document.addEventListener("htmx:responseError", (event) => {
   refused = event.detail.requestConfig.verb !== "get";
   tell(event.detail.xhr.responseText);
