@@ -15,8 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from calls_async.sandbox import Behaviour, Clock, Sandbox
-from calls_async.sandbox.requests import KEPT_REQUESTS, RequestLog
+from calls_async.sandbox import DEFAULT_TOKEN, Behaviour, Clock, Sandbox
+from calls_async.sandbox.page import view
+from calls_async.sandbox.requests import KEPT_KEYS, KEPT_REQUESTS, KEPT_TROUBLES, RequestLog
 from tests.readme import SHELL
 from tests.test_dialer import HOUR, MARCH
 from tests.test_state_file import call
@@ -70,6 +71,8 @@ async def test_numbers_are_masked_until_somebody_asks(held: Held) -> None:
     for part in PARTS:
         _, text = await held.get(part)
         assert not re.search("1650|Zoë", text), part
+    _, text = await held.get("sandbox/jobs")
+    assert re.findall(">(•+[0-9]+)<", text) == ["•••••••4321", "•••••••4567"]
     _, text = await held.get(f"sandbox/jobs?shown={first}")
     assert ("16501234567" in text, "16507654321" in text, "Zoë" in text) == (True, False, False)
     _, text = await held.get(f"sandbox/jobs?opened={second}")
@@ -92,11 +95,32 @@ async def test_jobs_by_status_and_number(held: Held) -> None:
     assert await listed("phone=9902") == [ids[2]]
     assert await listed("phone=%2B1+(650)+000-9903") == [ids[3]]
     assert await listed("phone=777") == []
+    assert await listed("phone=zzz") == []
+    assert await listed(f"held={ids[2]}&held={ids[0]}&status=onRetry") == [ids[2], ids[0]]
     assert await listed("status=onRetry&phone=99") == [ids[1]]
     assert set(await listed(f"status=canceled&{shown}")) == set(ids)  # those somebody looks at stay
     assert await listed("shown=5665339999&shown=x&campaign=nobody's&status=none") != []
     _, text = await held.get(f"sandbox/jobs?opened={ids[0]}")
     assert "longCallWithResult, talked for" in text
+
+
+async def test_a_status_shows_its_jobs_although_others_have_left_it(held: Held) -> None:
+    held.sandbox.take(call("/control/pause"))
+    ids = await held.add(*range(16500000000, 16500000400))
+    held.sandbox.take(call("/callJob/cancel", {"ids": ids[200:]}))
+    _, text = await held.get("sandbox/jobs?status=planned")
+    assert re.findall(r'id="job-(\d+)"', text) == ids[200 - view.SHOWN_JOBS : 200][::-1]
+    _, text = await held.get("sandbox/jobs?status=canceled")
+    assert re.findall(r'id="job-(\d+)"', text) == ids[-view.SHOWN_JOBS :][::-1]
+
+
+async def test_a_large_payload_is_cut(held: Held) -> None:
+    payload = {"n": [["<"] * 100] * 1000}
+    for _ in range(900):
+        payload = {"n": payload}  # type: ignore[dict-item]
+    (job_id,) = await held.add(16500000000, payload=payload)
+    _, text = await held.get(f"sandbox/jobs?opened={job_id}")
+    assert (len(text) < 60_000, "…</pre>" in text) == (True, True)
 
 
 async def test_requests_show_what_came_again(held: Held) -> None:  # C-IDEM-1, C-IDEM-2, C-IDEM-8
@@ -130,9 +154,22 @@ async def test_requests_that_need_no_key_are_not_in_red(held: Held) -> None:
         held.sandbox.take(call(path, method="GET"))
     held.sandbox.take(call("/callJob/getReport", {"ids": []}))
     held.sandbox.take(call("/control/pause"))
+    held.sandbox.take(call("/addPhones", [{"phone": "not"}]))  # nothing was added
+    held.sandbox.take(call("/addPhones", [{"phone": 16500000000}], token="nobody's"))
+    held.sandbox.take(call("/addPhones", method="DELETE"))
     assert held.sandbox.requests.without_key == 0
     _, text = await held.get("sandbox/overview")
     assert 'id="warnings"' not in text
+
+
+async def test_every_way_to_add_without_a_key_is_in_red(held: Held) -> None:  # C-IDEM-4
+    for verb in ("addPhone", "test/addPhone"):
+        assert (await held.get(f"api/crmCalls/campaign/a/{verb}?phone=16500000001"))[0] == 200
+    held.sandbox.fail_next("reset-before")
+    held.sandbox.take(call("/addPhones", [{"phone": 16500000002}]))
+    held.sandbox.fail_next("503")
+    held.sandbox.take(call("/addPhones", [{"phone": 16500000002}]))
+    assert [one.without_key for one in held.sandbox.requests.entries] == [True] * 4
 
 
 def test_the_log_is_bounded() -> None:
@@ -141,6 +178,10 @@ def test_the_log_is_bounded() -> None:
         one = call("/addPhones", [], f"{number}" * 1000)
         log.note(one, at=MARCH, status=200, fault=None, created_jobs=0, conflict=False, again=False)
     assert (len(log.entries), log.total, len(log.entries[-1].key or "")) == (KEPT_REQUESTS, KEPT_REQUESTS + 10, 200)
+    for number in range(KEPT_KEYS):
+        one = call("/addPhones", [], f"{number}")
+        log.note(one, at=MARCH, status=200, fault=None, created_jobs=0, conflict=True, again=False)
+    assert (len(log.troubles), len(log._first)) == (KEPT_TROUBLES, KEPT_KEYS)
 
 
 async def test_what_clients_send_is_text(held: Held) -> None:
@@ -229,7 +270,14 @@ async def test_switches(held: Held) -> None:
 @pytest.mark.parametrize(
     ("path", "fields", "says"),
     [
-        ("clock", {"step_seconds": -1}, "forward"),
+        ("clock", {"step_seconds": -1, "speed": 0}, "forward"),
+        ("clock", {"step_seconds": 60, "speed": -1}, "the speed of a clock"),
+        ("clock", {"step_seconds": 1e12}, "year 3000"),
+        ("clock", {"speed": 1e300}, "the speed of a clock"),
+        ("clock", {"\ud800": 1}, "is not known"),
+        ("campaigns", {"lines": 10**400}, "lines must be a number"),
+        ("campaigns", {"lines": 1e30}, "lines must be 1 to 1000000"),
+        ("campaigns", {"token": "a", "new": "yes"}, "there is a campaign with the token a"),
         ("clock", {"speed": "fast"}, "speed must be a number, not 'fast'"),
         ("clock", {"speed": "nan"}, "speed"),
         ("clock", {"seconds": 1}, "seconds is not known; the fields are speed, step_seconds"),
@@ -252,7 +300,7 @@ async def test_switches(held: Held) -> None:
 async def test_a_change_that_cannot_be_changes_nothing(held: Held, path: str, fields: Any, says: str) -> None:
     before = await held.get("sandbox/summary")
     status, text = await held.post(f"sandbox/{path}", fields)
-    assert (status, says in text) == (400, True), text
+    assert (status, says in json.loads(text)["error"]) == (400, True), text
     assert (await held.get("sandbox/summary"), held.sandbox.faults.shares) == (before, {})
 
 
@@ -274,6 +322,46 @@ async def test_the_readmes_requests(held: Held) -> None:
             assert response.status == 200
             text = await response.text()
     assert json.loads(text)["campaigns"][0]["jobs_by_status"] == {"longCallWithResult": 1}
+
+
+async def test_what_programs_can_ask(held: Held) -> None:
+    ids = await held.add(16500009900, 16500009901, payload={"n": [1]}, maxAttempts=2)
+    assert json.loads((await held.get("sandbox/contacts?token=a"))[1])[1] == {
+        "callJobId": ids[1], "jobStatus": "inProcess", "phone": "16500009901", "payload": {"n": [1]}, "maxAttempts": 2,
+    }  # fmt: skip
+    assert (await held.get("sandbox/contacts?token=b"))[0] == 404
+    (entry,) = json.loads((await held.get("sandbox/log"))[1])
+    assert entry == {
+        "number": 1, "at_seconds": MARCH, "method": "POST", "token": "a", "verb": "addPhones", "key": "k",
+        "status": 200, "fault": None, "created_jobs": 2, "repeats": None, "conflict": False, "without_key": False,
+    }  # fmt: skip
+    for path in ("sandbox/contacts?token=a", "sandbox/log"):
+        assert (await held.get(path, Host="evil.example"))[0] == 403
+
+
+async def test_forms_that_are_none(held: Held) -> None:
+    for sent, says in [
+        ('{"step_seconds": 60}', "send it with Content-Type: application/json"),
+        ("a", "a is not known"),
+    ]:
+        assert says in (await held.post("sandbox/clock", sent))[1]
+    form = {"Content-Type": "application/x-www-form-urlencoded; charset=foo"}
+    assert (await held.post("sandbox/clock", "step_seconds=60", **form))[0] == 400
+
+
+async def test_no_change_is_confirmed_that_is_not_on_disk(tmp_path: Path) -> None:
+    async with Sandbox(state=tmp_path / "s.db") as sandbox, aiohttp.ClientSession() as http:
+        assert sandbox._store is not None
+        sandbox._store._db.execute("PRAGMA query_only = 1")
+        status, text = await Held(sandbox, http).post("sandbox/clock", {"step_seconds": 60})
+        assert (status, json.loads(text)) == (503, {"error": "the state cannot be written"})
+        sandbox._store._db.execute("PRAGMA query_only = 0")
+
+
+async def test_where_others_may_come_no_token_can_be_guessed() -> None:
+    assert Sandbox().token == Sandbox(host="::1").token == DEFAULT_TOKEN
+    tokens = {Sandbox(host="0.0.0.0").token, Sandbox(allowed_hosts=["x"]).token, DEFAULT_TOKEN}
+    assert len(tokens) == 3
 
 
 # --- whom it lets change anything ---
@@ -303,9 +391,18 @@ async def test_a_page_elsewhere_changes_nothing(held: Held, headers: Mapping[str
         await held.post("sandbox/clock", {"step_seconds": 60}, **sent),
         await held.post("api/calls/campaign/a/addPhones", contact, **sent),
         await held.get("api/crmCalls/campaign/a/addPhone?phone=16500000001", **sent),
+        await held.get("api/calls/campaign/a/addPhone?phone=16500000001", **sent),
+        await held.get("elsewhere", **sent),
     ]
     assert {status for status, _ in changes} == {403}
     assert (held.sandbox.clock(), held.sandbox.jobs, held.sandbox.requests.total) == (MARCH, [], 0)
+
+
+async def test_a_second_origin_is_looked_at_too(held: Held) -> None:
+    host = held.sandbox.url.removeprefix("http://")
+    headers = [("Origin", f"http://{host}"), ("Origin", "http://evil.example")]
+    async with held.http.post(f"{held.sandbox.url}/sandbox/clock", headers=headers, data="speed=2") as response:
+        assert response.status == 403
 
 
 async def test_a_name_of_another_machine_reads_nothing(held: Held) -> None:
@@ -314,7 +411,9 @@ async def test_a_name_of_another_machine_reads_nothing(held: Held) -> None:
         assert (status, "--allow-host" in text) == (403, True)
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:80", "10.1.2.3", "sandbox.test:99"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost.", "LOCALHOST:1", "127.0.0.1", "[::1]:80", "10.1.2.3", "sandbox.test:99"]
+)
 async def test_its_own_names(host: str) -> None:
     async with Sandbox(allowed_hosts=["Sandbox.test"]) as sandbox, aiohttp.ClientSession() as http:
         held = Held(sandbox, http)

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async import Contact, ContactError
-from calls_async.sandbox import Clock, DuplicateRule, FaultKind, Faults, Sandbox
+from calls_async.sandbox import Account, Behaviour, Call, Clock, DuplicateRule, FaultKind, Faults, Sandbox
 from calls_async.sandbox.checks import check_contact
+from calls_async.sandbox.clock import LAST_MOMENT
 from tests.test_schedule import tables
 
 
@@ -236,6 +237,82 @@ async def test_a_clock_that_is_moved() -> None:
     clock = Clock(lambda: 100.0)
     clock.advance(hours=1, seconds=1)
     assert clock() == 3701
+
+
+IMPOSSIBLE = [
+    {"startDateTime": "2026-02-30T09:00:00Z"},
+    {"finishDateTime": "2026-03-01T25:00:00Z"},
+    {"startDateTime": "2026-03-01T09:00:00+99:99"},
+    {"retryIntervalInMinutes": 10**12},
+    {"retryIntervalInMinutes": 10**400},
+    {"maxAttempts": 10**9},
+]
+
+
+@pytest.mark.parametrize("settings", IMPOSSIBLE, ids=str)
+async def test_one_impossible_contact_refuses_the_whole_request(settings: Mapping[str, Any]) -> None:  # C-F-3, C-F-8
+    sandbox = Sandbox(behaviour=Behaviour())
+    contacts = [{"phone": "16500000001"}, {"phone": "16500000002", **settings}, {"phone": "16500000003"}]
+    path = f"/api/calls/campaign/{sandbox.token}/addPhones"
+    reply, _ = sandbox.take(Call(method="POST", path=path, body=json.dumps(contacts).encode()))
+    assert reply is not None
+    assert (reply.status, b"[1]: " in reply.body, sandbox.jobs) == (400, True, [])
+
+
+def test_the_last_day_of_calendars() -> None:
+    now = 1_800_000_000.0
+    sandbox = Sandbox(behaviour=Behaviour(), clock=Clock(lambda: now))
+    days = {"allowedDays": ["mon", "sun"], "gmtZone": "Europe/Berlin"}
+    contacts = [
+        {"phone": "16500009900", "finishDateTime": "9999-12-31T23:59:59-12:00", **days},
+        {"phone": "16500009901", "startDateTime": "9999-12-31T00:00:00Z", **days},
+        {"phone": "16500009901", "startDateTime": "0001-01-01T00:00:00+12:00", **days},
+    ]
+    path = f"/api/calls/campaign/{sandbox.token}/addPhones"
+    reply, _ = sandbox.take(Call(method="POST", path=path, body=json.dumps(contacts).encode()))
+    assert reply is not None
+    assert reply.status == 200
+    sandbox.advance(hours=24 * 365)
+    assert [job.status for job in sandbox.jobs] == ["longCallWithResult", "planned", "noAnswer"]
+    with pytest.raises(ValueError, match="year 3000"):
+        sandbox.advance(hours=1e9)
+    sandbox.clock.speed = 1e6
+    now += 1e9
+    assert sandbox.clock() == LAST_MOMENT
+    assert sandbox.jobs[1].status == "planned"
+
+
+async def test_a_body_that_is_nested_too_deep() -> None:
+    sandbox = Sandbox()
+    path = f"/api/calls/campaign/{sandbox.token}/addPhones"
+    for depth in (500, 900, 990, 100_000):
+        body = b'[{"phone": "16500000001", "payload": ' + b"[" * depth + b"]" * depth + b"}]"
+        reply, _ = sandbox.take(Call(method="POST", path=path, body=body))
+        assert reply is not None
+        assert reply.status in (200, 400)
+
+
+def test_keys_are_forgotten_after_their_day() -> None:  # C-IDEM-7
+    account = Account(Clock(lambda: 1_800_000_000.0))
+    for number in range(100):
+        account.remember(f"{number}", b"", number)
+        account.clock.advance(hours=1)
+        account.remember("again and again", b"%d" % number, number)
+    assert len(account._keys) == 24
+    assert (account.knows("75"), account.knows("76"), account.knows("77")) == (False, False, True)
+    assert account.answer_to("99", b"") == 99
+    assert account.key_conflicts == []
+    assert account.answer_to("again and again", b"0") is None
+    assert len(account.key_conflicts) == 1
+
+
+def test_unknown_paths_meet_no_fault() -> None:
+    sandbox = Sandbox()
+    sandbox.fail_next("503")
+    for path, status in [("/typo", 404), (f"/api/calls/campaign/{sandbox.token}", 503)]:
+        reply, _ = sandbox.take(Call(method="GET", path=path))
+        assert reply is not None
+        assert reply.status == status
 
 
 # --- room and speed ---

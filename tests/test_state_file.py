@@ -170,6 +170,71 @@ def test_its_time_does_not_go_back(tmp_path: Path) -> None:
     again._store.close()
 
 
+def test_a_step_that_was_told_is_kept(tmp_path: Path) -> None:
+    sandbox = Sandbox(clock=Clock(lambda: MARCH), state=tmp_path / "state.db")
+    sandbox.advance(seconds=50)
+    assert sandbox.save(clock_too=True)
+    close(sandbox)
+    again = Sandbox(clock=Clock(lambda: MARCH), state=tmp_path / "state.db")
+    assert again.clock() == MARCH + 50
+    close(again)
+
+
+def test_a_stopped_campaign_stays_stopped_whatever_the_flags(tmp_path: Path) -> None:  # C-M-12
+    def start(behaviour: Behaviour | None) -> Sandbox:
+        return Sandbox(clock=Clock(lambda: MARCH), behaviour=behaviour, tokens=["a"], state=tmp_path / "state.db")
+
+    sandbox = start(None)
+    sandbox.take(call("/addPhones", [{"phone": "16500009900"}]))
+    sandbox.take(call("/control/stop"))
+    for behaviour in (Behaviour(), None, Behaviour()):
+        close(sandbox)
+        sandbox = start(behaviour)
+        sandbox.advance(hours=1)
+        sandbox.take(call("/addPhones", [{"phone": "16500009900", "payload": str(behaviour)}]))
+        assert {job.status for job in sandbox.jobs} == {"planned"}
+        assert sandbox.account.campaigns["a"].status == "finished"
+    sandbox.take(call("/control/resume"))
+    assert {job.status for job in sandbox.jobs} == {"inProcess"}
+    close(sandbox)
+
+
+def test_a_call_that_was_canceled_keeps_its_line(tmp_path: Path) -> None:  # C-M-5
+    def start() -> Sandbox:
+        dialing = DialerSettings(lines=1)
+        clock = Clock(lambda: MARCH)
+        return Sandbox(clock=clock, behaviour=Behaviour(), dialing=dialing, tokens=["a"], state=tmp_path / "state.db")
+
+    sandbox = start()
+    sandbox.take(call("/addPhones", [{"phone": "16500009905"}, {"phone": "16500009900"}]))
+    sandbox.take(call("/callJob/cancel", {"phones": ["16500009905"]}))
+    assert [job.status for job in sandbox.jobs] == ["canceled", "planned"]
+    close(sandbox)
+    sandbox = start()
+    assert [job.status for job in sandbox.jobs] == ["canceled", "planned"]
+    sandbox.advance(hours=1)
+    assert [job.status for job in sandbox.jobs] == ["canceled", "longCallWithResult"]
+    close(sandbox)
+
+
+def test_keys_of_before_are_known_as_such(tmp_path: Path) -> None:  # C-IDEM-1
+    for repeats in (None, 0, 0):
+        sandbox = Sandbox(tokens=["a"], state=tmp_path / "state.db")
+        sandbox.take(call("/addPhones", [{"phone": "16500009900"}], "k"))
+        assert [entry.repeats for entry in sandbox.requests.entries] == [repeats]
+        close(sandbox)
+
+
+async def test_no_name_of_a_file_means_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        sandbox = Sandbox(tokens=["a"], state=":memory:")
+        sandbox.take(call("/addPhones", [{"phone": "16500009900"}], "k"))
+        assert len(sandbox.jobs) == 1
+        close(sandbox)
+    assert Path(":memory:").stat().st_size > 0
+
+
 # --- files that are not as they should be ---
 
 
@@ -190,13 +255,18 @@ def of_another_version(path: Path) -> None:
     other.close()
 
 
-def damaged(path: Path) -> None:
-    sandbox = Sandbox(state=path)
-    sandbox.take(call("/addPhones", [{"phone": "16500000000"}], "k", token=sandbox.token))
-    close(sandbox)
-    with sqlite3.connect(path) as other:
-        other.execute("DELETE FROM job")
-    other.close()
+def changed(statement: str) -> Any:
+    """A state that somebody has changed."""
+
+    def make(path: Path) -> None:
+        sandbox = Sandbox(state=path, behaviour=Behaviour())
+        sandbox.take(call("/addPhones", [{"phone": "16500000000"}], "k", token=sandbox.token))
+        close(sandbox)
+        with sqlite3.connect(path) as other:
+            other.execute(statement)
+        other.close()
+
+    return make
 
 
 def close(sandbox: Sandbox) -> None:
@@ -210,7 +280,12 @@ def close(sandbox: Sandbox) -> None:
         (not_a_database, "no state of a sandbox"),
         (of_another_program, "no state of a sandbox"),
         (of_another_version, "another version"),
-        (damaged, "damaged: job 5665330001 is missing"),
+        (changed("DELETE FROM job"), "damaged: job 5665330001 is missing"),
+        (changed("DELETE FROM campaign"), "damaged"),
+        (changed("UPDATE job SET settings = x'5b5d'"), "damaged"),
+        (changed("UPDATE job SET attempts = '{}'"), "damaged"),
+        (changed("UPDATE job SET attempts = '[1]'"), "damaged"),
+        (changed("UPDATE key SET answer = '{\"body\": 5}'"), "damaged"),
         (Path.mkdir, "cannot be opened: unable to open"),
     ],
 )
@@ -226,8 +301,13 @@ def test_a_file_that_is_none_of_its_own_stays_as_it_is(make: Any, says: str, tmp
 def test_one_sandbox_a_file_and_nobody_elses_eyes(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     one = Sandbox(state=path)
-    with pytest.raises(StateFileError, match="in use by another sandbox"):
-        Sandbox(state=path)
+    another = [sys.executable, "-c", f"from calls_async.sandbox import Sandbox; Sandbox(state={str(path)!r})"]
+    for _ in range(2):
+        # A second one of this process, refused, must not open the door to those of others.
+        with pytest.raises(StateFileError, match="in use by another sandbox"):
+            Sandbox(state=path)
+        done = subprocess.run(another, capture_output=True, text=True, check=False)
+        assert (done.returncode, "in use by another sandbox" in done.stderr) == (1, True)
     one.take(call("/addPhones", [{"phone": "16500000000"}], token=one.token))
     assert {oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {"0o600"}
     close(one)

@@ -260,8 +260,11 @@ class Account:
         status: str,
         attempts: Sequence[Attempt],
     ) -> None:
-        """Takes a job of before into a campaign that has not begun; `payload` and `settings` are JSON."""
+        """Takes a job of before into a campaign that has not begun; `payload` and `settings` are JSON. Raises
+        ValueError."""
         text, shared = self._settings.get(settings) or self._share(settings, json.loads(settings or b"{}"))
+        if not isinstance(shared, dict) or (status in ("inProcess", "onRetry") and not attempts):
+            raise ValueError(f"job {job_id} is not as it was written")
         job = Job(
             id=job_id,
             phone=phone,

@@ -21,10 +21,10 @@ _ADDS = frozenset({"addPhones", "addPhone", "test/addPhone"})
 
 @attrs.frozen(slots=True, kw_only=True)
 class Entry:
-    """One request. `at` is Unix time in seconds, by the sandbox's clock."""
+    """One request. `at_seconds` is Unix time, by the sandbox's clock."""
 
     number: int
-    at: float
+    at_seconds: float
     method: str
     token: str | None
     """The campaign's; None where the path is not of the API."""
@@ -75,7 +75,7 @@ class RequestLog:
         key = call.key or None
         entry = Entry(
             number=self.total,
-            at=at,
+            at_seconds=at,
             method=call.method[:MAX_TEXT],
             token=None if route is None else route.token[:MAX_TEXT],
             verb=verb[:MAX_TEXT],

@@ -64,6 +64,8 @@ def add_page(app: web.Application, sandbox: Sandbox) -> None:
     app.router.add_get("/sandbox/requests", page.part("requests"))
     app.router.add_get("/sandbox/faults", page.part("faults"))
     app.router.add_get("/sandbox/summary", page.summary)
+    app.router.add_get("/sandbox/contacts", page.contacts)
+    app.router.add_get("/sandbox/log", page.log)
     app.router.add_get("/sandbox/static/{name}", _static)
     app.router.add_post("/sandbox/clock", page.change(page.set_clock))
     app.router.add_post("/sandbox/campaigns", page.change(page.set_up))
@@ -108,6 +110,17 @@ class Page:
     async def summary(self, _: web.Request) -> web.Response:
         self._sandbox.account.catch_up()
         return self._json()
+
+    async def contacts(self, request: web.Request) -> web.Response:
+        self._sandbox.account.catch_up()
+        try:
+            campaign = self._campaign(request.query)
+        except ValueError as error:
+            return _wrong(404, str(error), as_json=True)
+        return web.json_response(view.contacts(campaign), headers=_HEADERS)
+
+    async def log(self, _: web.Request) -> web.Response:
+        return web.json_response(view.log(self._sandbox.requests), headers=_HEADERS)
 
     def _json(self) -> web.Response:
         sandbox = self._sandbox

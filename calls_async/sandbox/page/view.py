@@ -186,6 +186,25 @@ def requests(log: RequestLog, wanted: RequestFilter) -> list[Entry]:
 # --- for programs ---
 
 
+def contacts(campaign: Campaign) -> list[dict[str, Any]]:
+    """What each job was created from, with its ID and status."""
+    return [
+        {
+            "callJobId": job.id,
+            "jobStatus": job.status,
+            "phone": job.phone,
+            **({} if job.packed_payload is None else {"payload": job.payload}),
+            **job.settings,
+        }
+        for job in campaign.jobs.values()
+    ]
+
+
+def log(requests: RequestLog) -> list[dict[str, Any]]:
+    """The last requests, in their order."""
+    return [attrs.asdict(entry) for entry in requests.entries]
+
+
 def summary(account: Account, log: RequestLog, faults: Faults, *, speed: float) -> dict[str, Any]:
     """The same for programs, as JSON."""
     return {
