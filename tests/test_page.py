@@ -327,7 +327,8 @@ async def test_the_readmes_requests(held: Held) -> None:
 async def test_what_programs_can_ask(held: Held) -> None:
     ids = await held.add(16500009900, 16500009901, payload={"n": [1]}, maxAttempts=2)
     assert json.loads((await held.get("sandbox/contacts?token=a"))[1])[1] == {
-        "callJobId": ids[1], "jobStatus": "inProcess", "phone": "16500009901", "payload": {"n": [1]}, "maxAttempts": 2,
+        "callJobId": ids[1], "jobStatus": "inProcess", "phone": "16500009901", "payload": {"n": [1]},
+        "maxAttempts": 2,
     }  # fmt: skip
     assert (await held.get("sandbox/contacts?token=b"))[0] == 404
     (entry,) = json.loads((await held.get("sandbox/log"))[1])
