@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from calls_async.sandbox.behaviour import PATTERNS
-from calls_async.sandbox.campaign import ANY, Campaign
-from calls_async.sandbox.clock import checked_speed
+from calls_async.sandbox.campaign import ANY
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.page import view
+from calls_async.sandbox.page.switches import Fields, Switches
 
 if TYPE_CHECKING:
     import jinja2
+    from multidict import MultiMapping
 
     from calls_async.sandbox.server import Sandbox
 
+    Query = MultiMapping[str]
+
 _SPEEDS = (0, 1, 60, 600, 3600)
 _STEPS = {"1 minute": 60, "1 hour": 3600, "1 day": 86_400}
-_CONTROLS = {"pause": "paused", "resume": "inProcess", "stop": "finished"}
 _MAX_IDS = 20
 """So many jobs may be shown in full at once."""
 _MAX_HELD = view.SHOWN_JOBS + 2 * _MAX_IDS
 _FORMATTING = re.compile(r"[\s()+./-]")
 """What people write into a number."""
-_MAX_TIMES = 10_000
 _STATIC_TYPES = {
     "htmx.min.js": "text/javascript",
     "idiomorph-ext.min.js": "text/javascript",
@@ -52,12 +53,10 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-Fields = Mapping[str, Any]
-
 
 def add_page(app: web.Application, sandbox: Sandbox) -> None:
     """Adds the page to a sandbox's server."""
-    page = Page(sandbox)
+    page, switches = Page(sandbox), Switches(sandbox)
     app.router.add_get("/", page.whole)
     app.router.add_get("/sandbox/overview", page.part("overview"))
     app.router.add_get("/sandbox/jobs", page.part("jobs"))
@@ -67,11 +66,11 @@ def add_page(app: web.Application, sandbox: Sandbox) -> None:
     app.router.add_get("/sandbox/contacts", page.contacts)
     app.router.add_get("/sandbox/log", page.log)
     app.router.add_get("/sandbox/static/{name}", _static)
-    app.router.add_post("/sandbox/clock", page.change(page.set_clock))
-    app.router.add_post("/sandbox/campaigns", page.change(page.set_up))
-    app.router.add_post("/sandbox/control", page.change(page.control))
-    app.router.add_post("/sandbox/faults", page.change(page.set_faults))
-    app.router.add_post("/sandbox/faults/next", page.change(page.fail_next))
+    app.router.add_post("/sandbox/clock", page.change(switches.set_clock))
+    app.router.add_post("/sandbox/campaigns", page.change(switches.set_up))
+    app.router.add_post("/sandbox/control", page.change(switches.control))
+    app.router.add_post("/sandbox/faults", page.change(switches.set_faults))
+    app.router.add_post("/sandbox/faults/next", page.change(switches.fail_next))
 
 
 class Page:
@@ -91,7 +90,18 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        templates.globals |= {"moment": view.moment, "shares": view.shares, "ANY": ANY}
+        templates.globals |= {
+            "moment": view.moment,
+            "shares": view.shares,
+            "ANY": ANY,
+            "kinds": list(FaultKind),
+            "most_shown": view.SHOWN_JOBS,
+            "most_searched": view.SEARCHED_JOBS,
+            "patterns": PATTERNS,
+            "speeds": _SPEEDS,
+            "statuses": view.STATUSES,
+            "steps": _STEPS,
+        }
         return templates
 
     # --- reading ---
@@ -114,7 +124,7 @@ class Page:
     async def contacts(self, request: web.Request) -> web.Response:
         self._sandbox.account.catch_up()
         try:
-            campaign = self._campaign(request.query)
+            campaign = Switches(self._sandbox).campaign(request.query)
         except ValueError as error:
             return _wrong(404, str(error), as_json=True)
         return web.json_response(view.contacts(campaign), headers=_HEADERS)
@@ -129,46 +139,46 @@ class Page:
 
     def _render(self, name: str, request: web.Request) -> web.Response:
         self._sandbox.account.catch_up()
-        text = self._templates.get_template(f"{name}.html").render(self._context(request))
+        text = self._templates.get_template(f"{name}.html").render(self._context(name, request.query))
         # What clients send may hold halves of characters.
         body = text.encode("utf-8", "replace")
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
-    def _context(self, request: web.Request) -> dict[str, Any]:
-        sandbox, query = self._sandbox, request.query
-        campaigns = list(sandbox.account.campaigns.values())
-        campaign = sandbox.account.campaigns.get(query.get("campaign", ""), campaigns[0])
+    def _context(self, part: str, query: Query) -> dict[str, Any]:
+        """What the template of a part needs; that of the page needs all."""
+        contexts = {"jobs": self._jobs, "requests": self._requests}
+        wanted = contexts.values() if part == "page" else [contexts[part]] if part in contexts else []
+        found = {
+            "sandbox": self._sandbox,
+            "log": self._sandbox.requests,
+            "faults": self._sandbox.faults,
+            "conflicts": self._sandbox.key_conflicts,
+            "campaigns": list(self._sandbox.account.campaigns.values()),
+        }
+        for context in wanted:
+            found |= context(query)
+        return found
+
+    def _jobs(self, query: Query) -> dict[str, Any]:
+        campaigns = self._sandbox.account.campaigns
+        campaign = campaigns.get(query.get("campaign", "")) or next(iter(campaigns.values()))
         status = query.get("status", ANY)
         wanted = view.JobFilter(
             status=status if status in view.STATUSES else ANY,
             digits=_FORMATTING.sub("", query.get("phone", "")),
             held=query.getall("held", [])[:_MAX_HELD],
         )
-        some = view.RequestFilter(key=query.get("key", "").strip(), only_troubles="only_troubles" in query)
+        shown, opened = (query.getall(name, [])[:_MAX_IDS] for name in ("shown", "opened"))
         return {
-            "sandbox": sandbox,
-            "log": sandbox.requests,
-            "conflicts": sandbox.key_conflicts,
-            "campaigns": campaigns,
             "campaign": campaign,
             "wanted": wanted,
             "total": campaign.counts[wanted.status] if wanted.status else len(campaign.jobs),
-            "jobs": view.jobs(
-                campaign,
-                wanted,
-                shown=query.getall("shown", [])[:_MAX_IDS],
-                opened=query.getall("opened", [])[:_MAX_IDS],
-            ),
-            "statuses": view.STATUSES,
-            "some": some,
-            "entries": view.requests(sandbox.requests, some),
-            "faults": sandbox.faults,
-            "kinds": list(FaultKind),
-            "patterns": PATTERNS,
-            "speeds": _SPEEDS,
-            "steps": _STEPS,
-            "most_shown": {"jobs": view.SHOWN_JOBS, "searched": view.SEARCHED_JOBS},
+            "jobs": view.jobs(campaign, wanted, shown=shown, opened=opened),
         }
+
+    def _requests(self, query: Query) -> dict[str, Any]:
+        some = view.RequestFilter(key=query.get("key", "").strip(), only_troubles="only_troubles" in query)
+        return {"some": some, "entries": view.requests(self._sandbox.requests, some)}
 
     # --- changes ---
 
@@ -195,51 +205,6 @@ class Page:
 
         return answer
 
-    def set_clock(self, fields: Fields) -> None:
-        _only(fields, "speed", "step_seconds")
-        clock = self._sandbox.clock
-        speed, step = _number(fields, "speed"), _number(fields, "step_seconds")
-        speed = checked_speed(clock.speed if speed is None else speed)
-        clock.advance(seconds=step or 0.0)
-        clock.speed = speed
-
-    def set_up(self, fields: Fields) -> None:
-        _only(fields, "token", "name", "lines", "max_attempts", "retry_minutes", "new")
-        token = _text(fields, "token")
-        if _text(fields, "new") and token in self._sandbox.account.campaigns:
-            raise ValueError(f"there is a campaign with the token {token}")
-        self._sandbox.account.set_up(
-            token,
-            name=_text(fields, "name"),
-            lines=_whole(fields, "lines"),
-            max_attempts=_whole(fields, "max_attempts"),
-            retry_minutes=_whole(fields, "retry_minutes"),
-        )
-
-    def control(self, fields: Fields) -> None:
-        _only(fields, "token", "action")
-        action = _text(fields, "action")
-        if action not in _CONTROLS:
-            raise ValueError(f"action must be one of {', '.join(_CONTROLS)}")
-        self._campaign(fields).control(_CONTROLS[action], self._sandbox.clock())
-
-    def set_faults(self, fields: Fields) -> None:
-        self._sandbox.faults.change({FaultKind(kind): _number(fields, kind) or 0.0 for kind in fields})
-
-    def fail_next(self, fields: Fields) -> None:
-        _only(fields, "kind", "times")
-        times = _whole(fields, "times")
-        if times is not None and not 1 <= times <= _MAX_TIMES:
-            raise ValueError(f"times must be 1 to {_MAX_TIMES}")
-        self._sandbox.fail_next(_text(fields, "kind") or "", times or 1)
-
-    def _campaign(self, fields: Fields) -> Campaign:
-        token = _text(fields, "token")
-        campaign = self._sandbox.account.campaigns.get(token or "")
-        if campaign is None:
-            raise ValueError(f"no campaign has the token {token}")
-        return campaign
-
 
 def _wrong(status: int, text: str, *, as_json: bool) -> web.Response:
     if as_json:
@@ -257,9 +222,6 @@ async def _static(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type=_STATIC_TYPES[name], charset="utf-8", headers=headers)
 
 
-# --- fields of a form, or of a JSON object ---
-
-
 async def _json_fields(request: web.Request) -> Fields:
     try:
         fields = json.loads(await request.read())
@@ -268,34 +230,3 @@ async def _json_fields(request: web.Request) -> Fields:
     if not isinstance(fields, dict):
         raise ValueError("the body must be a JSON object")  # noqa: TRY004  # told to whoever sent it
     return fields
-
-
-def _only(fields: Fields, *names: str) -> None:
-    if any(name.startswith("{") for name in fields):
-        raise ValueError("this is JSON: send it with Content-Type: application/json")
-    if unknown := fields.keys() - set(names):
-        raise ValueError(f"{', '.join(sorted(unknown))} is not known; the fields are {', '.join(names)}")
-
-
-def _text(fields: Fields, name: str) -> str | None:
-    value = fields.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"{name} must be text")
-    return (value or "").strip() or None
-
-
-def _number(fields: Fields, name: str) -> float | None:
-    value = fields.get(name)
-    if value in (None, ""):
-        return None
-    try:
-        return float(value)
-    except (OverflowError, TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, not {value!r}") from None
-
-
-def _whole(fields: Fields, name: str) -> int | None:
-    value = _number(fields, name)
-    if value is not None and not value.is_integer():
-        raise ValueError(f"{name} must be a whole number, not {fields[name]!r}")
-    return None if value is None else int(value)
