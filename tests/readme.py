@@ -9,6 +9,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 _PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 _FILES = {match[1]: block for block in _PYTHON if (match := re.match(r"# (\w+\.py)", block))}
+JAVASCRIPT = re.findall(r"```js\n(.*?)```", README, re.DOTALL)
 EXAMPLES = [block for block in _PYTHON if block not in _FILES.values()]
 
 

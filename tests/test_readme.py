@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from calls_async.cli.sample import sample_csv
 from calls_async.client import MAX_ANSWER_BYTES
 from calls_async.sandbox import DEFAULT_TOKEN, FaultKind, Sandbox
 from calls_async.upload.settings import BatcherSettings, UploadSettings
-from tests.readme import EXAMPLES, README, SHELL
+from tests.readme import EXAMPLES, JAVASCRIPT, README, SHELL
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=map(str, range(len(EXAMPLES))))
@@ -103,3 +104,15 @@ def test_the_settings_are_the_codes() -> None:
     for field in attrs.fields(Timeouts):
         assert _row(field.name)[0] == str(field.default), field.name
     assert f"({MAX_ANSWER_BYTES};" in README
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
+def test_the_test_in_javascript(tmp_path: Path) -> None:
+    (text,) = JAVASCRIPT
+    (tmp_path / "signup.test.mjs").write_text(text, encoding="utf-8")
+    scripts = Path(sys.executable).parent
+    env = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["node", "--test"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "pass 1" in done.stdout
