@@ -321,6 +321,7 @@ async def test_the_sandbox_command(tmp_path: Path) -> None:
     assert json.loads(attempts.out)["jobStatus"] == "longCallWithResult"
     process.terminate()
     assert await process.wait() == 0
+    assert not ready.exists()
 
 
 @pytest.mark.parametrize(
@@ -332,12 +333,18 @@ async def test_a_sandbox_that_cannot_be(wrong: tuple[str, str]) -> None:
 
 
 async def test_a_ready_file_of_another_is_not_left_behind(tmp_path: Path) -> None:
-    ran = await run("sandbox", "--port", "0", "--ready-file", tmp_path / "none" / "ready.json")
-    assert (ran.code, "ready.json cannot be written" in ran.err) == (2, True)
+    for path in (tmp_path / "none" / "ready.json", tmp_path):
+        ran = await run("sandbox", "--port", "0", "--ready-file", path)
+        assert (ran.code, "cannot be written" in ran.err) == (2, True)
     ready = tmp_path / "ready.json"
-    ready.write_text("of another")
-    ran = await run("sandbox", "--bind", "no such host", "--ready-file", ready)
-    assert (ran.code, "Traceback" in ran.err, ready.exists()) == (1, False, False)
+    for text, stays in [
+        ("of another", False),
+        ('{"pid": 2147483646}', False),
+        (json.dumps({"pid": os.getpid()}), True),
+    ]:
+        ready.write_text(text)
+        ran = await run("sandbox", "--bind", "no-such-host.invalid", "--ready-file", ready)
+        assert (ran.code, "Traceback" in ran.err, ready.exists()) == (1, False, stays)
 
 
 def test_every_command_of_the_parser_is_there() -> None:

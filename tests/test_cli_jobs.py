@@ -42,13 +42,12 @@ async def results(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("CALLS_HOST", sandbox.url)
     monkeypatch.setenv("CALLS_TOKEN", sandbox.token)
     campaign = sandbox.account.campaigns[sandbox.token]
-    added = sandbox.account.add(campaign, CONTACTS)
+    sandbox.account.add(campaign, CONTACTS)
     path = tmp_path / "results.jsonl"
     path.write_text(
         "".join(
             json.dumps({"row": row, "phone": job.phone, "status": "accepted", "job_id": job.id, "error": None}) + "\n"
-            for row, job in enumerate(added, start=1)
-            if job is not None
+            for row, job in enumerate(sandbox.jobs, start=1)
         )
     )
     return path

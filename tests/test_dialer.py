@@ -232,8 +232,7 @@ def test_jobs_are_taken_in_the_documented_order() -> None:  # C-PRIO-1, C-PRIO-2
         number(7, ANSWERS, dialerPriority=1),
     )
     one.step(HOUR)
-    # The first was the only one there when the line was free.
-    assert order(jobs) == ["001", "006", "007", "005", "004", "003", "002"]
+    assert order(jobs) == ["006", "007", "005", "004", "003", "001", "002"]
     assert {job.status for job in jobs} == {"longCallWithResult"}
 
 
@@ -320,6 +319,21 @@ def test_the_campaign_follows() -> None:  # C-CAM-2, C-CAM-3, C-M-8
     assert one.ask("/status", method="GET") == "inProcess"
 
 
+def test_whoever_comes_at_the_same_time_goes_by_priority() -> None:  # C-PRIO-3, C-POL-1
+    hours, fewer = ({"default": [{"localTimeFrom": "09:00", "localTimeTo": end}]} for end in ("18:00", "10:00"))
+    one = Stepped(lines=1)
+    low, high, soon = one.add(
+        number(1, dialerPriority=5, allowedTime=hours),
+        number(2, dialerPriority=1, allowedTime=hours),
+        number(3, dialerPriority=1, allowedTime=fewer),
+    )
+    one.step(9 * HOUR + 1)
+    assert [job.status for job in (low, high, soon)] == ["planned", "planned", "inProcess"]
+    another = Stepped(lines=1)
+    low, high = another.add(number(1, dialerPriority=5), number(2, dialerPriority=1))
+    assert [job.status for job in (low, high)] == ["planned", "inProcess"]
+
+
 def test_pause_resume_stop_and_cancel() -> None:  # C-M-5, C-M-10, C-M-11, C-M-12, C-CAN-1
     one = Stepped(lines=1)
     jobs = one.add(*(number(n, ANSWERS) for n in range(6)))
@@ -394,7 +408,8 @@ async def test_calls_go_on_while_nobody_asks() -> None:
     clock = Clock(speed=3600)
     async with Sandbox(behaviour=Behaviour(), clock=clock) as sandbox:
         account = sandbox.account
-        (job,) = account.add(account.campaigns[sandbox.token], [number(1, ANSWERS)])
+        account.add(account.campaigns[sandbox.token], [number(1, ANSWERS)])
+        (job,) = sandbox.jobs
         assert job is not None
         while job.status != "longCallWithResult":
             await asyncio.sleep(0.01)

@@ -96,6 +96,8 @@ async def test_jobs_by_status_and_number(held: Held) -> None:
     assert await listed("phone=%2B1+(650)+000-9903") == [ids[3]]
     assert await listed("phone=777") == []
     assert await listed("phone=zzz") == []
+    several = await held.add(12345, 1234567, key="k2")
+    assert await listed("phone=12345") == several
     assert await listed(f"held={ids[2]}&held={ids[0]}&status=onRetry") == [ids[2], ids[0]]
     assert await listed("status=onRetry&phone=99") == [ids[1]]
     assert set(await listed(f"status=canceled&{shown}")) == set(ids)  # those somebody looks at stay
@@ -147,6 +149,25 @@ async def test_requests_show_what_came_again(held: Held) -> None:  # C-IDEM-1, C
     _, text = await held.get("sandbox/overview")
     assert "1 request with a key that had come with another content" in text
     assert "1 request added contacts without a key" in text
+
+
+async def test_only_keys_that_were_used_are_repeated(held: Held) -> None:  # C-IDEM-7
+    sandbox = held.sandbox
+
+    def add(phone: str, fault: str | None = None) -> int | None:
+        if fault is not None:
+            sandbox.fail_next(fault)
+        sandbox.take(call("/addPhones", [{"phone": phone}], "k"))
+        return sandbox.requests.entries[-1].repeats
+
+    assert add("none") is None
+    assert add("none") is None  # refused: nothing was used
+    assert add("16500000001", "503") is None
+    assert add("16500000001", "reset-after") == 3
+    assert add("16500000001") == 3
+    sandbox.advance(hours=25)
+    assert add("16500000001") is None
+    assert add("16500000001") == 6
 
 
 async def test_requests_that_need_no_key_are_not_in_red(held: Held) -> None:
@@ -346,8 +367,8 @@ async def test_forms_that_are_none(held: Held) -> None:
         ("a", "a is not known"),
     ]:
         assert says in (await held.post("sandbox/clock", sent))[1]
-    form = {"Content-Type": "application/x-www-form-urlencoded; charset=foo"}
-    assert (await held.post("sandbox/clock", "step_seconds=60", **form))[0] == 400
+    for kind in ("application/x-www-form-urlencoded; charset=foo", "multipart/form-data; boundary=x"):
+        assert (await held.post("sandbox/clock", "--x\r\nfoo", **{"Content-Type": kind}))[0] == 400
 
 
 async def test_no_change_is_confirmed_that_is_not_on_disk(tmp_path: Path) -> None:

@@ -95,6 +95,13 @@ def test_nothing_said_is_one_campaign() -> None:
     assert told(plan.make(host="127.0.0.1", port=0)) == [("8231.7056.sandbox", "Sandbox campaign 1", 10, 3, 60)]
 
 
+def test_a_start_that_is_refused_changes_no_file(tmp_path: Path) -> None:
+    text = "state = 's.db'\n[[campaign]]\ntoken = 'one'\n[[campaign]]\ntoken = 'two'\nlines = 0\n"
+    with pytest.raises(ValueError, match="lines must be"):
+        plan_of(arguments("--config", write(tmp_path, text))).make(host="127.0.0.1", port=0)
+    assert not (tmp_path / "s.db").exists()
+
+
 def test_what_is_said_at_a_later_start(tmp_path: Path) -> None:
     """What the page changed stays, where nobody says otherwise."""
 
@@ -156,7 +163,8 @@ def test_a_file_that_says_what_cannot_be(text: str, says: str, tmp_path: Path) -
         ("lines = 1000000000000000000000", (), "lines must be"),
         ('state = "a\\u0000b"', (), "cannot be opened"),
         ("[[campaign]]\ntoken = ''", (), "'' cannot be a token"),
-        ("", ("--allow-host", ""), "cannot be empty"),
+        ("", ("--allow-host", ""), "cannot be the name of a host"),
+        ("", ("--allow-host", "x:80"), "cannot be the name of a host"),
         ("[[campaign]]\ntoken = 'a b'", (), "'a b' cannot be a token"),
         ("state = '/'", (), "cannot be opened"),
         ("", ("--call-result", "busy=1"), "the results are longCallWithResult"),

@@ -239,6 +239,43 @@ async def test_a_clock_that_is_moved() -> None:
     assert clock() == 3701
 
 
+async def test_the_same_key_names_the_same_job_for_its_whole_day() -> None:  # C-IDEM-1, C-IDEM-7, C-DUP-1
+    sandbox = Sandbox(clock=Clock(lambda: 1_800_000_000.0))
+
+    def add(key: str | None) -> str:
+        query = {"phone": "16500000001", **({} if key is None else {"Idempotence-Key": key})}
+        path = f"/api/crmCalls/campaign/{sandbox.token}/addPhone"
+        reply, _ = sandbox.take(Call(method="GET", path=path, query=query))
+        assert reply is not None
+        assert reply.status == 200
+        return reply.body.decode()
+
+    first = add(None)
+    sandbox.advance(hours=23)
+    assert add("k") == first
+    sandbox.advance(hours=2)
+    assert add("k") == first  # although the job is no duplicate's any more
+    assert add("other") != first
+    assert add("k") == first
+
+
+def test_what_is_no_json_is_refused() -> None:
+    sandbox = Sandbox()
+    path = f"/api/calls/campaign/{sandbox.token}/addPhones"
+    for text in ("NaN", "Infinity", "-Infinity"):
+        body = b'[{"phone": "16500000001", "payload": {"n": %b}}]' % text.encode()
+        reply, _ = sandbox.take(Call(method="POST", path=path, body=body))
+        assert reply is not None
+        assert reply.status == 400
+
+
+async def test_a_body_that_is_too_large_is_told_and_noted(http: aiohttp.ClientSession) -> None:  # C-M-16
+    async with Sandbox(max_request_bytes=1000) as sandbox:
+        url = f"{sandbox.url}/api/calls/campaign/{sandbox.token}/addPhones"
+        assert await ask(http, "POST", url, b"x" * 1001) == (413, '{"error": "too large"}')
+        assert [entry.status for entry in sandbox.requests.entries] == [413]
+
+
 IMPOSSIBLE = [
     {"startDateTime": "2026-02-30T09:00:00Z"},
     {"finishDateTime": "2026-03-01T25:00:00Z"},

@@ -225,6 +225,42 @@ def test_keys_of_before_are_known_as_such(tmp_path: Path) -> None:  # C-IDEM-1
         close(sandbox)
 
 
+def test_another_seed_changes_nothing_that_was(tmp_path: Path) -> None:
+    """Whatever people would have done: what was planned at the end is called after it, on the lines that are free."""
+    behaviours = [Behaviour(shares={"noAnswer": 1}, no_answer_seconds=seconds) for seconds in (1000, 30)]
+    clock = Clock(lambda: MARCH)
+    for behaviour in behaviours:
+        sandbox = Sandbox(
+            clock=clock,
+            behaviour=behaviour,
+            dialing=DialerSettings(lines=1),
+            tokens=["a"],
+            state=tmp_path / "state.db",
+        )
+        if behaviour is behaviours[0]:
+            sandbox.take(call("/addPhones", [{"phone": "16500000001"}]))
+            clock.advance(seconds=100)
+            sandbox.take(call("/addPhones", [{"phone": "16500000002"}]))
+            close(sandbox)
+    starts = [job.attempts[0].started_at_ms / 1000 for job in sandbox.jobs]
+    assert starts == [MARCH, MARCH + 100]
+    close(sandbox)
+
+
+async def test_a_sandbox_that_cannot_start_lets_go_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with Sandbox(state=path) as one:
+        port = int(one.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            await Sandbox(state=tmp_path / "other.db", port=port).__aenter__()
+    with pytest.raises(RuntimeError, match="is started once"):
+        await one.__aenter__()
+    with pytest.raises(ValueError, match="cannot be a token"):
+        Sandbox(state=path, tokens=["bad token"])
+    for name in ("state.db", "other.db"):
+        close(Sandbox(state=tmp_path / name))
+
+
 async def test_no_name_of_a_file_means_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(2):

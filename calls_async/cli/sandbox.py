@@ -37,8 +37,8 @@ async def sandbox(arguments: Namespace) -> Exit:
         loop.add_signal_handler(signum, stopped.set)
     ready = Path(arguments.ready_file) if arguments.ready_file else None
     try:
-        if ready is not None:
-            ready.unlink(missing_ok=True)  # what another has left behind would be taken for ours
+        if ready is not None and not _is_alive(_pid_in(ready)):
+            _remove(ready)  # what a dead one has left behind would be taken for ours
         async with server:
             if ready is not None:
                 _write_ready(ready, server)
@@ -47,11 +47,12 @@ async def sandbox(arguments: Namespace) -> Exit:
             if not is_loopback(arguments.bind):
                 warn("whoever reaches this machine can see and change everything in it")
             await stopped.wait()
-            if ready is not None:
-                ready.unlink(missing_ok=True)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CallsError(f"the sandbox cannot listen on {arguments.bind}:{arguments.port}: {reason}") from None
+    finally:
+        if ready is not None and _pid_in(ready) == os.getpid():
+            _remove(ready)
     return Exit.DONE
 
 
@@ -84,6 +85,34 @@ def _call_results(pairs: list[tuple[str, str]]) -> dict[Ending, float]:
         raise ConfigurationError(
             f"--call-result RESULT=SHARE: {error}; the results are {', '.join(Ending)}"
         ) from None
+
+
+def _pid_in(ready: Path) -> int | None:
+    """Of the process that wrote the file, if it did."""
+    try:
+        pid = json.loads(ready.read_text(encoding="utf-8"))["pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if type(pid) is int and pid > 0 else None
+
+
+def _is_alive(pid: int | None) -> bool:
+    if pid is None or os.name != "posix":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(ready: Path) -> None:
+    try:
+        ready.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--ready-file {ready} cannot be written: {error.strerror}") from None
 
 
 def _write_ready(path: Path, server: Sandbox) -> None:

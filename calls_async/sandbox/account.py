@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -40,6 +41,13 @@ class DuplicateRule(StrEnum):
     ERROR = "error"
     """The same number and payload without the same key: the request gets an error (C-DUP-2)."""
     OFF = "off"
+
+
+@attrs.frozen(slots=True)
+class Ignored:
+    """A contact for which no job was created, and the job that stands for it (C-DUP-1)."""
+
+    job: Job
 
 
 class DuplicatePhone(Exception):  # noqa: N818  # told to the client as an answer
@@ -90,6 +98,7 @@ class Account:
         self._keys: OrderedDict[str, dict[bytes, KnownKey]] = OrderedDict()
         """By key and content, both in the order of their use."""
         self._next_id = _FIRST_JOB_ID
+        self._last_moment_ms = 0
         self._settings: dict[bytes, tuple[bytes, Mapping[str, Any]]] = {b"": _NO_SETTINGS}
 
     def _now_ms(self) -> int:
@@ -181,17 +190,19 @@ class Account:
 
     def add(
         self, campaign: Campaign, contacts: Iterable[Mapping[str, Any]], *, test: bool = False
-    ) -> list[Job | None]:
-        """The created job of each contact; None for an ignored duplicate. All or nothing: `DuplicatePhone`."""
+    ) -> list[Job | Ignored]:
+        """The created job of each contact, unless it is an ignored duplicate. All or nothing: `DuplicatePhone`."""
         wanted = [(str(contact["phone"]), self._content(contact), contact) for contact in contacts]
         if self.duplicates is DuplicateRule.ERROR and not test:
             self._refuse_duplicates(campaign, [(phone, content) for phone, content, _ in wanted])
         now_ms = self._now_ms()
-        return [self._add(campaign, *one, now_ms=now_ms, test=test) for one in wanted]
-
-    def previous(self, campaign: Campaign, contact: Mapping[str, Any]) -> Job | None:
-        """The job that makes `contact` a duplicate now."""
-        return self._known(campaign, str(contact["phone"]), self._content(contact))
+        added = [self._add(campaign, *one, now_ms=now_ms, test=test) for one in wanted]
+        created = [one for one in added if isinstance(one, Job)]
+        if created:
+            campaign.open()
+        if campaign.dialer is not None:
+            campaign.dialer.add(created, self.clock())
+        return added
 
     def _known(self, campaign: Campaign, phone: str, content: Content) -> Job | None:
         """The job by which a contact is a duplicate now."""
@@ -228,9 +239,11 @@ class Account:
 
     def _add(
         self, campaign: Campaign, phone: str, content: Content, contact: Mapping[str, Any], *, now_ms: int, test: bool
-    ) -> Job | None:
-        if self.duplicates is DuplicateRule.IGNORE and not test and self._known(campaign, phone, content) is not None:
-            return None
+    ) -> Job | Ignored:
+        if self.duplicates is DuplicateRule.IGNORE and not test:
+            known = self._known(campaign, phone, content)
+            if known is not None:
+                return Ignored(known)
         job = Job(
             id=str(self._next_id),
             phone=phone,
@@ -242,10 +255,13 @@ class Account:
         )
         self._next_id += 1
         campaign.take_in(job)
-        campaign.open()
-        if campaign.dialer is not None:
-            campaign.dialer.add(job, self.clock())
         return job
+
+    def _same_moment(self, created_at_ms: int) -> int:
+        """The same object for the jobs of a request: each would take 32 bytes more."""
+        if created_at_ms != self._last_moment_ms:
+            self._last_moment_ms = created_at_ms
+        return self._last_moment_ms
 
     def restore(
         self,
@@ -271,8 +287,8 @@ class Account:
             packed_payload=payload,
             packed_settings=self._counting(text),
             settings=shared,
-            created_at_ms=created_at_ms,
-            status=status,
+            created_at_ms=self._same_moment(created_at_ms),
+            status=sys.intern(status),
             test=test,
             attempts=attempts,
         )

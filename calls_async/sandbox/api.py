@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from calls_async.sandbox.account import Account, DuplicatePhone
+from calls_async.sandbox.account import Account, DuplicatePhone, Ignored
 from calls_async.sandbox.campaign import Campaign
 from calls_async.sandbox.checks import check_contact
 from calls_async.sandbox.jobs import Job, packed
@@ -152,13 +152,14 @@ class Api:
         for index, contact in enumerate(contacts):
             if (wrong := check_contact(contact)) is not None:
                 raise _Refuse(400, f"[{index}]: {wrong}")
-        jobs = self._created(campaign, call, contacts)
-        return Reply.json([self._id(job.id) for job in jobs if job is not None])
+        added = self._added(campaign, call, contacts)
+        return Reply.json([self._id(job.id) for job in added if isinstance(job, Job)])
 
-    def _created(
+    def _added(
         self, campaign: Campaign, call: Call, contacts: list[dict[str, Any]], *, test: bool = False
-    ) -> list[Job | None]:
-        """The jobs of a request; the same contacts under the same key are the same request, by whichever method."""
+    ) -> list[Job | Ignored]:
+        """What became of a request's contacts; the same ones under the same key are the same request, by any
+        method."""
         named = [{**contact, "phone": str(contact["phone"])} for contact in contacts]
         content = _digest([campaign.token, test, named])
         try:
@@ -173,11 +174,8 @@ class Api:
             contact["payload"] = payload  # C-CRM-1
         if (wrong := check_contact(contact)) is not None:
             raise _Refuse(400, wrong)
-        (job,) = self._created(campaign, call, [contact], test=test)
-        known = job or self.account.previous(campaign, contact)
-        if known is None:
-            raise _Refuse(409, "a duplicate of a job that is no longer known")
-        return self._string(known.id)
+        (added,) = self._added(campaign, call, [contact], test=test)
+        return self._string(added.job.id if isinstance(added, Ignored) else added.id)
 
     def _add_test_phone(self, campaign: Campaign, call: Call) -> Reply:
         return self._add_phone(campaign, call, test=True)
@@ -231,9 +229,14 @@ def _digest(value: Any) -> bytes:
     return hashlib.sha256(packed(value)).digest()
 
 
+def _no_number(name: str) -> None:
+    """JSON has neither NaN nor Infinity."""
+    raise ValueError(name)
+
+
 def _body(call: Call) -> Any:
     try:
-        return json.loads(call.body)
+        return json.loads(call.body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise _Refuse(400, "the body is not JSON") from None
 

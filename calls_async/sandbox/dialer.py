@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
@@ -62,9 +63,10 @@ class Dialer:
         self._windows: dict[int, tuple[Mapping[str, Any], Window]] = {}
         """Of settings, which many jobs share, by their identity; kept beside the window, so that it stays theirs."""
 
-    def add(self, job: Job, now: float) -> None:
-        """Takes a new job in, at `now`; what happened before must have been played."""
-        self._take_in(job, now)
+    def add(self, jobs: Iterable[Job], now: float) -> None:
+        """Takes new jobs in, at `now`; what happened before must have been played."""
+        for job in jobs:
+            self._take_in(job, now)
         self._fill(now)
 
     def restore(self, jobs: Iterable[Job], now: float) -> None:
@@ -80,7 +82,7 @@ class Dialer:
     def _take_in(self, job: Job, now: float) -> None:
         self.talk_seconds += sum(attempt.talk_seconds for attempt in job.attempts)
         if job.attempts and job.attempts[-1].ending is None:
-            self._hold(job, job.attempts[-1])
+            self._hold(job, job.attempts[-1], now)
         if job.status in FINAL:
             return
         self._open_jobs += 1
@@ -98,8 +100,10 @@ class Dialer:
     def run_until(self, now: float) -> None:
         """Lets happen what happens up to and including `now`."""
         while self._events and self._events[0][0] <= now:
-            moment, _, happen = heapq.heappop(self._events)
-            happen(moment)
+            moment = self._events[0][0]
+            # All of one moment, and then the calls: whoever comes at the same time goes by priority.
+            while self._events and self._events[0][0] == moment:
+                heapq.heappop(self._events)[-1](moment)
             self._fill(moment)
 
     def pause(self) -> None:
@@ -179,13 +183,13 @@ class Dialer:
     def _call(self, job: Job, moment: float) -> None:
         attempt = job.begin_attempt(moment)
         self._move(job, "inProcess")
-        self._hold(job, attempt)
+        self._hold(job, attempt, moment)
 
-    def _hold(self, job: Job, attempt: Attempt) -> None:
-        """The line of a job's last attempt, until it is over."""
+    def _hold(self, job: Job, attempt: Attempt, now: float) -> None:
+        """The line of a job's last attempt, until it is over; not before `now`, should the behaviour be another."""
         self.busy += 1
         plan = self._behaviour.plan(job.id, job.phone, len(job.attempts))
-        ends_at = attempt.started_at_ms / 1000 + plan.seconds
+        ends_at = max(now, attempt.started_at_ms / 1000 + plan.seconds)
         self._at(ends_at, lambda ended: self._hang_up(job, attempt, plan, ended))
 
     def _hang_up(self, job: Job, attempt: Attempt, plan: CallPlan, moment: float) -> None:
@@ -223,7 +227,7 @@ class Dialer:
             self._end(job, Ending.NO_ANSWER)
 
     def _end(self, job: Job, status: str) -> None:
-        self._move(job, str(status))
+        self._move(job, sys.intern(str(status)))
         self._open_jobs -= 1
 
     def _window(self, job: Job) -> Window:

@@ -24,8 +24,9 @@ class Guard:
     def __init__(self, names: Iterable[str]) -> None:
         """Raises ValueError for a name that is none."""
         self._names = {"localhost", *(name.lower() for name in names)}
-        if "" in self._names:
-            raise ValueError("the name of a host cannot be empty")
+        for name in self._names:
+            if not name or name.endswith(".") or (set(name) & set(":/@ ") and not _is_address(name)):
+                raise ValueError(f"{name!r} cannot be the name of a host: give it without scheme and port")
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -13,6 +13,7 @@ from calls_async.sandbox.behaviour import Ending
 
 Content = tuple[bytes | None, bytes]
 """A payload and settings as JSON: what counts of a contact where duplicates are looked for, beside its phone."""
+FEW_ATTEMPTS = 10
 FINAL = frozenset({"canceled", "notDone", *map(str, Ending)})
 """The statuses of jobs that are over (C-REP-5)."""
 
@@ -52,7 +53,7 @@ class Job:
     status: str = "planned"
     test: bool = False
     attempts: Sequence[Attempt] = ()
-    """A list, once there are any."""
+    """A tuple, or a list where there are many: it takes more room, but no time to grow."""
 
     def begin_attempt(self, moment: float) -> Attempt:
         """One more; `moment` is Unix time in seconds."""
@@ -60,7 +61,8 @@ class Job:
         if isinstance(self.attempts, list):
             self.attempts.append(attempt)
         else:
-            self.attempts = [attempt]
+            several = (*self.attempts, attempt)
+            self.attempts = several if len(several) < FEW_ATTEMPTS else list(several)
         return attempt
 
     @property

@@ -12,7 +12,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from calls_async.sandbox.account import DuplicateRule
+from calls_async.sandbox.account import Account, DuplicateRule
 from calls_async.sandbox.behaviour import Behaviour, Ending
 from calls_async.sandbox.clock import Clock
 from calls_async.sandbox.dialer import DialerSettings
@@ -62,6 +62,10 @@ class SandboxPlan:
         behaviour = Behaviour(seed=self.seed)
         if self.call_result is not None:
             behaviour = attrs.evolve(behaviour, shares=self.call_result)
+        # What cannot be is told before a file is touched.
+        rehearsal = Account(Clock(speed=self.speed), dialing=self._dialing())
+        for one in self.campaign:
+            rehearsal.set_up(**attrs.asdict(one))
         sandbox = Sandbox(
             host=host,
             port=port,

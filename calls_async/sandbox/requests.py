@@ -54,8 +54,8 @@ class RequestLog:
         self.repeated = 0
         self.conflicts = 0
         self.without_key = 0
-        self._first: OrderedDict[bytes, int] = OrderedDict()
-        """By a digest: a key may be long."""
+        self._first: OrderedDict[bytes, tuple[int, bool]] = OrderedDict()
+        """By a digest, for a key may be long: the first request, and whether the server has used the key."""
 
     def note(
         self,
@@ -83,7 +83,7 @@ class RequestLog:
             status=status,
             fault=fault,
             created_jobs=created_jobs,
-            repeats=None if key is None else self._first_with(key, again),
+            repeats=None if key is None else self._first_with(key, status, again=again),
             conflict=conflict,
             without_key=key is None and verb in _ADDS and (created_jobs > 0 or status is None or status >= 500),
         )
@@ -94,10 +94,17 @@ class RequestLog:
         if conflict or entry.without_key:
             self.troubles.append(entry)
 
-    def _first_with(self, key: str, again: bool) -> int | None:
-        """The first request with this key, but for the one that is being noted."""
+    def _first_with(self, key: str, status: int | None, *, again: bool) -> int | None:
+        """The first request with this key, but for the one that is being noted, and for those that no longer count:
+        the key has expired (C-IDEM-7), or its requests were refused."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-        first = self._first.setdefault(digest, 0 if again else self.total)
+        first, used = self._first.get(digest, (0 if again else None, again))
+        if used and not again:
+            first = None
+        used = again or (status is not None and status < 300)
+        self._first[digest] = (self.total if first is None else first, used)
+        if not used and status is not None and 400 <= status < 409:
+            del self._first[digest]
         if len(self._first) > KEPT_KEYS:
             self._first.popitem(last=False)
-        return None if first == self.total else first
+        return first

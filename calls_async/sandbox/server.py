@@ -31,6 +31,7 @@ MAX_REQUEST_BYTES = 64 * 2**20
 TICK_SECONDS = 0.25
 """How often calls are let happen while nobody asks."""
 _log = logging.getLogger(__name__)
+_TOO_LARGE = Reply.error(413, "too large")
 _BEFORE = {
     FaultKind.UNAVAILABLE: Reply.error(503, "overloaded"),
     FaultKind.IN_PROGRESS: Reply.error(409, "a request with this key is in progress"),
@@ -80,14 +81,19 @@ class Sandbox:
         self.account = Account(
             self.clock, duplicates, behaviour=behaviour, dialing=dialing, watched=state is not None
         )
+        guard = Guard([*([host] if host else []), *allowed_hosts])
         self._store = None if state is None else Store(Path(state))
         if self._store is not None:
             self._store.load(self.account)
         if not (tokens or self.account.campaigns):
             # Where a browser may send the requests of other web pages unmarked, nobody shall guess it.
             tokens = [DEFAULT_TOKEN if is_loopback(host) and not allowed_hosts else made_up_token()]
-        for token in tokens:
-            self.account.set_up(token)
+        try:
+            for token in tokens:
+                self.account.set_up(token)
+        except ValueError:
+            self._close()
+            raise
         self.api = Api(self.account, quoted=quoted, numeric_ids=numeric_ids, keep_calls=keep_calls)
         self.requests = RequestLog()
         self.token = tokens[0] if tokens else next(iter(self.account.campaigns))
@@ -96,7 +102,7 @@ class Sandbox:
         """Where it listens, once it does."""
         self._max_request_bytes = max_request_bytes
         self._host = host
-        self._guard = Guard([host, *allowed_hosts])
+        self._guard = guard
         self._port = port
         self._runner: web.AppRunner | None = None
         self._calls = behaviour is not None
@@ -104,6 +110,8 @@ class Sandbox:
         self.save()
 
     async def __aenter__(self) -> Self:
+        if self._store is not None and self._store.closed:
+            raise RuntimeError("a sandbox with a state is started once; make another one of the same file")
         app = web.Application(client_max_size=self._max_request_bytes, middlewares=[self._guard.middleware])
         app.router.add_get("/openapi.json", _describe)
         add_page(app, self)
@@ -115,6 +123,7 @@ class Sandbox:
             await site.start()
         except BaseException:
             await self._runner.cleanup()
+            self._close()
             raise
         self._port = self._runner.addresses[0][1]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104  # any address: this one
@@ -134,6 +143,10 @@ class Sandbox:
             await runner.cleanup()
         if self._store is not None:
             self.save()
+        self._close()
+
+    def _close(self) -> None:
+        if self._store is not None:
             self._store.close()
 
     # --- for tests ---
@@ -195,13 +208,20 @@ class Sandbox:
         if fault in _BEFORE:
             return attrs.evolve(_BEFORE[fault], headers=self._retry_after(fault))
         if len(call.body) > self._max_request_bytes:
-            return Reply.error(413, "too large")
+            return _TOO_LARGE
         reply = self.api.handle(call)
         if not self.save():
             return Reply.error(503, "the sandbox cannot write its state")
         if fault is FaultKind.RESET_AFTER:
             return None
         return reply if fault is None else _AFTER.get(fault, reply)
+
+    def _refuse_size(self, call: Call) -> Reply:
+        """C-M-16, for a body that was not even read."""
+        self.requests.note(
+            call, at=self.clock(), status=_TOO_LARGE.status, fault=None, created_jobs=0, conflict=False, again=False
+        )
+        return _TOO_LARGE
 
     def save(self, *, clock_too: bool = False) -> bool:
         """Whether everything is on disk; the clock's moment only if asked for, or now and then."""
@@ -232,8 +252,11 @@ class Sandbox:
             path=request.path,
             query=dict(request.query),
             headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.read(),
         )
+        try:
+            call = attrs.evolve(call, body=await request.read())
+        except web.HTTPRequestEntityTooLarge:
+            return await send(request, self._refuse_size(call), None, slow_seconds=0)
         reply, fault = self.take(call)
         return await send(request, reply, fault, slow_seconds=self.faults.delay_seconds)
 

@@ -10,18 +10,18 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from calls_async.sandbox.account import DAY_SECONDS, Account, KeyConflict, KnownKey
+from calls_async.sandbox.account import DAY_SECONDS, Account, Ignored, KeyConflict, KnownKey
 from calls_async.sandbox.api import Reply
 from calls_async.sandbox.behaviour import Ending
 from calls_async.sandbox.campaign import Campaign
 from calls_async.sandbox.dialer import DialerSettings
-from calls_async.sandbox.jobs import Attempt, Job, packed
+from calls_async.sandbox.jobs import FEW_ATTEMPTS, Attempt, Job, packed
 
 _APPLICATION_ID = 0x43534258
 _VERSION = 1
@@ -57,6 +57,7 @@ class Store:
     """The file. Raises `StateFileError` where it is another program's, in use, or cannot be written."""
 
     def __init__(self, path: Path) -> None:
+        self.closed = False
         self._path = path
         self._saved_campaigns: dict[int, tuple[Any, ...]] = {}
         self._saved_conflicts = 0
@@ -105,6 +106,7 @@ class Store:
         self._db.execute("PRAGMA synchronous = NORMAL")
 
     def close(self) -> None:
+        self.closed = True
         self._db.close()
 
     # --- reading ---
@@ -182,7 +184,7 @@ class Store:
             )
             self._db.execute("COMMIT")
         except BaseException as error:
-            if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             if isinstance(error, (sqlite3.Error, ValueError, OverflowError)):
                 raise StateFileError(f"{self._path} cannot be written: {error}") from None
@@ -223,7 +225,7 @@ def _key_row(known: KnownKey) -> tuple[Any, ...]:
     if isinstance(answer, Reply):
         value: Any = {"status": answer.status, "body": answer.body.decode(), "content_type": answer.content_type}
     else:
-        value = [None if job is None else job.id for job in answer]
+        value = [[added.job.id] if isinstance(added, Ignored) else added.id for added in answer]
     return _packed_key(known.key), known.first_used_at, known.content, json.dumps(value)
 
 
@@ -240,7 +242,7 @@ def _answer(text: str, account: Account) -> Any:
     value = json.loads(text)
     if isinstance(value, dict):
         return Reply(**{**value, "body": value["body"].encode()})
-    return [None if job_id is None else _job(job_id, account) for job_id in value]
+    return [Ignored(_job(one[0], account)) if isinstance(one, list) else _job(one, account) for one in value]
 
 
 def _job(job_id: str, account: Account) -> Job:
@@ -260,8 +262,8 @@ def _packed_attempts(job: Job) -> str:
     )
 
 
-def _attempts(text: str) -> list[Attempt]:
-    return [
+def _attempts(text: str) -> Sequence[Attempt]:
+    attempts = [
         Attempt(
             started_at_ms=started,
             finished_at_ms=finished,
@@ -270,6 +272,7 @@ def _attempts(text: str) -> list[Attempt]:
         )
         for started, finished, talk, ending in json.loads(text)
     ]
+    return tuple(attempts) if len(attempts) < FEW_ATTEMPTS else attempts
 
 
 def _reason(error: Exception) -> str:

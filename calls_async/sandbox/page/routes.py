@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 _SPEEDS = (0, 1, 60, 600, 3600)
 _STEPS = {"1 minute": 60, "1 hour": 3600, "1 day": 86_400}
-_MAX_IDS = 20
+_FEW_CAMPAIGNS = 5
+"""More are chosen from a list."""
+_MAX_IDS = view.SHOWN_JOBS
 """So many jobs may be shown in full at once."""
 _MAX_HELD = view.SHOWN_JOBS + 2 * _MAX_IDS
 _FORMATTING = re.compile(r"[\s()+./-]")
@@ -94,6 +96,7 @@ class Page:
             "moment": view.moment,
             "shares": view.shares,
             "ANY": ANY,
+            "few_campaigns": _FEW_CAMPAIGNS,
             "kinds": list(FaultKind),
             "most_shown": view.SHOWN_JOBS,
             "most_searched": view.SEARCHED_JOBS,
@@ -188,12 +191,11 @@ class Page:
         async def answer(request: web.Request) -> web.Response:
             as_json = request.content_type == "application/json"
             try:
-                fields = await _json_fields(request) if as_json else await request.post()
+                fields = await _json_fields(request) if as_json else await _form_fields(request)
                 self._sandbox.account.catch_up()
                 act(fields)
                 self._sandbox.account.catch_up()
-            except (LookupError, ValueError) as error:
-                # LookupError: a form in an encoding that there is not.
+            except ValueError as error:
                 return _wrong(400, str(error), as_json=as_json)
             if not self._sandbox.save(clock_too=True):
                 return _wrong(503, "the state cannot be written", as_json=as_json)
@@ -220,6 +222,15 @@ async def _static(request: web.Request) -> web.Response:
     body = files("calls_async.sandbox.page").joinpath("static", name).read_bytes()
     headers = {**_HEADERS, "Cache-Control": "no-cache"}
     return web.Response(body=body, content_type=_STATIC_TYPES[name], charset="utf-8", headers=headers)
+
+
+async def _form_fields(request: web.Request) -> Fields:
+    try:
+        return await request.post()
+    except web.HTTPException:
+        raise
+    except Exception:  # noqa: BLE001  # whatever a parser says of what is no form
+        raise ValueError("the form cannot be read") from None
 
 
 async def _json_fields(request: web.Request) -> Fields:

@@ -34,7 +34,7 @@ class Switches:
     def set_up(self, fields: Fields) -> None:
         _only(fields, "token", "name", "lines", "max_attempts", "retry_minutes", "new")
         token = _text(fields, "token")
-        if _text(fields, "new") and token in self._sandbox.account.campaigns:
+        if fields.get("new") and token in self._sandbox.account.campaigns:
             raise ValueError(f"there is a campaign with the token {token}")
         self._sandbox.account.set_up(
             token,

@@ -110,10 +110,8 @@ def jobs(campaign: Campaign, wanted: JobFilter, *, shown: Collection[str], opene
 
 
 def _candidates(campaign: Campaign, wanted: JobFilter) -> Iterable[Job]:
-    if exact := campaign.of_phone(wanted.digits):
-        return reversed(exact)
     recent = reversed(campaign.recent.get(wanted.status, OrderedDict()).values())
-    return chain(recent, reversed(campaign.jobs.values()))
+    return chain(reversed(campaign.of_phone(wanted.digits)), recent, reversed(campaign.jobs.values()))
 
 
 def _once(found: Iterable[Job]) -> Iterator[Job]:
@@ -190,11 +188,11 @@ def contacts(campaign: Campaign) -> list[dict[str, Any]]:
     """What each job was created from, with its ID and status."""
     return [
         {
+            **job.settings,
+            **({} if job.packed_payload is None else {"payload": job.payload}),
+            "phone": job.phone,
             "callJobId": job.id,
             "jobStatus": job.status,
-            "phone": job.phone,
-            **({} if job.packed_payload is None else {"payload": job.payload}),
-            **job.settings,
         }
         for job in campaign.jobs.values()
     ]

@@ -26,12 +26,12 @@ document.addEventListener("click", (event) => {
   holding = false;
 });
 
-// Rows stay where they are while somebody points at them or has the focus in them.
+// Rows stay where they are while somebody points at them, or goes through them by keyboard.
 let holding = false;
 document.addEventListener("htmx:configRequest", (event) => {
   const table = document.querySelector("#jobs tbody");
   const tick = event.detail.path === "/sandbox/jobs" && event.detail.elt.id !== "jobs";
-  if (!holding && !(tick && table.matches(":hover, :focus-within"))) return;
+  if (!holding && !(tick && (table.matches(":hover") || table.querySelector(":focus-visible")))) return;
   for (const row of table.querySelectorAll("tr[id^=job-]")) event.detail.formData.append("held", row.id.slice(4));
 });
 
