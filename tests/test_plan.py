@@ -9,7 +9,7 @@ import pytest
 
 from calls_async.cli.arguments import make_parser
 from calls_async.cli.sandbox import plan_of
-from calls_async.sandbox import DuplicateRule, Ending, FaultKind, Sandbox
+from calls_async.sandbox import Behaviour, DuplicateRule, Ending, FaultKind, Sandbox
 from calls_async.sandbox.plan import PlanError, SandboxPlan, read_plan
 from tests.readme import README
 from tests.test_cli import run_here
@@ -23,6 +23,9 @@ max_attempts = 2
 duplicates = "error"
 quoted = true
 fault_seed = 3
+ring_seconds = [1, 2]
+talk_seconds = [5, 5]
+no_answer_seconds = 7
 allow_host = ["sandbox.test"]
 
 [fault]
@@ -67,6 +70,9 @@ def test_a_file_says_everything(tmp_path: Path) -> None:
     assert (sandbox.clock.speed, sandbox.account.duplicates) == (600, DuplicateRule.ERROR)
     assert (dict(sandbox.faults.shares), sandbox.faults.seed) == ({FaultKind.RESET_AFTER: 0.02}, 3)
     assert (plan.seed, plan.quoted, plan.numeric_ids, plan.allow_host) == (7, True, False, ("sandbox.test",))
+    assert sandbox.account._behaviour == Behaviour(
+        seed=7, shares=plan.call_result or {}, ring_seconds=(1, 2), talk_seconds=(5, 5), no_answer_seconds=7
+    )
     assert plan.call_result == {Ending.NO_ANSWER: 0.5, Ending.WITH_RESULT: 0.5}
 
 
@@ -131,6 +137,9 @@ def test_what_is_said_at_a_later_start(tmp_path: Path) -> None:
         ("lines = true", "True is not a whole number at lines"),
         ("lines = 1.5", "1.5 is not a whole number at lines"),
         ("tokens = 1", "tokens is not known"),
+        ("talk_seconds = 5", "talk_seconds must be two whole numbers"),
+        ("talk_seconds = [5]", "talk_seconds"),
+        ("talk_seconds = ['5', 6]", "'5' is not a whole number at talk_seconds"),
         ("duplicates = 'none'", "'none' is not one of ignore, error, off at duplicates"),
         ("fault.teapot = 1", "'teapot' is not one of reset-before"),
         ("call_result.answers = 1", "'answers' is not one of longCallWithResult"),
@@ -159,6 +168,9 @@ def test_a_file_that_says_what_cannot_be(text: str, says: str, tmp_path: Path) -
         ("fault.503 = 2", (), "together 1 at most"),
         ("call_result.noAnswer = -1", (), "0 or more"),
         ("call_result.noAnswer = nan", (), "0 or more"),
+        ("talk_seconds = [5, 4]", (), "talk_seconds must be two numbers"),
+        ("ring_seconds = [-1, 4]", (), "ring_seconds must be two numbers"),
+        ("no_answer_seconds = 0", (), "no_answer_seconds must be"),
         ("", ("--call-result", "noAnswer=inf"), "0 or more"),
         ("lines = 1000000000000000000000", (), "lines must be"),
         ('state = "a\\u0000b"', (), "cannot be opened"),

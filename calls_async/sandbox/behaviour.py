@@ -10,6 +10,8 @@ from typing import Any
 
 import attrs
 
+MAX_CALL_SECONDS = 86_400
+
 
 class Ending(StrEnum):
     """How a call attempt ends; the values are the job's statuses (C-REP-5)."""
@@ -95,6 +97,12 @@ class Behaviour:
     def __attrs_post_init__(self) -> None:
         if not (all(share >= 0 for share in self.shares.values()) and 0 < sum(self.shares.values()) < math.inf):
             raise ValueError("the shares of calls' results must be 0 or more, and not all 0")
+        for name in ("ring_seconds", "talk_seconds"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high <= MAX_CALL_SECONDS:
+                raise ValueError(f"{name} must be two numbers of 0 to {MAX_CALL_SECONDS}, the smaller one first")
+        if not 1 <= self.no_answer_seconds <= MAX_CALL_SECONDS:
+            raise ValueError(f"no_answer_seconds must be 1 to {MAX_CALL_SECONDS}")
 
     def plan(self, job_id: str, phone: str, attempt: int) -> CallPlan:
         """What becomes of a job's attempt, counted from 1."""

@@ -46,7 +46,10 @@ class SandboxPlan:
     speed: float = 1.0
     seed: int = 0
     call_result: Mapping[Ending, float] | None = None
-    """The shares of endings; None: as `Behaviour` has them."""
+    """The shares of endings; None, here and below: as `Behaviour` has them."""
+    ring_seconds: tuple[int, int] | None = None
+    talk_seconds: tuple[int, int] | None = None
+    no_answer_seconds: int | None = None
     lines: int | None = None
     max_attempts: int | None = None
     retry_minutes: int | None = None
@@ -59,9 +62,14 @@ class SandboxPlan:
 
     def make(self, *, host: str, port: int) -> Sandbox:
         """The sandbox. Raises `StateFileError`, and ValueError for values that cannot be."""
-        behaviour = Behaviour(seed=self.seed)
-        if self.call_result is not None:
-            behaviour = attrs.evolve(behaviour, shares=self.call_result)
+        people = {
+            "shares": self.call_result,
+            "ring_seconds": self.ring_seconds,
+            "talk_seconds": self.talk_seconds,
+            "no_answer_seconds": self.no_answer_seconds,
+        }
+        said: dict[str, Any] = {name: value for name, value in people.items() if value is not None}
+        behaviour = Behaviour(seed=self.seed, **said)
         # What cannot be is told before a file is touched.
         rehearsal = Account(Clock(speed=self.speed), dialing=self._dialing())
         for one in self.campaign:
@@ -117,6 +125,8 @@ _SHAPES = {
     "fault": (dict, "a table: [fault]"),
     "call_result": (dict, "a table: [call_result]"),
     "allow_host": (list, 'a list: ["name"]'),
+    "ring_seconds": (list, "two whole numbers: [4, 20]"),
+    "talk_seconds": (list, "two whole numbers: [15, 180]"),
 }
 
 
