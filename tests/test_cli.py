@@ -333,9 +333,8 @@ async def test_a_sandbox_that_cannot_be(wrong: tuple[str, str]) -> None:
 
 
 async def test_a_ready_file_of_another_is_not_left_behind(tmp_path: Path) -> None:
-    for path in (tmp_path / "none" / "ready.json", tmp_path):
-        ran = await run("sandbox", "--port", "0", "--ready-file", path)
-        assert (ran.code, "cannot be written" in ran.err) == (2, True)
+    ran = await run("sandbox", "--port", "0", "--ready-file", tmp_path / "none" / "ready.json")
+    assert (ran.code, "cannot be written" in ran.err) == (2, True)
     ready = tmp_path / "ready.json"
     for text, stays in [
         ("of another", False),

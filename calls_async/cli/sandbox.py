@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from calls_async.cli.exits import Exit
+from calls_async.cli.faults import faults_of
 from calls_async.cli.output import warn
-from calls_async.cli.server import faults_of
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.sandbox import DuplicateRule, Ending, Sandbox, StateFileError
 from calls_async.sandbox.guard import is_loopback

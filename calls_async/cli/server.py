@@ -9,7 +9,6 @@ from pathlib import Path
 from calls_async.cli.output import warn
 from calls_async.client import CallsClient
 from calls_async.errors import ConfigurationError
-from calls_async.sandbox import FaultKind, Faults
 
 HOST_VARIABLE = "CALLS_HOST"
 TOKEN_VARIABLE = "CALLS_TOKEN"  # noqa: S105  # the name of a variable
@@ -35,16 +34,6 @@ def token_of(arguments: Namespace) -> str:
     if token := os.environ.get(TOKEN_VARIABLE):
         return token
     raise ConfigurationError(f"name the campaign: --token-file FILE or ${TOKEN_VARIABLE}")
-
-
-def faults_of(arguments: Namespace) -> Faults:
-    """Raises `ConfigurationError`."""
-    kinds = ", ".join(FaultKind)
-    try:
-        shares = {FaultKind(kind): float(share) for kind, share in arguments.fault}
-        return Faults(shares=shares, seed=arguments.fault_seed or 0)
-    except ValueError as error:
-        raise ConfigurationError(f"--fault KIND=SHARE: {error}; the kinds are {kinds}") from None
 
 
 def _read_token(path: Path) -> str:

@@ -16,10 +16,11 @@ from typing import Any, BinaryIO
 import attrs
 
 from calls_async.cli.exits import Exit, exit_of_summary
+from calls_async.cli.faults import faults_of
 from calls_async.cli.output import warn
 from calls_async.cli.progress import Snapshot, Traffic, choose_display, shown, spell_seconds
 from calls_async.cli.results import ResultsFile
-from calls_async.cli.server import client_of, faults_of, token_of
+from calls_async.cli.server import client_of, token_of
 from calls_async.cli.troubles import Troubles
 from calls_async.client import CallsClient, Campaign
 from calls_async.errors import CallsError, ConfigurationError
