@@ -25,7 +25,7 @@ class Guard:
         """Raises ValueError for a name that is none."""
         self._names = {"localhost", *(name.lower() for name in names)}
         for name in self._names:
-            if not name or name.endswith(".") or (set(name) & set(":/@ ") and not _is_address(name)):
+            if not name or name.endswith(".") or (set(name) & set(":/@ ") and _address(name) is None):
                 raise ValueError(f"{name!r} cannot be the name of a host: give it without scheme and port")
 
     @web.middleware
@@ -60,20 +60,17 @@ class Guard:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        return name.removesuffix(".") in self._names or _is_address(name)
+        return name.removesuffix(".") in self._names or _address(name) is not None
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
-def _is_address(name: str) -> bool:
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(name)
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None

@@ -70,6 +70,12 @@ class Job:
         return None if self.packed_payload is None else json.loads(self.packed_payload)
 
     @property
+    def contact(self) -> dict[str, Any]:
+        """What it was created from, under the API's field names."""
+        payload = {} if self.packed_payload is None else {"payload": self.payload}
+        return {"phone": self.phone, **payload, **self.settings}
+
+    @property
     def content(self) -> Content:
         return self.packed_payload, self.packed_settings
 

@@ -62,14 +62,15 @@ class SandboxPlan:
 
     def make(self, *, host: str, port: int) -> Sandbox:
         """The sandbox. Raises `StateFileError`, and ValueError for values that cannot be."""
-        people = {
-            "shares": self.call_result,
-            "ring_seconds": self.ring_seconds,
-            "talk_seconds": self.talk_seconds,
-            "no_answer_seconds": self.no_answer_seconds,
-        }
-        said: dict[str, Any] = {name: value for name, value in people.items() if value is not None}
-        behaviour = Behaviour(seed=self.seed, **said)
+        behaviour = Behaviour(
+            seed=self.seed,
+            **_said(
+                shares=self.call_result,
+                ring_seconds=self.ring_seconds,
+                talk_seconds=self.talk_seconds,
+                no_answer_seconds=self.no_answer_seconds,
+            ),
+        )
         # What cannot be is told before a file is touched.
         rehearsal = Account(Clock(speed=self.speed), dialing=self._dialing())
         for one in self.campaign:
@@ -99,8 +100,13 @@ class SandboxPlan:
 
     def _dialing(self) -> DialerSettings:
         """Of campaigns that are made later."""
-        said = {"lines": self.lines, "max_attempts": self.max_attempts, "retry_minutes": self.retry_minutes}
-        return DialerSettings(**{name: value for name, value in said.items() if value is not None})
+        said = _said(lines=self.lines, max_attempts=self.max_attempts, retry_minutes=self.retry_minutes)
+        return DialerSettings(**said)
+
+
+def _said(**values: Any) -> dict[str, Any]:
+    """What is not None: the rest stays as the class has it."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def read_plan(path: Path) -> SandboxPlan:

@@ -52,7 +52,6 @@ class RequestLog:
         """The last ones with a conflict or without a key."""
         self.total = 0
         self.repeated = 0
-        self.conflicts = 0
         self.without_key = 0
         self._first: OrderedDict[bytes, tuple[int, bool]] = OrderedDict()
         """By a digest, for a key may be long: the first request, and whether the server has used the key."""
@@ -88,7 +87,6 @@ class RequestLog:
             without_key=key is None and verb in _ADDS and (created_jobs > 0 or status is None or status >= 500),
         )
         self.repeated += entry.repeats is not None
-        self.conflicts += conflict
         self.without_key += entry.without_key
         self.entries.append(entry)
         if conflict or entry.without_key:

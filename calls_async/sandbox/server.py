@@ -160,10 +160,7 @@ class Sandbox:
     @property
     def contacts(self) -> list[dict[str, object]]:
         """What the jobs were created from, under the API's field names."""
-        return [
-            {"phone": job.phone, **({} if job.payload is None else {"payload": job.payload}), **job.settings}
-            for job in self.jobs
-        ]
+        return [job.contact for job in self.jobs]
 
     @property
     def calls(self) -> list[Call]:
@@ -188,7 +185,7 @@ class Sandbox:
         """Handles a call without any socket. Returns the answer, None where the connection is reset, and the
         fault that befell it, which may have taken the answer's place; how slowly or how much of it comes is left."""
         fault = None if route_of(call.path) is None else self.faults.draw()
-        again = bool(call.key) and self.account.knows(call.key or "")
+        again = self.account.knows(call.key or "")
         conflicts, jobs = len(self.account.key_conflicts), self.account.jobs_created
         reply = self._take(call, fault)
         self.requests.note(

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from calls_async.sandbox.api import Reply
 from calls_async.sandbox.behaviour import Ending
 from calls_async.sandbox.campaign import Campaign
 from calls_async.sandbox.dialer import DialerSettings
-from calls_async.sandbox.jobs import FEW_ATTEMPTS, Attempt, Job, packed
+from calls_async.sandbox.jobs import Attempt, Job, packed
 
 _APPLICATION_ID = 0x43534258
 _VERSION = 1
@@ -262,8 +262,8 @@ def _packed_attempts(job: Job) -> str:
     )
 
 
-def _attempts(text: str) -> Sequence[Attempt]:
-    attempts = [
+def _attempts(text: str) -> tuple[Attempt, ...]:
+    return tuple(
         Attempt(
             started_at_ms=started,
             finished_at_ms=finished,
@@ -271,8 +271,7 @@ def _attempts(text: str) -> Sequence[Attempt]:
             ending=None if ending is None else Ending(ending),
         )
         for started, finished, talk, ending in json.loads(text)
-    ]
-    return tuple(attempts) if len(attempts) < FEW_ATTEMPTS else attempts
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ import attrs
 from calls_async.sandbox.account import Account
 from calls_async.sandbox.campaign import ANY, Campaign
 from calls_async.sandbox.faults import Faults
-from calls_async.sandbox.jobs import FINAL, Job, packed
+from calls_async.sandbox.jobs import Job, packed
 from calls_async.sandbox.requests import Entry, RequestLog
 
 STATUSES = (
@@ -38,10 +38,7 @@ def masked(phone: str) -> str:
 
 def moment(seconds: float) -> str:
     """Unix time as people read it, UTC."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:.0f}"  # moved further than calendars go
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @attrs.frozen
@@ -93,7 +90,6 @@ class JobRow:
     last: str
     """When the last attempt began."""
     talk_seconds: int
-    over: bool
     details: Mapping[str, Any] | None
 
 
@@ -134,7 +130,6 @@ def _row(job: Job, *, shown: Collection[str], opened: Collection[str]) -> JobRow
         attempts=len(job.attempts),
         last="" if last is None else moment(last.started_at_ms / 1000),
         talk_seconds=sum(attempt.talk_seconds for attempt in job.attempts),
-        over=job.status in FINAL,
         details=_details(job) if job.id in opened else None,
     )
 
@@ -186,16 +181,8 @@ def requests(log: RequestLog, wanted: RequestFilter) -> list[Entry]:
 
 def contacts(campaign: Campaign) -> list[dict[str, Any]]:
     """What each job was created from, with its ID and status."""
-    return [
-        {
-            **job.settings,
-            **({} if job.packed_payload is None else {"payload": job.payload}),
-            "phone": job.phone,
-            "callJobId": job.id,
-            "jobStatus": job.status,
-        }
-        for job in campaign.jobs.values()
-    ]
+    # Fields of the same names that a client has sent give way.
+    return [{**job.contact, "callJobId": job.id, "jobStatus": job.status} for job in campaign.jobs.values()]
 
 
 def log(requests: RequestLog) -> list[dict[str, Any]]:
