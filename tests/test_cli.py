@@ -346,6 +346,15 @@ async def test_a_ready_file_of_another_is_not_left_behind(tmp_path: Path) -> Non
         assert (ran.code, "Traceback" in ran.err, ready.exists()) == (1, False, stays)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_sandbox_whose_output_fails_blames_no_port(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    command = [*COMMAND, "sandbox", "--port", "0", "--ready-file", str(ready)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, "cannot listen" in done.stderr, ready.exists()) == (1, False, False)
+
+
 def test_every_command_of_the_parser_is_there() -> None:
     (commands,) = (action for action in make_parser()._actions if action.dest == "command")
     assert commands.choices is not None

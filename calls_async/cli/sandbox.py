@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from argparse import Namespace
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,14 @@ async def sandbox(arguments: Namespace) -> Exit:
     try:
         if ready is not None and not _is_alive(_pid_in(ready)):
             _remove(ready)  # what a dead one has left behind would be taken for ours
-        async with server:
+        async with AsyncExitStack() as running:
+            try:
+                await running.enter_async_context(server)
+            except (OSError, UnicodeError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise CallsError(
+                    f"the sandbox cannot listen on {arguments.bind}:{arguments.port}: {reason}"
+                ) from None
             if ready is not None:
                 _write_ready(ready, server)
             print(f"export CALLS_HOST={server.url}\nexport CALLS_TOKEN={server.token}", flush=True)
@@ -47,9 +55,6 @@ async def sandbox(arguments: Namespace) -> Exit:
             if not is_loopback(arguments.bind):
                 warn("whoever reaches this machine can see and change everything in it")
             await stopped.wait()
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CallsError(f"the sandbox cannot listen on {arguments.bind}:{arguments.port}: {reason}") from None
     finally:
         if ready is not None and _pid_in(ready) == os.getpid():
             _remove(ready)
