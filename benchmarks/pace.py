@@ -22,8 +22,8 @@ import attrs
 
 from calls_async import CallsClient, ChunkDone, ChunkRetried, Contact, Event, RetryPolicy
 from calls_async.transport.clock import Clock
-from calls_async.transport.pacing import Pace
-from calls_async.transport.window import Window
+from calls_async.transport.pacing.gate import Pace
+from calls_async.transport.pacing.window import Window
 
 MOST = 64
 CHUNK_ROWS = 5

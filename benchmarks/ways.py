@@ -24,7 +24,7 @@ import aiohttp
 import orjson
 
 from calls_async import CallsClient, ChunkSent, Contact, Event
-from calls_async.cli.results import ResultsFile
+from calls_async.upload.outcomes.results_file import ResultsFile
 
 CHUNK_ROWS = 500
 IN_FLIGHT = 16

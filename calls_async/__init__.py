@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from calls_async.client import CallsClient, Campaign
+    from calls_async.campaign import Campaign
+    from calls_async.client import CallsClient
     from calls_async.errors import (
         AccessError,
         BatcherClosedError,
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
         TooManyRefusalsError,
         UnreachableError,
     )
+    from calls_async.events import (
+        ChunkDone,
+        ChunkRetried,
+        ChunkSent,
+        ChunkSplit,
+        ChunkWaits,
+        Event,
+        JournalLag,
+        OutageBegan,
+        OutageEnded,
+        Throttled,
+    )
+    from calls_async.jobs.stream import JobStream
     from calls_async.protocol.contact import Contact
     from calls_async.protocol.reports import (
         AttemptReport,
@@ -36,27 +50,19 @@ if TYPE_CHECKING:
         ShortReport,
     )
     from calls_async.protocol.schedule import Interval
-    from calls_async.transport.events import Event, OutageBegan, OutageEnded, Throttled
     from calls_async.transport.http import Timeouts
     from calls_async.transport.policy import RetryPolicy
-    from calls_async.upload.batcher import Batcher, Remaining
-    from calls_async.upload.events import (
-        ChunkDone,
-        ChunkRetried,
-        ChunkSent,
-        ChunkSplit,
-        ChunkWaits,
-        JournalLag,
-    )
-    from calls_async.upload.jobs import JobStream
-    from calls_async.upload.journal import Durability
-    from calls_async.upload.outcomes import Outcome, Receipt, Summary
+    from calls_async.upload.batcher.batcher import Batcher
+    from calls_async.upload.batcher.remaining import Remaining
+    from calls_async.upload.journal.settings import Durability
+    from calls_async.upload.outcomes.outcome import Outcome, Receipt, Summary
     from calls_async.upload.reconcile import Reconciliation
     from calls_async.upload.status import OutcomeStatus
-    from calls_async.upload.uploader import Upload
+    from calls_async.upload.upload import Upload
 
 _ROOMS = {
-    "client": ("CallsClient", "Campaign"),
+    "campaign": ("Campaign",),
+    "client": ("CallsClient",),
     "errors": (
         "AccessError",
         "BatcherClosedError",
@@ -75,20 +81,31 @@ _ROOMS = {
         "TooManyRefusalsError",
         "UnreachableError",
     ),
+    "events": (
+        "ChunkDone",
+        "ChunkRetried",
+        "ChunkSent",
+        "ChunkSplit",
+        "ChunkWaits",
+        "Event",
+        "JournalLag",
+        "OutageBegan",
+        "OutageEnded",
+        "Throttled",
+    ),
+    "jobs.stream": ("JobStream",),
     "protocol.contact": ("Contact",),
     "protocol.reports": ("AttemptReport", "CampaignInfo", "CampaignStatus", "JobReport", "JobStatus", "ShortReport"),
     "protocol.schedule": ("Interval",),
-    "transport.events": ("Event", "OutageBegan", "OutageEnded", "Throttled"),
     "transport.http": ("Timeouts",),
     "transport.policy": ("RetryPolicy",),
-    "upload.batcher": ("Batcher", "Remaining"),
-    "upload.events": ("ChunkDone", "ChunkRetried", "ChunkSent", "ChunkSplit", "ChunkWaits", "JournalLag"),
-    "upload.jobs": ("JobStream",),
-    "upload.journal": ("Durability",),
-    "upload.outcomes": ("Outcome", "Receipt", "Summary"),
+    "upload.batcher.batcher": ("Batcher",),
+    "upload.batcher.remaining": ("Remaining",),
+    "upload.journal.settings": ("Durability",),
+    "upload.outcomes.outcome": ("Outcome", "Receipt", "Summary"),
     "upload.reconcile": ("Reconciliation",),
     "upload.status": ("OutcomeStatus",),
-    "upload.uploader": ("Upload",),
+    "upload.upload": ("Upload",),
 }
 _SUBPACKAGES = {room.split(".")[0] for room in _ROOMS}
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -24,10 +24,14 @@ from urllib.parse import urlsplit
 import attrs
 
 from calls_async.errors import MissingExtraError, NoAnswerError, RequestError
+from calls_async.events import ChunkDone, Event
 from calls_async.protocol.endpoints import Request, Response
-from calls_async.transport.events import Event
 from calls_async.transport.exchange import Exchange, ExchangeFailed
-from calls_async.upload.events import ChunkDone
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import Span, TracerProvider
+
 
 try:
     from opentelemetry import metrics, trace
@@ -36,9 +40,6 @@ try:
 except ImportError:
     raise MissingExtraError("telemetry", "otel") from None
 
-if TYPE_CHECKING:
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import Span, TracerProvider
 
 _NAME = "calls_async"
 _TRACE_CONTEXT = TraceContextTextMapPropagator()

@@ -48,7 +48,7 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
             'calls_sandbox takes settings by their names, such as calls_sandbox(duplicates="off")'
         )
     if "duplicates" in settings:
-        from calls_async.sandbox import DuplicateRule
+        from calls_async.sandbox.model.account import DuplicateRule
 
         settings["duplicates"] = DuplicateRule(settings["duplicates"])
     return settings

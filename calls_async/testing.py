@@ -21,11 +21,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from calls_async.client import CallsClient
 from calls_async.protocol.endpoints import Request, Response
-from calls_async.sandbox import Call, FaultKind, Job, KeyConflict, Sandbox
+from calls_async.sandbox.api import Call
+from calls_async.sandbox.faults import FaultKind
+from calls_async.sandbox.model.account import KeyConflict
+from calls_async.sandbox.model.job import Job
+from calls_async.sandbox.server.server import Sandbox
 from calls_async.transport.exchange import ExchangeFailed
 from calls_async.transport.http import headers_of, path_and_query
 
 Result = TypeVar("Result")
+
 
 IN_PROCESS_HOST = "https://sandbox.invalid"
 """What a client of an `InProcessSandbox` believes to talk to; nothing ever does."""

@@ -15,7 +15,7 @@ import pytest
 from aioresponses import aioresponses
 
 from calls_async import CallsClient, Campaign, RetryPolicy
-from calls_async.sandbox import Sandbox
+from calls_async.sandbox.server.server import Sandbox
 from calls_async.transport.clock import Clock
 
 TOKEN = "8231.7056.1b131df1"

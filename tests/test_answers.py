@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async import CallsClient, JobReport, Outcome, OutcomeStatus
-from calls_async.sandbox import DuplicateRule, Sandbox
 from calls_async.sandbox.api import Reply
-from calls_async.upload.outcomes import verify_by_report
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.outcomes.attribution import verify_by_report
 from tests.conftest import QUICK
 from tests.test_upload import contacts, outcomes_of
 

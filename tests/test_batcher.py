@@ -31,7 +31,9 @@ from calls_async import (
     Receipt,
     UnreachableError,
 )
-from calls_async.sandbox import DuplicateRule, FaultKind, Faults, Sandbox
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.server.server import Sandbox
 from calls_async.transport.clock import Clock
 from tests.conftest import QUICK, HeldClock
 

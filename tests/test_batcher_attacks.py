@@ -31,12 +31,15 @@ from calls_async import (
     TooManyRefusalsError,
 )
 from calls_async.protocol.endpoints import Request, Response
-from calls_async.sandbox import DuplicateRule, FaultKind, Reply, Sandbox
+from calls_async.sandbox.api import Reply
+from calls_async.sandbox.faults import FaultKind
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.server.server import Sandbox
 from calls_async.testing import InProcessSandbox
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import ExchangeFailed
-from calls_async.upload import inspect
-from calls_async.upload.journal import JournalSettings
+from calls_async.upload.journal import overview as inspect
+from calls_async.upload.journal.settings import JournalSettings
 from tests.conftest import QUICK, HeldClock
 
 FIRST = 16500000000

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async.errors import JournalError
-from calls_async.upload.bodies import Bodies, bodies_path, read_body
-from calls_async.upload.chunks import Chunk
-from calls_async.upload.outcomes import Verdict
+from calls_async.upload.chunks.chunk import Chunk
+from calls_async.upload.journal.bodies import Bodies, bodies_path, read_body
+from calls_async.upload.journal.store import Store
+from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.status import OutcomeStatus
-from calls_async.upload.store import Store
 
 
 def chunk_of(number: int, *contacts: bytes) -> Chunk:

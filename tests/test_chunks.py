@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async import JobReport, OutcomeStatus
-from calls_async.upload.chunks import Chunk, Chunker
-from calls_async.upload.outcomes import Receipt, Summary, Verdict, settle_by_report
-from calls_async.upload.runs import EncodedRow, Row, UnsentRow, runs_of
+from calls_async.upload.chunks.chunk import Chunk
+from calls_async.upload.chunks.chunker import Chunker
+from calls_async.upload.outcomes.attribution import settle_by_report
+from calls_async.upload.outcomes.outcome import Receipt, Summary, Verdict
+from calls_async.upload.rows.row import EncodedRow, Row, UnsentRow, runs_of
 
 sizes = st.lists(st.one_of(st.none(), st.integers(0, 60)), max_size=60)
 

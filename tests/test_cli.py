@@ -20,17 +20,18 @@ import attrs
 import pytest
 
 from calls_async import CallsError, ContactError, NoAnswerError, RefusedError, SourceError
-from calls_async.cli import sample
 from calls_async.cli.arguments import make_parser
+from calls_async.cli.commands.sample import sample_csv
 from calls_async.cli.main import COMMANDS
 from calls_async.cli.main import run as run_command
+from calls_async.cli.problems import Troubles
 from calls_async.cli.progress import Snapshot, Traffic
-from calls_async.cli.troubles import Troubles
 from calls_async.protocol.phones import is_clean
-from calls_async.sandbox import Faults, Sandbox
-from calls_async.upload.outcomes import Receipt, Verdict
-from calls_async.upload.results import read_results
-from calls_async.upload.runs import UnsentRow
+from calls_async.sandbox.faults import Faults
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.outcomes.outcome import Receipt, Verdict
+from calls_async.upload.outcomes.results_file import read_results
+from calls_async.upload.rows.row import UnsentRow
 from calls_async.upload.status import OutcomeStatus
 from tests.conftest import TOKEN
 
@@ -88,7 +89,7 @@ async def served() -> AsyncIterator[tuple[Sandbox, dict[str, str]]]:
 @pytest.fixture
 def some_csv(tmp_path: Path) -> Path:
     path = tmp_path / "contacts.csv"
-    path.write_text("".join(sample.sample_csv(1000, 0)))
+    path.write_text("".join(sample_csv(1000, 0)))
     return path
 
 
@@ -161,7 +162,7 @@ async def test_sample(form: str) -> None:
 def test_samples_never_repeat_a_number() -> None:
     rows = 300_000
     for seed in range(3):
-        phones = {line.split(",", 1)[0] for block in sample.sample_csv(rows, seed) for line in block.splitlines()}
+        phones = {line.split(",", 1)[0] for block in sample_csv(rows, seed) for line in block.splitlines()}
         assert len(phones) == rows + 1
 
 
@@ -273,7 +274,7 @@ async def test_a_wrong_token_and_a_host_that_does_not_listen(
 
 async def test_interrupted_once_finishes_what_is_in_flight(tmp_path: Path) -> None:
     path, results = tmp_path / "list.csv", tmp_path / "r.jsonl"
-    path.write_text("".join(sample.sample_csv(100_000, 0)))
+    path.write_text("".join(sample_csv(100_000, 0)))
     async with Sandbox(faults=Faults(shares={"delay-after": 1.0}, delay_seconds=0.05)) as sandbox:  # type: ignore[dict-item]
         env = os.environ | {"CALLS_HOST": sandbox.url, "CALLS_TOKEN": sandbox.token}
         process = subprocess.Popen(

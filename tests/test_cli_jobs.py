@@ -24,14 +24,14 @@ from calls_async import (
     MissingExtraError,
     ShortReport,
 )
-from calls_async.cli import jobs as commands
 from calls_async.cli.arguments import make_parser
-from calls_async.cli.exits import Exit, exit_of_error
-from calls_async.cli.records import GROUP_RECORDS, Records
-from calls_async.cli.watch import RATE_SECONDS, Pace, Sight
-from calls_async.cli.watch import watch as watch_command
+from calls_async.cli.commands import jobs as commands
+from calls_async.cli.commands.watch import RATE_SECONDS, Pace, Sight
+from calls_async.cli.commands.watch import watch as watch_command
+from calls_async.cli.exit_codes import Exit, exit_of_error
+from calls_async.cli.record_files import GROUP_RECORDS, Records
 from calls_async.protocol.reports import to_dict
-from calls_async.sandbox import Sandbox
+from calls_async.sandbox.server.server import Sandbox
 
 CONTACTS = [{"phone": str(16500000000 + n)} for n in range(1200)]
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from calls_async import Contact, ContactError, Interval
 from calls_async.protocol.contact import FIELDS, did_you_mean
-from calls_async.upload.rows import encode_items
-from calls_async.upload.runs import UnsentRow, each_row
+from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.row import UnsentRow, each_row
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

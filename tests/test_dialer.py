@@ -15,9 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calls_async.sandbox import PATTERNS, Behaviour, Call, Clock, DialerSettings, Ending, Job, Sandbox
-from calls_async.sandbox.checks import DAYS, check_contact
-from calls_async.sandbox.windows import Window, zone_of
+from calls_async.sandbox.api import Call
+from calls_async.sandbox.model.behaviour import PATTERNS, Behaviour, Ending
+from calls_async.sandbox.model.checks import DAYS, check_contact
+from calls_async.sandbox.model.clock import Clock
+from calls_async.sandbox.model.dialer import DialerSettings
+from calls_async.sandbox.model.hours import Window, zone_of
+from calls_async.sandbox.model.job import Job
+from calls_async.sandbox.server.server import Sandbox
 from tests.readme import README
 
 HOUR = 3600.0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from calls_async import Campaign
-from calls_async.sandbox import Sandbox
+from calls_async.sandbox.server.server import Sandbox
 
 
 def contact(number: int) -> dict[str, Any]:

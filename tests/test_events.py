@@ -24,8 +24,9 @@ from calls_async import (
     JournalLag,
     Throttled,
 )
-from calls_async.sandbox import FaultKind, Faults, Sandbox
-from calls_async.upload.store import Store
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal.store import Store
 from tests.conftest import QUICK, HeldClock
 from tests.test_upload import contacts
 
@@ -129,7 +130,7 @@ async def test_the_log_says_the_same_without_personal_data(
 
 def test_silent_by_default() -> None:
     script = (
-        "import logging, calls_async, calls_async.upload.events as e\n"
+        "import logging, calls_async, calls_async.events as e\n"
         "e.Teller(None)(calls_async.OutageBegan(at=0.0, reason='x'))\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

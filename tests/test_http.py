@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from calls_async import AccessError, CallsClient, CallsError, NoAnswerError, RetryPolicy, Timeouts, UnreachableError
-from calls_async.sandbox import Sandbox
+from calls_async.sandbox.server.server import Sandbox
 from tests.conftest import QUICK, TOKEN
 
 ONCE = RetryPolicy(max_attempts=1)

@@ -29,9 +29,10 @@ from calls_async import (
     SourceError,
     Throttled,
 )
-from calls_async.cli.results import to_csv, to_jsonl
-from calls_async.sandbox import Call, FaultKind, Reply
+from calls_async.sandbox.api import Call, Reply
+from calls_async.sandbox.faults import FaultKind
 from calls_async.testing import InProcessSandbox
+from calls_async.upload.outcomes.results_file import to_csv, to_jsonl
 from tests.conftest import QUICK, HeldClock
 
 FIRST = 16500000000

@@ -28,15 +28,17 @@ from calls_async import (
     RetryPolicy,
     SourceError,
 )
-from calls_async.cli.results import to_jsonl
-from calls_async.sandbox import Clock, Sandbox
-from calls_async.upload import inspect
-from calls_async.upload.bodies import read_body
-from calls_async.upload.journal import Durability, JournalSettings
-from calls_async.upload.outcomes import LATE_SECONDS, Verdict
+from calls_async.sandbox.model.clock import Clock
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal import overview as inspect
+from calls_async.upload.journal.bodies import read_body
+from calls_async.upload.journal.schema import SCHEMA_VERSION
+from calls_async.upload.journal.settings import Durability, JournalSettings
+from calls_async.upload.journal.store import Store
+from calls_async.upload.outcomes.attribution import LATE_SECONDS
+from calls_async.upload.outcomes.outcome import Verdict
+from calls_async.upload.outcomes.results_file import to_jsonl
 from calls_async.upload.reconcile import Finding, UnknownRow, settle_unknown
-from calls_async.upload.schema import SCHEMA_VERSION
-from calls_async.upload.store import Store
 from tests.conftest import QUICK, HeldClock
 from tests.test_upload import assert_each_once, contacts, only_this_task, outcomes_of
 

@@ -21,9 +21,9 @@ from calls_async import (
     JournalRefusedError,
     OutcomeStatus,
 )
-from calls_async.sandbox import Sandbox
-from calls_async.upload import inspect
-from calls_async.upload.store import Store
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal import overview as inspect
+from calls_async.upload.journal.store import Store
 from tests.conftest import HeldClock
 from tests.test_journal import outcomes_in, stopped_after, unknown_upload
 from tests.test_upload import assert_each_once, contacts, outcomes_of

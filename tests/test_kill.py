@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from calls_async.cli.sample import sample_csv
-from calls_async.sandbox import DuplicateRule, FaultKind, Faults, Sandbox
+from calls_async.cli.commands.sample import sample_csv
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.server.server import Sandbox
 
 ROWS = 20_000
 MANY_ROWS = 100_000

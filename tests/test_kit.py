@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from calls_async import AccessError, CallsClient, RefusedError
-from calls_async.sandbox import FaultKind, Faults
+from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.testing import InProcessSandbox, SandboxThread
 from tests.conftest import QUICK
 from tests.readme import readme_files

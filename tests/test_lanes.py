@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from calls_async.errors import SourceError
-from calls_async.upload import lines
-from calls_async.upload.chunks import Chunker
-from calls_async.upload.files import Reading, read_batches
-from calls_async.upload.marks import Consumed
-from calls_async.upload.rows import Table, encode_object
-from calls_async.upload.runs import EncodedRows, Row, Run, each_row
+from calls_async.upload.chunks.chunker import Chunker
+from calls_async.upload.rows.contacts import encode_object
+from calls_async.upload.rows.row import EncodedRows, Row, Run, each_row
+from calls_async.upload.rows.table import Table
+from calls_async.upload.sources import text as lines
+from calls_async.upload.sources.checkpoint import Consumed
+from calls_async.upload.sources.formats import read_batches
+from calls_async.upload.sources.options import Reading
 
 PHONES = st.sampled_from(
     ["16500000000", "+16500000000", "+7 (999) 123-45-67", "+7 999 1234567", "8 (999) 123-45-67", "n/a", "", "0123",
@@ -181,8 +183,8 @@ def test_parquet_with_columns_that_have_no_name() -> None:
 
 
 def test_small_parquet_that_is_large_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calls_async.upload.parquet._FAST_BYTES", 1000)
-    monkeypatch.setattr("calls_async.upload.columnar.Columns.encode", None)  # is not called
+    monkeypatch.setattr("calls_async.upload.sources.parquet._FAST_BYTES", 1000)
+    monkeypatch.setattr("calls_async.upload.rows.columns.Columns.encode", None)  # is not called
     file = io.BytesIO()
     text = pa.array(["x" * 100] * 50).dictionary_encode()
     parquet.write_table(pa.table({"phone": ["16500000000"] * 50, "name": text}), file)
@@ -190,9 +192,9 @@ def test_small_parquet_that_is_large_in_memory(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_cells_that_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("lines", "csv_lists", "csv_columns"):
-        monkeypatch.setattr(f"calls_async.upload.{module}.MAX_LINE_BYTES", 200_000)
-    monkeypatch.setattr("calls_async.upload.csv_lists.MAX_FIELD_CHARS", 1)  # the csv module's own is 131,072
+    for module in ("text", "csv_rows", "csv_columns"):
+        monkeypatch.setattr(f"calls_async.upload.sources.{module}.MAX_LINE_BYTES", 200_000)
+    monkeypatch.setattr("calls_async.upload.sources.csv_rows.MAX_FIELD_CHARS", 1)  # the csv module's own is 131,072
     assert_same(
         b"phone,name\n16500000000,a\n16500000001," + b"x" * 150_000 + b"\n16500000002,b\n" * 9000, format="csv"
     )
@@ -227,9 +229,7 @@ def test_the_columnar_lane_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    for name in [
-        name for name in sys.modules if name.split(".")[0] == "pyarrow" or "columnar" in name or "csv_columns" in name
-    ]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "pyarrow" or "columns" in name]:
         monkeypatch.setitem(sys.modules, name, None)
     assert [row.row for row in rows_of(b"phone\n16500000000\nx\n", format="csv")[0]] == [1, 2]
 
@@ -330,7 +330,7 @@ def test_the_columnar_lane_is_used_for_json_lines(
     def by_rows(*_: object) -> Row:
         raise AssertionError
 
-    monkeypatch.setattr("calls_async.upload.json_lines.encode_object", by_rows)
+    monkeypatch.setattr("calls_async.upload.sources.json_rows.encode_object", by_rows)
     rows = [
         {"phone": "16500000000", "name": "é, b", "age": 5, "gmtZone": "Z"},
         {"phone": "16500000001", "name": "", "age": 0, "gmtZone": "-05:00"},
@@ -349,7 +349,7 @@ def test_the_columnar_lane_is_used_for_json_lines(
 def test_rows_of_text_are_encoded_as_any_rows(data: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         quick = rows_of(data, format="csv", columnar=False)
-        patch.setattr("calls_async.upload.csv_lists.QuickTable", lambda table: table)
+        patch.setattr("calls_async.upload.sources.csv_rows.QuickTable", lambda table: table)
         assert rows_of(data, format="csv", columnar=False) == quick
 
 
@@ -360,7 +360,7 @@ def test_objects_are_encoded_as_any_objects(data: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         quick = rows_of(data, format="jsonl", columnar=False)
         patch.setattr(
-            "calls_async.upload.quick.QuickObjects.encode",
+            "calls_async.upload.rows.fast_rows.QuickObjects.encode",
             lambda self, row, fields: encode_object(row, fields, {}, None),
         )
         assert rows_of(data, format="jsonl", columnar=False) == quick

@@ -31,8 +31,8 @@ from calls_async.protocol.reports import (
     ShortReport,
     field_names,
 )
-from calls_async.sandbox import Behaviour
-from calls_async.sandbox.server import description
+from calls_async.sandbox.model.behaviour import Behaviour
+from calls_async.sandbox.server.server import description
 from calls_async.testing import SandboxThread
 from tests.test_clauses import KNOWN
 

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from calls_async import AccessError, CallsClient, NoAnswerError, RetryPolicy
 from calls_async.otel import OpenTelemetry
-from calls_async.sandbox import Sandbox
+from calls_async.sandbox.server.server import Sandbox
 from calls_async.testing import InProcessSandbox
 from tests.conftest import QUICK
 

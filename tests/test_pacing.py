@@ -24,11 +24,14 @@ from calls_async import (
 )
 from calls_async.protocol import endpoints
 from calls_async.protocol.endpoints import Request, Response
-from calls_async.sandbox import FaultKind, Faults, Sandbox
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.transport.caller import Caller
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import ExchangeFailed
-from calls_async.transport.pacing import Pace, RateLimiter, RetryBudget
-from calls_async.transport.retry import Caller
+from calls_async.transport.pacing.budget import RetryBudget
+from calls_async.transport.pacing.gate import Pace
+from calls_async.transport.pacing.limiter import RateLimiter
 from tests.conftest import QUICK
 from tests.simulation.loop import SimulatedLoop
 from tests.test_upload import assert_each_once, contacts, outcomes_of

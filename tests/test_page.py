@@ -15,9 +15,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from calls_async.sandbox import DEFAULT_TOKEN, Behaviour, Clock, Sandbox
+from calls_async.sandbox.model.account import DEFAULT_TOKEN
+from calls_async.sandbox.model.behaviour import Behaviour
+from calls_async.sandbox.model.clock import Clock
 from calls_async.sandbox.page import view
-from calls_async.sandbox.requests import KEPT_KEYS, KEPT_REQUESTS, KEPT_TROUBLES, RequestLog
+from calls_async.sandbox.request_log import KEPT_KEYS, KEPT_REQUESTS, KEPT_TROUBLES, RequestLog
+from calls_async.sandbox.server.server import Sandbox
 from tests.readme import SHELL
 from tests.test_dialer import HOUR, MARCH
 from tests.test_state_file import call

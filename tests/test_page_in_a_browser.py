@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from calls_async.sandbox import Behaviour, Clock
+from calls_async.sandbox.model.behaviour import Behaviour
+from calls_async.sandbox.model.clock import Clock
 from calls_async.testing import SandboxThread
 
 sync_api = pytest.importorskip("playwright.sync_api")

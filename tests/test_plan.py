@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from calls_async.cli.arguments import make_parser
-from calls_async.cli.sandbox import plan_of
-from calls_async.sandbox import Behaviour, DuplicateRule, Ending, FaultKind, Sandbox
-from calls_async.sandbox.plan import PlanError, SandboxPlan, read_plan
+from calls_async.cli.commands.sandbox import plan_of
+from calls_async.sandbox.config import PlanError, SandboxPlan, read_plan
+from calls_async.sandbox.faults import FaultKind
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.model.behaviour import Behaviour, Ending
+from calls_async.sandbox.server.server import Sandbox
 from tests.readme import README
 from tests.test_cli import run_here
 from tests.test_state_file import close

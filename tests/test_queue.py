@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from calls_async.upload.queue import ChunkQueue
+from calls_async.upload.pipeline.chunk_queue import ChunkQueue
 
 
 def chunks(*names: str) -> Any:

@@ -15,9 +15,11 @@ import pytest
 
 from calls_async import RetryPolicy, Timeouts
 from calls_async.cli.arguments import make_parser
-from calls_async.cli.sample import sample_csv
+from calls_async.cli.commands.sample import sample_csv
 from calls_async.client import MAX_ANSWER_BYTES
-from calls_async.sandbox import DEFAULT_TOKEN, FaultKind, Sandbox
+from calls_async.sandbox.faults import FaultKind
+from calls_async.sandbox.model.account import DEFAULT_TOKEN
+from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.settings import BatcherSettings, UploadSettings
 from tests.readme import EXAMPLES, JAVASCRIPT, README, SHELL
 

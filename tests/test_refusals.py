@@ -27,12 +27,14 @@ from calls_async import (
     OutcomeStatus,
     TooManyRefusalsError,
 )
-from calls_async.sandbox import DuplicateRule, Sandbox
 from calls_async.sandbox.api import Reply
-from calls_async.transport.sizes import BodyLimit
-from calls_async.upload.chunks import Chunker, halves, pieces
-from calls_async.upload.rows import encode_items
-from calls_async.upload.runs import EncodedRow, each_row, runs_of
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.transport.pacing.body_limit import BodyLimit
+from calls_async.upload.chunks.chunk import halves, pieces
+from calls_async.upload.chunks.chunker import Chunker
+from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.row import EncodedRow, each_row, runs_of
 from tests.conftest import HeldClock
 from tests.test_upload import assert_each_once, contacts, outcomes_of
 

@@ -17,8 +17,9 @@ from calls_async.protocol import endpoints
 from calls_async.protocol.endpoints import Request, Response
 from calls_async.protocol.keys import chunk_key, digest, last_attempt_at
 from calls_async.transport.answers import retry_after_seconds
+from calls_async.transport.attempts import Retry
+from calls_async.transport.caller import Caller
 from calls_async.transport.exchange import ExchangeFailed
-from calls_async.transport.retry import Caller, Retry
 from tests.conftest import TOKEN, HeldClock
 
 REQUEST = endpoints.add_phones(TOKEN, b"[]", "key")

@@ -14,9 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async import Contact, ContactError
-from calls_async.sandbox import Account, Behaviour, Call, Clock, DuplicateRule, FaultKind, Faults, Sandbox
-from calls_async.sandbox.checks import check_contact
-from calls_async.sandbox.clock import LAST_MOMENT
+from calls_async.sandbox.api import Call
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.model.account import Account, DuplicateRule
+from calls_async.sandbox.model.behaviour import Behaviour
+from calls_async.sandbox.model.checks import check_contact
+from calls_async.sandbox.model.clock import LAST_MOMENT, Clock
+from calls_async.sandbox.server.server import Sandbox
 from tests.test_schedule import tables
 
 
@@ -356,7 +360,10 @@ def test_unknown_paths_meet_no_fault() -> None:
 
 HOLD = """
 import json, resource, sys
-from calls_async.sandbox import Account, Api, Behaviour, Call, Clock
+from calls_async.sandbox.model.account import Account
+from calls_async.sandbox.api import Api, Call
+from calls_async.sandbox.model.behaviour import Behaviour
+from calls_async.sandbox.model.clock import Clock
 
 account = Account(Clock(), behaviour=Behaviour())
 account.set_up("t")

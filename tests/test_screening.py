@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async import CallsClient, Campaign, ConfigurationError, Outcome, OutcomeStatus, SourceError
-from calls_async.sandbox import DuplicateRule, Sandbox
-from calls_async.upload.numbers import NumberSet, read_numbers
-from calls_async.upload.rows import encode_items
-from calls_async.upload.runs import EncodedRow, each_row
-from calls_async.upload.screening import SeenContacts
-from calls_async.upload.store import Store
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal.store import Store
+from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.row import EncodedRow, each_row
+from calls_async.upload.screening.exclusions import NumberSet, read_numbers
+from calls_async.upload.screening.repeats import SeenContacts
 from tests.conftest import QUICK
 from tests.test_upload import contacts, outcomes_of
 

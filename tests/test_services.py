@@ -17,8 +17,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from calls_async.cli.sample import sample_csv
-from calls_async.sandbox import DuplicateRule, FaultKind, Faults, Sandbox
+from calls_async.cli.commands.sample import sample_csv
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.server.server import Sandbox
 from tests.readme import readme_files
 
 CUSTOMERS = 40

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from calls_async.upload import schema
+from calls_async.upload.journal import upload_table
 from tests.simulation.batching import BatcherSchedule
 from tests.simulation.schedule import Schedule
 
@@ -32,7 +32,7 @@ EVERY_STEP = 150
 @pytest.fixture(autouse=True)
 def _quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     # A journal is opened several times a schedule; guessing its token need not be slow here.
-    monkeypatch.setattr(schema, "_FINGERPRINT_ROUNDS", 1)
+    monkeypatch.setattr(upload_table, "_FINGERPRINT_ROUNDS", 1)
     # Records that pytest keeps would keep the dead alive, by their tracebacks, into the next test.
     monkeypatch.setattr(logging.getLogger("calls_async.upload"), "disabled", True)
 

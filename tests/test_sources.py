@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from calls_async import ConfigurationError, Contact, SourceError
-from calls_async.upload.csv_lists import guess_delimiter
-from calls_async.upload.files import Reading, read_batches
-from calls_async.upload.lines import guess_encoding
-from calls_async.upload.runs import EncodedRow, Row, UnsentRow, each_row
-from calls_async.upload.sources import SourceLike, open_source
+from calls_async.upload.rows.row import EncodedRow, Row, UnsentRow, each_row
+from calls_async.upload.sources.detect import open_source
+from calls_async.upload.sources.formats import read_batches
+from calls_async.upload.sources.options import Reading
+from calls_async.upload.sources.source import SourceLike
+from calls_async.upload.sources.text import guess_delimiter, guess_encoding
 
 
 def rows_of(data: bytes, **reading: Any) -> list[Row]:
@@ -391,8 +392,8 @@ def test_batches_are_bounded_in_bytes() -> None:
 
 
 def test_a_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calls_async.upload.lines.MAX_LINE_BYTES", 100)
-    monkeypatch.setattr("calls_async.upload.lines.BLOCK_BYTES", 30)
+    monkeypatch.setattr("calls_async.upload.sources.text.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("calls_async.upload.sources.text.BLOCK_BYTES", 30)
     good = b'{"phone": "16500000000"}\n'
     rows = rows_of(good + b'{"phone": "' + b"1" * 1000 + b'"}\n' + good, format="jsonl")
     assert [type(row) for row in rows] == [EncodedRow, UnsentRow, EncodedRow]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import calls_async
-from calls_async.cli.exits import Exit
+from calls_async.cli.exit_codes import Exit
 from calls_async.cli.main import COMMANDS, run
 
 
@@ -57,7 +57,7 @@ def test_every_command_has_its_function() -> None:
     from importlib import import_module
 
     for name, module in COMMANDS.items():
-        assert callable(getattr(import_module(f"calls_async.cli.{module}"), name))
+        assert callable(getattr(import_module(f"calls_async.cli.commands.{module}"), name))
 
 
 def test_uvloop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

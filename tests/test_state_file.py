@@ -22,7 +22,13 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from calls_async import CallsClient, RetryPolicy
-from calls_async.sandbox import Behaviour, Call, Clock, DialerSettings, DuplicateRule, Reply, Sandbox, StateFileError
+from calls_async.sandbox.api import Call, Reply
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.model.behaviour import Behaviour
+from calls_async.sandbox.model.clock import Clock
+from calls_async.sandbox.model.dialer import DialerSettings
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.sandbox.state_file import StateFileError
 from tests.test_dialer import DAY, MARCH, policies
 
 TIMES = [1.0, 30.0, 1800.0, 3600.0, 20_000.0, 2 * DAY]

@@ -27,8 +27,11 @@ from calls_async import (
     UnreachableError,
     Upload,
 )
-from calls_async.sandbox import Clock, DuplicateRule, FaultKind, Faults, Sandbox
-from calls_async.transport.pacing import RateLimiter
+from calls_async.sandbox.faults import FaultKind, Faults
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.model.clock import Clock
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.transport.pacing.limiter import RateLimiter
 from tests.conftest import QUICK, HeldClock
 
 

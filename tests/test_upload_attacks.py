@@ -16,21 +16,25 @@ import pytest
 
 from calls_async import ConfigurationError, Event, NoAnswerError, OutageBegan, Outcome, OutcomeStatus, RetryPolicy
 from calls_async.errors import JournalError
+from calls_async.events import Teller
 from calls_async.protocol.endpoints import Request, Response
-from calls_async.sandbox import Sandbox
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.transport.caller import Caller
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import ExchangeFailed
-from calls_async.transport.pacing import Pace, RateLimiter, Sign
-from calls_async.transport.retry import Caller
-from calls_async.upload.events import Teller
-from calls_async.upload.files import Reading
-from calls_async.upload.journal import Journal, JournalSettings, open_journal
-from calls_async.upload.numbers import read_numbers
-from calls_async.upload.screening import Screening
+from calls_async.transport.pacing.gate import Pace
+from calls_async.transport.pacing.limiter import RateLimiter
+from calls_async.transport.pacing.signals import Sign
+from calls_async.upload.journal.journal import Journal
+from calls_async.upload.journal.opening import open_journal
+from calls_async.upload.journal.settings import JournalSettings
+from calls_async.upload.journal.store import Store
+from calls_async.upload.screening.exclusions import read_numbers
+from calls_async.upload.screening.screening import Screening
 from calls_async.upload.settings import UploadSettings
-from calls_async.upload.sources import open_source
-from calls_async.upload.store import Store
-from calls_async.upload.uploader import Upload
+from calls_async.upload.sources.detect import open_source
+from calls_async.upload.sources.options import Reading
+from calls_async.upload.upload import Upload
 from tests.simulation.loop import SimulatedLoop
 from tests.test_pacing import Line, Setting, answer, call, many
 

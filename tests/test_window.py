@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calls_async.transport.window import Window
+from calls_async.transport.pacing.window import Window
 
 WORKERS = 64
 

@@ -21,7 +21,7 @@ from calls_async import (
     RefusedError,
 )
 from calls_async.protocol.endpoints import Response
-from calls_async.transport.exchange import shown_body
+from calls_async.transport.redaction import shown_body
 from tests.conftest import TOKEN, Wire
 
 JAICP = f"https://app.jaicp.com/api/calls/campaign/{TOKEN}"

@@ -11,6 +11,7 @@ exit codes: 0 every row accepted or duplicate; 1 failed (unreachable, wrong toke
 unreadable source; 3 finished, but some rows rejected or unknown; 130 interrupted, resumable
 """
 
+
 FEW_CODES = "exit codes: 0 done; 1 failed; 2 wrong usage"
 
 

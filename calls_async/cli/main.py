@@ -12,30 +12,31 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from calls_async.cli.arguments import make_parser
-from calls_async.cli.exits import Exit, exit_of_error
+from calls_async.cli.exit_codes import Exit, exit_of_error
 from calls_async.cli.output import silence_output, warn
 from calls_async.errors import CallsError, MissingExtraError
 
 COMMANDS = {
-    "add": "commands",
+    "add": "campaign",
     "attempts": "jobs",
     "cancel": "jobs",
-    "check": "upload",
-    "info": "commands",
+    "check": "check",
+    "info": "campaign",
     "journal": "journal",
-    "pause": "commands",
+    "pause": "campaign",
     "reconcile": "journal",
     "report": "jobs",
-    "resume": "commands",
-    "sample": "commands",
+    "resume": "campaign",
+    "sample": "sample",
     "sandbox": "sandbox",
-    "status": "commands",
-    "stop": "commands",
-    "test": "commands",
+    "status": "campaign",
+    "stop": "campaign",
+    "test": "campaign",
     "upload": "upload",
     "watch": "watch",
 }
 """In which module of this package the function of each command is."""
+
 
 Command = Callable[[Namespace], Coroutine[Any, Any, Exit]]
 
@@ -72,7 +73,9 @@ def run(argv: Sequence[str]) -> Exit:
 def _carry_out(arguments: Namespace) -> Exit:
     import asyncio
 
-    command: Command = getattr(import_module(f"calls_async.cli.{COMMANDS[arguments.command]}"), arguments.command)
+    command: Command = getattr(
+        import_module(f"calls_async.cli.commands.{COMMANDS[arguments.command]}"), arguments.command
+    )
     with asyncio.Runner(loop_factory=_uvloop() if getattr(arguments, "uvloop", False) else None) as runner:
         code = runner.run(command(arguments))
     sys.stdout.flush()

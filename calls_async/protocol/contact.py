@@ -33,8 +33,10 @@ FIELDS = {
 }
 """The API's field names (C-F-1 … C-F-10), in the order of the wire, and the attributes of `Contact`."""
 
+
 LOWEST_PRIORITY = 5
 """What the API takes a missing or wrong priority for (C-PRIO-1, C-PRIO-2)."""
+
 
 # Types of Python's that orjson would turn into JSON by rules of its own are refused, not guessed at.
 _ORJSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS

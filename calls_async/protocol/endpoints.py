@@ -19,14 +19,7 @@ from calls_async.errors import ConfigurationError, ContactError
 from calls_async.protocol import keys, schedule
 from calls_async.protocol.contact import encode_json
 from calls_async.protocol.phones import normalise_phone
-from calls_async.protocol.reports import (
-    AttemptReport,
-    CampaignInfo,
-    CampaignStatus,
-    JobReport,
-    Report,
-    to_report,
-)
+from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignStatus, JobReport, Report, to_report
 
 HOSTS = {
     "tovie": "https://platform.tovie.ai",
@@ -36,8 +29,10 @@ HOSTS = {
 }
 """The four systems by name (C-HOST-1 … C-HOST-4)."""
 
+
 KEY_NAME = "Idempotence-Key"
 """As the API spells it, in the header (C-IDEM-3) and in the URL (C-IDEM-4)."""
+
 
 CAMPAIGN = "/api/calls/campaign/{token}"
 CRM_CAMPAIGN = "/api/crmCalls/campaign/{token}"

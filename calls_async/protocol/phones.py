@@ -15,6 +15,7 @@ MIN_DIGITS = 7
 MAX_DIGITS = 15
 """The longest number that ITU-T E.164 allows."""
 
+
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"
 _INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202c\u2060\ufeff"))
 _SEPARATORS = frozenset(" \t-.()\u00a0\u2007\u2009\u202f\u3000\uff08\uff09\uff0e" + _DASHES)
@@ -25,6 +26,7 @@ _CLEAN = re.compile(CLEAN_PATTERN)
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
 _DECIMAL = re.compile(r"[-+]?\d{4,}(?:[.,]\d{1,2}|[.,]0+)")
 _TWO_NUMBERS = re.compile(r"\d{7,}\s+\d{7,}")
+
 
 is_clean = _CLEAN.fullmatch
 """Matches a string that is already as the API wants it; the fast way past `normalise_phone`."""

@@ -20,6 +20,7 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DEFAULT = "default"
 """The key of `allowedTime` that weekdays without one of their own follow (C-TIME-3)."""
 
+
 _DAY_MINUTES = 24 * 60
 _WEEK_MINUTES = 7 * _DAY_MINUTES
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")

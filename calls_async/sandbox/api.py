@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import attrs
 
-from calls_async.sandbox.account import Account, DuplicatePhone, Ignored
-from calls_async.sandbox.campaign import Campaign
-from calls_async.sandbox.checks import check_contact
-from calls_async.sandbox.jobs import Job, packed
+from calls_async.sandbox.model.account import Account, DuplicatePhone, Ignored
+from calls_async.sandbox.model.campaign import Campaign
+from calls_async.sandbox.model.checks import check_contact
+from calls_async.sandbox.model.job import Job, packed
 
 Answer = TypeVar("Answer")
 KEY = "Idempotence-Key"

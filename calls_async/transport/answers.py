@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from calls_async.errors import AccessError, RefusedError
+import orjson
+
+from calls_async.errors import AccessError, NoAnswerError, RefusedError, RequestError
 from calls_async.protocol.endpoints import Request, Response
-from calls_async.transport.exchange import shown_body
-from calls_async.transport.pacing import Sign
+from calls_async.transport.pacing.signals import Sign
+from calls_async.transport.redaction import shown_body
 
 BUSY_STATUSES = frozenset({408, 425, 429})
 ACCESS_STATUSES = frozenset({401, 403, 404})
@@ -111,3 +113,23 @@ def _sign_of(status: int) -> Sign:
 
 def _said(body: str) -> str:
     return f" The server said: {body}" if body else ""
+
+
+def said_by(error: RequestError) -> str:
+    """What a row's outcome tells of a refusal: the status and the server's words, without the JSON around them."""
+    if not isinstance(error, RefusedError) and not (isinstance(error, NoAnswerError) and error.refused):
+        return str(error)
+    name = spell(error.status) if error.status is not None else "no status"
+    words = _words_of(error.body)
+    return f"refused with {name}: {words}" if words else f"refused with {name}"
+
+
+def _words_of(body: str) -> str:
+    try:
+        said = orjson.loads(body)
+    except ValueError:
+        return body
+    if isinstance(said, dict):
+        found = [said[name] for name in ("message", "error", "detail", "reason") if isinstance(said.get(name), str)]
+        return found[0] if found else body
+    return said if isinstance(said, str) else body

@@ -6,11 +6,11 @@ import random
 
 import attrs
 
+from calls_async.transport.caller import Caller
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import Exchange
-from calls_async.transport.pacing import Pace
+from calls_async.transport.pacing.gate import Pace
 from calls_async.transport.policy import RetryPolicy
-from calls_async.transport.retry import Caller
 from calls_async.transport.telemetry import Telemetry
 
 

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote
 
 from calls_async.protocol.endpoints import Request, Response
 
 Exchange = Callable[[Request], Awaitable[Response]]
 """Sends a request once. Returns the response whatever its status; raises `ExchangeFailed` where there is none."""
-
-TOKEN_PLACEHOLDER = "{token}"  # noqa: S105  # what is shown instead of the token
-
-SHOWN_BODY_CHARS = 500
-"""How much of an answer an error keeps (C-ERR-1)."""
 
 
 class ExchangeFailed(Exception):  # noqa: N818  # a signal between the floors, not one of the package's errors
@@ -26,25 +20,3 @@ class ExchangeFailed(Exception):  # noqa: N818  # a signal between the floors, n
         self.reached = reached
         self.lasting = lasting
         self.timed_out = timed_out
-
-
-def scrub(text: str, token: str) -> str:
-    """`text` without the token, which servers like to repeat in their error pages (C-M-18)."""
-    for form in _forms(token):
-        text = text.replace(form, TOKEN_PLACEHOLDER)
-    return text
-
-
-def shown_body(response: Response, token: str) -> str:
-    """The beginning of an answer, fit to be shown."""
-    text = scrub(response.body[: SHOWN_BODY_CHARS * 4].decode("utf-8", "replace"), token)
-    for form in _forms(token):
-        # The cut may have gone through a token, whose beginning is left at the end.
-        longest = next((size for size in range(len(form) - 1, 0, -1) if text.endswith(form[:size])), 0)
-        text = text[: len(text) - longest]
-    return text[:SHOWN_BODY_CHARS].strip()
-
-
-def _forms(token: str) -> set[str]:
-    """How a token may stand in a text or in a URL."""
-    return {token, quote(token, safe=""), quote(token)}

@@ -20,7 +20,8 @@ from yarl import URL
 
 from calls_async.errors import ConfigurationError
 from calls_async.protocol.endpoints import HOSTS, KEY_NAME, Method, Request, Response
-from calls_async.transport.exchange import TOKEN_PLACEHOLDER, ExchangeFailed, scrub
+from calls_async.transport.exchange import ExchangeFailed
+from calls_async.transport.redaction import TOKEN_PLACEHOLDER, scrub
 
 _MAX_PLAIN_BODY_BYTES = 2**20  # aiohttp warns about larger bodies that are given as bytes
 

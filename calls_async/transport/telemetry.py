@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from calls_async.events import Event
 from calls_async.protocol.endpoints import Request
-from calls_async.transport.events import Event
 from calls_async.transport.exchange import Exchange
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from calls_async.upload.chunks import Chunk, Chunker
-from calls_async.upload.outcomes import Receipt, Summary, Verdict
-from calls_async.upload.screening import Screening
+from calls_async.upload.chunks.chunk import Chunk
+from calls_async.upload.chunks.chunker import Chunker
+from calls_async.upload.outcomes.outcome import Receipt, Summary, Verdict
+from calls_async.upload.screening.screening import Screening
 from calls_async.upload.settings import UploadSettings
-from calls_async.upload.sources import Source
+from calls_async.upload.sources.source import Source
 from calls_async.upload.status import OutcomeStatus
 
 

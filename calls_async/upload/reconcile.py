@@ -19,16 +19,19 @@ from calls_async.errors import ConfigurationError
 from calls_async.protocol import endpoints, keys
 from calls_async.protocol.endpoints import Response
 from calls_async.protocol.reports import JobReport
-from calls_async.transport.retry import Caller
-from calls_async.upload.chunks import Chunk
-from calls_async.upload.journal import Journal, JournalSettings, open_journal
-from calls_async.upload.outcomes import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, Summary, Verdict, phone_of
-from calls_async.upload.screening import Screening
+from calls_async.transport.caller import Caller
+from calls_async.upload.chunks.chunk import Chunk
+from calls_async.upload.journal.journal import Journal
+from calls_async.upload.journal.opening import open_journal
+from calls_async.upload.journal.settings import JournalSettings
+from calls_async.upload.journal.store import Store
+from calls_async.upload.outcomes.attribution import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, phone_of
+from calls_async.upload.outcomes.outcome import Summary, Verdict
+from calls_async.upload.screening.screening import Screening
 from calls_async.upload.settings import UploadSettings
-from calls_async.upload.sources import NoSource
+from calls_async.upload.sources.source import NoSource
 from calls_async.upload.status import OutcomeStatus
-from calls_async.upload.store import Store
-from calls_async.upload.uploader import Upload
+from calls_async.upload.upload import Upload
 
 PHONES_PER_REPORT = 500
 NO_JOB = "the API knows no job of this phone since it was sent; reconcile with --resend sends it again"

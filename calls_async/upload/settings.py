@@ -68,13 +68,3 @@ class BatcherSettings:
     def _check_keep_seconds(self, attribute: attrs.Attribute[float], value: object) -> None:
         if not isinstance(value, int | float) or not value >= KEEP_LEAST_SECONDS:
             raise ConfigurationError(f"keep_seconds must be {KEEP_LEAST_SECONDS:.0f} or more, not {value!r}")
-
-
-@attrs.frozen(slots=True, kw_only=True)
-class JobsSettings:
-    """The settings of calls about many call jobs."""
-
-    chunk_rows: int = attrs.field(default=500, validator=_at_least_one)
-    """Call jobs in one request at most."""
-    concurrency: int = attrs.field(default=8, validator=_at_least_one)
-    """Requests in flight at most; how many there are adapts to what the server takes."""

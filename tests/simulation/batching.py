@@ -18,8 +18,8 @@ from calls_async import (
     RetryPolicy,
 )
 from calls_async.transport.clock import Clock
-from calls_async.upload.batcher import Batcher
-from calls_async.upload.store import Store
+from calls_async.upload.batcher.batcher import Batcher
+from calls_async.upload.journal.store import Store
 from tests.simulation.loop import Crash, SimulatedLoop
 from tests.simulation.schedule import MOST_LIVES, ConsumerError, Schedule
 from tests.simulation.world import TOKEN

@@ -24,23 +24,24 @@ from calls_async.errors import (
     NoAnswerError,
     TooManyRefusalsError,
 )
+from calls_async.events import Event
 from calls_async.protocol.contact import to_contact
-from calls_async.sandbox import DuplicateRule
+from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.transport.caller import Caller
 from calls_async.transport.clock import Clock
-from calls_async.transport.events import Event
 from calls_async.transport.policy import RetryPolicy
-from calls_async.transport.retry import Caller
-from calls_async.upload.files import Reading
-from calls_async.upload.journal import Durability, JournalSettings, Purpose
-from calls_async.upload.locks import unlock_file
-from calls_async.upload.outcomes import Outcome
+from calls_async.upload.journal.locks import unlock_file
+from calls_async.upload.journal.settings import Durability, JournalSettings, Purpose
+from calls_async.upload.journal.store import Store
+from calls_async.upload.outcomes.outcome import Outcome
 from calls_async.upload.reconcile import reconcile
-from calls_async.upload.screening import Screening
+from calls_async.upload.screening.screening import Screening
 from calls_async.upload.settings import UploadSettings
-from calls_async.upload.sources import SourceLike, open_source
+from calls_async.upload.sources.detect import open_source
+from calls_async.upload.sources.options import Reading
+from calls_async.upload.sources.source import SourceLike
 from calls_async.upload.status import OutcomeStatus
-from calls_async.upload.store import Store
-from calls_async.upload.uploader import Upload
+from calls_async.upload.upload import Upload
 from tests.simulation.loop import Crash, SimulatedLoop
 from tests.simulation.world import LATEST_SECONDS, TOKEN, World
 

@@ -10,7 +10,10 @@ from collections import Counter
 import attrs
 
 from calls_async.protocol.endpoints import KEY_NAME, Request, Response
-from calls_async.sandbox import Account, Api, Call, Clock, DuplicateRule, Job, Reply
+from calls_async.sandbox.api import Api, Call, Reply
+from calls_async.sandbox.model.account import Account, DuplicateRule
+from calls_async.sandbox.model.clock import Clock
+from calls_async.sandbox.model.job import Job
 from calls_async.transport.exchange import ExchangeFailed
 
 TOKEN = "simulated"

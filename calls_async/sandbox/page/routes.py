@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from calls_async.sandbox.behaviour import PATTERNS
-from calls_async.sandbox.campaign import ANY
 from calls_async.sandbox.faults import FaultKind
+from calls_async.sandbox.model.behaviour import PATTERNS
+from calls_async.sandbox.model.campaign import ANY
 from calls_async.sandbox.page import view
 from calls_async.sandbox.page.switches import Fields, Switches
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     import jinja2
     from multidict import MultiMapping
 
-    from calls_async.sandbox.server import Sandbox
+    from calls_async.sandbox.server.server import Sandbox
 
     Query = MultiMapping[str]
+
 
 _SPEEDS = (0, 1, 60, 600, 3600)
 _STEPS = {"1 minute": 60, "1 hour": 3600, "1 day": 86_400}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from calls_async.sandbox.campaign import Campaign
-from calls_async.sandbox.clock import checked_speed
 from calls_async.sandbox.faults import FaultKind
+from calls_async.sandbox.model.campaign import Campaign
+from calls_async.sandbox.model.clock import checked_speed
 
 if TYPE_CHECKING:
-    from calls_async.sandbox.server import Sandbox
+    from calls_async.sandbox.server.server import Sandbox
+
 
 Fields = Mapping[str, Any]
 _CONTROLS = {"pause": "paused", "resume": "inProcess", "stop": "finished"}

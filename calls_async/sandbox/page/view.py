@@ -10,11 +10,11 @@ from typing import Any
 
 import attrs
 
-from calls_async.sandbox.account import Account
-from calls_async.sandbox.campaign import ANY, Campaign
 from calls_async.sandbox.faults import Faults
-from calls_async.sandbox.jobs import Job, packed
-from calls_async.sandbox.requests import Entry, RequestLog
+from calls_async.sandbox.model.account import Account
+from calls_async.sandbox.model.campaign import ANY, Campaign
+from calls_async.sandbox.model.job import Job, packed
+from calls_async.sandbox.request_log import Entry, RequestLog
 
 STATUSES = (
     "planned", "inProcess", "onRetry", "longCallWithResult", "longCallWithNoResult", "noAnswer", "nonexistentNumber",

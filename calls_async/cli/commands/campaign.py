@@ -1,0 +1,63 @@
+"""The commands but for `upload` and `check`: one call of the API each, or a few."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+
+from calls_async.campaign import Campaign
+from calls_async.cli.connection import client_of, token_of
+from calls_async.cli.exit_codes import Exit
+from calls_async.protocol.reports import to_dict
+
+
+async def add(arguments: Namespace) -> Exit:
+    return await _with_campaign(
+        arguments,
+        lambda campaign: campaign.add_phone(
+            arguments.phone, gmt_zone=arguments.gmt_zone, payload=dict(arguments.payload) or None
+        ),
+    )
+
+
+async def test(arguments: Namespace) -> Exit:
+    return await _with_campaign(
+        arguments,
+        lambda campaign: campaign.add_test_phone(
+            arguments.phone, gmt_zone=arguments.gmt_zone, payload=dict(arguments.payload) or None
+        ),
+    )
+
+
+async def info(arguments: Namespace) -> Exit:
+    async def show(campaign: Campaign) -> str:
+        return json.dumps(to_dict(await campaign.info()), indent=2)
+
+    return await _with_campaign(arguments, show)
+
+
+async def status(arguments: Namespace) -> Exit:
+    return await _with_campaign(arguments, lambda campaign: campaign.status())
+
+
+async def pause(arguments: Namespace) -> Exit:
+    return await _with_campaign(arguments, lambda campaign: campaign.pause())
+
+
+async def resume(arguments: Namespace) -> Exit:
+    return await _with_campaign(arguments, lambda campaign: campaign.resume())
+
+
+async def stop(arguments: Namespace) -> Exit:
+    return await _with_campaign(arguments, lambda campaign: campaign.stop())
+
+
+async def _with_campaign(arguments: Namespace, call: Callable[[Campaign], Awaitable[object]]) -> Exit:
+    """Makes one call and prints its answer, if it has one."""
+    token = token_of(arguments)
+    async with client_of(arguments) as client:
+        answer = await call(client.campaign(token))
+    if answer is not None:
+        print(answer)
+    return Exit.DONE

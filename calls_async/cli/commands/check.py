@@ -1,0 +1,55 @@
+"""Check."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from contextlib import aclosing
+from pathlib import Path
+
+from calls_async.cli.exit_codes import Exit, exit_of_summary
+from calls_async.cli.options import _reading, _results_of, _settings, _source_of
+from calls_async.cli.problems import Troubles
+from calls_async.cli.progress import Snapshot
+from calls_async.cli.summary import _note, _print_summary, _reported
+from calls_async.upload.check import Check
+from calls_async.upload.outcomes.outcome import Receipt
+from calls_async.upload.screening.screening import Screening
+from calls_async.upload.settings import UploadSettings
+from calls_async.upload.sources.detect import open_source
+from calls_async.upload.sources.options import Reading
+from calls_async.upload.status import OutcomeStatus
+
+
+async def check(arguments: Namespace) -> Exit:
+    results = _results_of(arguments, None)
+    source = open_source(_source_of(arguments), Reading(**_reading(arguments)))
+    # Repetitions are always shown: what the server does with them is its own affair.
+    screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, region=arguments.region)
+    one = Check(source, UploadSettings(**_settings(arguments)), screening)
+    troubles = Troubles()
+    started = time.monotonic()
+
+    def look() -> Snapshot:
+        rows, seconds = one.summary.rows, time.monotonic() - started
+        return Snapshot(rows=rows, seconds=seconds, fraction=one.fraction_read())
+
+    async with _reported(arguments, results, look), aclosing(one.receipts()) as receipts:
+        async for receipt in receipts:
+            await _note([receipt], troubles, results)
+            if not arguments.json and not arguments.quiet:
+                _print_bad_rows(receipt)
+    if results is not None:
+        await results.finish()
+    one.summary.seconds = time.monotonic() - started
+    _print_summary(arguments, one.summary, troubles)
+    return exit_of_summary(one.summary)
+
+
+# --- in the end ---
+
+
+def _print_bad_rows(receipt: Receipt) -> None:
+    for outcome in receipt.outcomes():
+        if outcome.status is OutcomeStatus.REJECTED or outcome.status is OutcomeStatus.DUPLICATE:
+            print(f"row {outcome.row}: {outcome.error}")

@@ -1,0 +1,131 @@
+"""`journal` and `reconcile`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import attrs
+
+from calls_async.cli.connection import client_of, token_of
+from calls_async.cli.exit_codes import Exit
+from calls_async.cli.output import warn
+from calls_async.upload.journal import overview as inspect
+from calls_async.upload.journal.schema import BATCHER
+from calls_async.upload.journal.store import Store
+from calls_async.upload.outcomes.results_file import FORMATS
+from calls_async.upload.reconcile import Reconciliation
+from calls_async.upload.status import OutcomeStatus
+
+
+async def journal(arguments: Namespace) -> Exit:
+    return await asyncio.to_thread(ACTIONS[arguments.action], arguments)
+
+
+async def reconcile(arguments: Namespace) -> Exit:
+    token = token_of(arguments)
+    async with client_of(arguments) as client:
+        found = await client.campaign(token).reconcile(
+            arguments.journal, resend=arguments.resend, exclude=arguments.exclude
+        )
+    print(json.dumps(attrs.asdict(found)) if arguments.json else _words(found))
+    return Exit.PARTLY if found.summary is not None and found.summary.unknown else Exit.DONE
+
+
+def _words(found: Reconciliation) -> str:
+    then = "sent again" if found.resent else "not sent again" if found.without_job else "nothing to send"
+    left = found.summary.unknown if found.summary is not None else 0
+    return (
+        f"{found.unknown:,} rows were unknown: {found.adopted:,} have a job, {found.without_job:,} have none "
+        f"({then}), {found.unclear:,} cannot be told apart; {left:,} rows are unknown now"
+    )
+
+
+# --- the actions of `journal` ---
+
+
+def _show(arguments: Namespace) -> Exit:
+    store = inspect.open_for_reading(Path(arguments.file))
+    try:
+        seen = inspect.overview(store)
+    finally:
+        store.close()
+    if arguments.json:
+        print(json.dumps(attrs.asdict(seen)))
+        return Exit.DONE
+    if seen.kind == BATCHER:
+        state = "nothing waits" if seen.finished else "not finished: the next batcher with this journal goes on"
+    else:
+        state = "finished" if seen.finished else "not finished: the same upload command goes on with it"
+    print(f"upload    {seen.upload_id}{' (purged)' if seen.purged else ''}")
+    print(f"to        {seen.host}")
+    print(f"source    {seen.source}")
+    print(f"begun     {_moment(seen.created_at)}")
+    print(f"last note {_moment(seen.last_at)}")
+    print(f"state     {state}")
+    print("chunks    " + (", ".join(f"{count:,} {state}" for state, count in seen.chunks.items()) or "none"))
+    print("rows      " + ", ".join(f"{count:,} {status}" for status, count in seen.rows.items()))
+    if seen.queued_rows:
+        print(f"queued    {_rows(seen.queued_rows)} that wait for their chunk")
+    if seen.pending_rows:
+        print(f"pending   {_rows(seen.pending_rows)} without an answer")
+    if seen.resume_before is not None:
+        print(f"resume    before {_moment(seen.resume_before)}, when the first idempotence key gets too old")
+    if seen.rows[OutcomeStatus.UNKNOWN]:
+        print("unknown   calls-async reconcile FILE asks the API for them")
+    return Exit.DONE
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _results(arguments: Namespace) -> Exit:
+    header, write = FORMATS[f".{arguments.format}"]
+    status = OutcomeStatus(arguments.status) if arguments.status else None
+
+    def lines(store: Store) -> Iterator[bytes]:
+        yield header
+        for receipt in inspect.all_receipts(store):
+            yield write(receipt if status is None else receipt.only(status))
+
+    return _print_all(arguments, lines)
+
+
+def _export_unknown(arguments: Namespace) -> Exit:
+    return _print_all(arguments, inspect.unknown_contacts)
+
+
+def _print_all(arguments: Namespace, lines: Callable[[Store], Iterator[bytes]]) -> Exit:
+    store = inspect.open_for_reading(Path(arguments.file))
+    try:
+        for line in lines(store):
+            sys.stdout.buffer.write(line)
+    finally:
+        store.close()
+    sys.stdout.flush()
+    return Exit.DONE
+
+
+def _purge(arguments: Namespace) -> Exit:
+    inspect.purge(Path(arguments.file), time.time(), with_unknown=arguments.with_unknown)
+    warn(f"{arguments.file} holds no phone and no payload any more")
+    return Exit.DONE
+
+
+def _moment(at: float | None) -> str:
+    return "never" if at is None else datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+ACTIONS: dict[str, Callable[[Namespace], Exit]] = {
+    "show": _show,
+    "results": _results,
+    "export-unknown": _export_unknown,
+    "purge": _purge,
+}

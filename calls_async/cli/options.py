@@ -1,0 +1,65 @@
+"""Options."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import attrs
+
+from calls_async.cli.output import warn
+from calls_async.errors import ConfigurationError
+from calls_async.upload.journal.settings import Durability, JournalSettings
+from calls_async.upload.outcomes.results_file import ResultsFile
+from calls_async.upload.settings import UploadSettings
+
+JOURNAL_SUFFIX = ".journal"
+"""What a source's name ends with to name its journal."""
+
+
+def _results_of(arguments: Namespace, journal: JournalSettings | None) -> ResultsFile | None:
+    if not arguments.results:
+        return None
+    return ResultsFile(arguments.results, arguments.source, str(journal.path) if journal is not None else None)
+
+
+def _source_of(arguments: Namespace) -> str | BinaryIO:
+    if arguments.source != "-":
+        return str(arguments.source)
+    if arguments.format is None:
+        raise ConfigurationError("standard input has no name to tell the format by; give --format")
+    if sys.stdin is None:
+        raise ConfigurationError("standard input is closed")
+    return sys.stdin.buffer
+
+
+def _journal_of(arguments: Namespace) -> JournalSettings | None:
+    if arguments.no_journal:
+        if arguments.journal or arguments.again:
+            raise ConfigurationError("--no-journal goes with neither --journal nor --again")
+        return None
+    if arguments.journal is None and arguments.source == "-":
+        warn("standard input has no name, so there is no journal; --journal FILE keeps one")
+        return None
+    return JournalSettings(
+        path=Path(arguments.journal or arguments.source + JOURNAL_SUFFIX),
+        durability=Durability(arguments.durability),
+        again=arguments.again,
+        rehearsal=arguments.sandbox,
+    )
+
+
+def _reading(arguments: Namespace) -> dict[str, Any]:
+    names = ("format", "region", "delimiter", "encoding")
+    return {name: getattr(arguments, name) for name in names} | {"columns": dict(arguments.column), "on_hint": warn}
+
+
+def _settings(arguments: Namespace) -> dict[str, Any]:
+    names = [field.name for field in attrs.fields(UploadSettings)]
+    given = {name: getattr(arguments, name, None) for name in names}
+    settings = {name: value for name, value in given.items() if value is not None}
+    if settings.get("max_refusals") == 0:
+        settings["max_refusals"] = None  # never
+    return settings

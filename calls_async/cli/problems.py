@@ -1,0 +1,77 @@
+"""Why rows did not get through, as a table: grouped by reason, with example rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import attrs
+
+from calls_async.upload.outcomes.outcome import Receipt
+from calls_async.upload.status import OutcomeStatus
+
+SHOWN_REASONS = 10
+"""How many reasons are listed."""
+KEPT_REASONS = 1000
+"""How many are told apart; a list of nonsense must not fill the memory."""
+EXAMPLES = 3
+_NUMBER = re.compile(r"[0-9]+")
+_SHOWN = (OutcomeStatus.REJECTED, OutcomeStatus.UNKNOWN)
+
+
+@attrs.define(slots=True)
+class _Group:
+    status: str
+    reason: str
+    rows: int = 0
+    varied: bool = False
+    """Whether the reasons differ in their numbers."""
+    examples: list[int] = attrs.field(factory=list)
+
+
+class Troubles:
+    """Reasons that differ in numbers only are the same; the first stands for all."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+
+    def note(self, receipt: Receipt) -> None:
+        counts = receipt.counts()
+        if not any(counts[status] for status in _SHOWN):
+            return
+        for outcome in receipt.outcomes():
+            if outcome.status in _SHOWN:
+                self._note(outcome.row, outcome.status, outcome.error or "")
+
+    def _note(self, row: int, status: OutcomeStatus, reason: str) -> None:
+        key = f"{status} {_NUMBER.sub('0', reason)}"
+        if key not in self._groups and len(self._groups) >= KEPT_REASONS:
+            key, reason = str(status), "many other reasons"
+        group = self._groups.setdefault(key, _Group(str(status), reason))
+        group.rows += 1
+        group.varied = group.varied or reason != group.reason
+        group.examples = sorted([*group.examples, row])[:EXAMPLES]
+
+    def lines(self) -> Iterator[str]:
+        """The table, the most frequent reason first; nothing where there was no trouble."""
+        groups = sorted(self._groups.values(), key=lambda group: -group.rows)
+        shown = [
+            (f"{group.rows:,}", group.status, _examples(group), _reason(group)) for group in groups[:SHOWN_REASONS]
+        ]
+        if not shown:
+            return
+        table = [("rows", "outcome", "for example", "reason"), *shown]
+        widths = [max(len(cells[index]) for cells in table) for index in range(3)]
+        for count, status, examples, reason in table:
+            yield f"{count:>{widths[0]}}  {status:<{widths[1]}}  {examples:<{widths[2]}}  {reason}"
+        if len(groups) > SHOWN_REASONS:
+            yield f"… and {len(groups) - SHOWN_REASONS:,} more reasons; --results FILE has every row"
+
+
+def _reason(group: _Group) -> str:
+    return f"{group.reason} (and the like)" if group.varied else group.reason
+
+
+def _examples(group: _Group) -> str:
+    rows = ", ".join(map(str, group.examples)) + (" …" if group.rows > len(group.examples) else "")
+    return f"row {rows}"

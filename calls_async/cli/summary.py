@@ -1,0 +1,53 @@
+"""Summary."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import attrs
+
+from calls_async.cli.problems import Troubles
+from calls_async.cli.progress import Snapshot, choose_display, shown, spell_seconds
+from calls_async.upload.outcomes.outcome import Receipt, Summary
+from calls_async.upload.outcomes.results_file import ResultsFile
+
+
+async def _note(receipts: Sequence[Receipt], troubles: Troubles, results: ResultsFile | None) -> None:
+    for receipt in receipts:
+        troubles.note(receipt)
+    if results is not None and receipts:
+        await results.add(receipts)
+
+
+# --- while it runs ---
+
+
+@asynccontextmanager
+async def _reported(
+    arguments: Namespace, results: ResultsFile | None, look: Callable[[], Snapshot]
+) -> AsyncIterator[None]:
+    """The results file is open and the progress is shown."""
+    async with AsyncExitStack() as stack:
+        if results is not None:
+            stack.push_async_callback(results.close)
+        await stack.enter_async_context(shown(choose_display(quiet=arguments.quiet), look))
+        yield
+
+
+def _print_summary(arguments: Namespace, summary: Summary, troubles: Troubles) -> None:
+    if arguments.command == "upload":
+        for line in troubles.lines():
+            print(line, file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(attrs.asdict(summary) | {"seconds": round(summary.seconds, 3)}))
+        return
+    fit = "fit to be sent" if arguments.command == "check" else "accepted"
+    print(
+        f"{summary.rows:,} rows: {summary.accepted:,} {fit}, {summary.duplicates:,} duplicates, "
+        f"{summary.rejected:,} rejected, {summary.unknown:,} unknown; {summary.requests:,} requests, "
+        f"{summary.retries:,} retries, {spell_seconds(summary.seconds)}"
+    )

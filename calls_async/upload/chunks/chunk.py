@@ -1,0 +1,124 @@
+"""Rows become chunks: by number of rows and by encoded bytes. Pure: `feed` and `flush`, no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import attrs
+import orjson
+
+from calls_async.protocol.keys import chunk_key, digest
+from calls_async.upload.rows.row import UnsentRow
+
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
+BRACKETS_BYTES = 2
+
+
+@attrs.frozen(slots=True)
+class Mark:
+    """How far a file had been read, and the SHA-256 of that much of it."""
+
+    position: int
+    """Bytes."""
+    digest: bytes
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Chunk:
+    """Consecutive rows of the source, frozen: the body and its key are never made again."""
+
+    number: int
+    """Counts from 1 in the order of the source."""
+    first_row: int
+    last_row: int
+    """The rows that it covers, those that are not sent among them."""
+    rows: Sequence[int]
+    """The rows that are sent."""
+    phones: Sequence[str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    """The JSON array of the contacts; `[]` where no row is sent."""
+    key: str
+    unsent: Sequence[UnsentRow] = attrs.field(default=(), repr=False)
+    """The rows that are not."""
+    first_sent_at: float | None = None
+    """When an earlier process first sent it (Unix time, seconds); its key's day began then (C-IDEM-7)."""
+    digest: bytes = attrs.field(repr=False)
+    """Of the body."""
+
+    @classmethod
+    def new(cls, *, number: int, body: bytes, upload_id: str, **fields: Any) -> Chunk:
+        """With the key of its place and content."""
+        body_digest = digest(body)
+        return cls(
+            number=number, body=body, key=chunk_key(upload_id, str(number), body_digest), digest=body_digest, **fields
+        )
+
+    def contents(self) -> list[bytes]:
+        """The contact of each row that is sent, in its exact bytes."""
+        text, start = self.body.decode(), 1
+        contents = []
+        for _ in self.rows:
+            _, end = _SCANNER.raw_decode(text, start)
+            contents.append(text[start:end].encode())
+            start = end + 1
+        return contents
+
+    def divide(
+        self, stays: Sequence[int], groups: Sequence[Sequence[int]], *, take_number: Callable[[], int], upload_id: str
+    ) -> tuple[Chunk, list[Chunk]]:
+        """What is left of it when only the rows of the indexes `stays` stay, and each group of the others as a chunk
+        of its own place and content. What is left keeps number, key and `unsent`."""
+        contents = self.contents()
+
+        def pick(indexes: Sequence[int]) -> dict[str, Any]:
+            return {
+                "rows": [self.rows[index] for index in indexes],
+                "phones": [self.phones[index] for index in indexes],
+                "body": b"[%b]" % b",".join([contents[index] for index in indexes]),
+            }
+
+        parts = []
+        for group in groups:
+            picked = pick(group)
+            first, last = picked["rows"][0], picked["rows"][-1]
+            parts.append(
+                Chunk.new(number=take_number(), first_row=first, last_row=last, upload_id=upload_id, **picked)
+            )
+        left = pick(stays)
+        return attrs.evolve(self, digest=digest(left["body"]), **left), parts
+
+
+def phones_in(body: bytes) -> list[str]:
+    """The phones of the contacts that a chunk's body holds."""
+    try:
+        contacts = orjson.loads(body)
+    except ValueError:  # an integer that orjson cannot hold, say
+        contacts = json.loads(body)
+    return [contact["phone"] for contact in contacts]
+
+
+def halves(indexes: Sequence[int]) -> list[Sequence[int]]:
+    """Two groups of nearly the same size, or one where there is only one."""
+    return pieces(indexes, 2)
+
+
+def pieces(indexes: Sequence[int], count: int) -> list[Sequence[int]]:
+    """`count` groups of nearly the same size, none of them empty."""
+    count = min(count, len(indexes))
+    bounds = [len(indexes) * n // count for n in range(count + 1)] if count else []
+    return [indexes[start:stop] for start, stop in pairwise(bounds)]
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class PastChunk:
+    """Where a chunk of an earlier process stood in the source."""
+
+    number: int
+    first_row: int
+    last_row: int
+    rows: Sequence[int]
+    digest: bytes
+    mark: Mark | None

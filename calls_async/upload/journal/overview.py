@@ -1,0 +1,116 @@
+"""Looking into a journal: what happened, which contacts are unknown; and taking the people out of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import orjson
+
+from calls_async.errors import JournalError, JournalRefusedError
+from calls_async.protocol.keys import last_attempt_at
+from calls_async.upload.journal.store import Store
+from calls_async.upload.outcomes.outcome import Receipt
+from calls_async.upload.status import OutcomeStatus
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Overview:
+    """A journal in numbers. Times are Unix time in seconds."""
+
+    upload_id: str
+    host: str
+    source: str
+    library: str
+    created_at: float
+    last_at: float | None
+    """When anything was last written of a chunk."""
+    finished: bool
+    purged: bool
+    chunks: dict[str, int]
+    """By state: planned, sent, answered."""
+    rows: dict[str, int]
+    """By the status of their outcome."""
+    pending_rows: int
+    """Rows of chunks without an answer."""
+    kind: str
+    """`list` or `batcher`."""
+    queued_rows: int
+    """Contacts that were put into a batcher and wait for their chunk."""
+    resume_before: float | None
+    """Until when the oldest chunk without an answer may still be sent under its key (C-IDEM-7)."""
+
+
+def open_for_reading(path: Path) -> Store:
+    """Raises `JournalError` where there is no journal."""
+    if not path.is_file():
+        raise JournalError(str(path), "there is no such file")
+    store = Store(path, writing=False)
+    if store.empty:
+        store.close()
+        raise JournalError(str(path), "is empty; nothing was ever written down in it")
+    return store
+
+
+def overview(store: Store) -> Overview:
+    upload, times = store.upload(), store.times()
+    rows: Counter[OutcomeStatus] = Counter()
+    for receipt in store.receipts(store.answered()):
+        rows.update(receipt.counts())
+    pending = store.pending()
+    sent = [chunk.first_sent_at for chunk in pending if chunk.first_sent_at is not None]
+    return Overview(
+        upload_id=upload.upload_id,
+        host=upload.host,
+        source=upload.source,
+        library=upload.library,
+        created_at=upload.created_at,
+        last_at=max((last for _, _, last in times.values() if last is not None), default=None),
+        finished=store.finished(),
+        purged=upload.purged_at is not None,
+        chunks={state: count for state, (count, _, _) in times.items()},
+        rows={status.value: rows[status] for status in OutcomeStatus},
+        pending_rows=sum(len(chunk.rows) + len(chunk.unsent) for chunk in pending),
+        kind=upload.kind,
+        queued_rows=len(store.queued()),
+        resume_before=last_attempt_at(min(sent)) if sent else None,
+    )
+
+
+def all_receipts(store: Store) -> Iterator[Receipt]:
+    """The receipts of all answered chunks, in the order of the source but for rows that were sent again."""
+    return store.receipts(store.answered())
+
+
+def unknown_contacts(store: Store) -> Iterator[bytes]:
+    """The contact of each unknown row, as a line of JSON that could be uploaded."""
+    for number in store.with_unknown():
+        chunk = store.chunk(number)
+        statuses = store.receipt(number).verdict.statuses
+        for contact, status in zip(orjson.loads(chunk.body), statuses, strict=True):
+            if status is OutcomeStatus.UNKNOWN:
+                yield orjson.dumps(contact, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def purge(path: Path, at: float, *, with_unknown: bool = False) -> None:
+    """Removes phones, payloads and server's words from a journal that is done; counts, keys and job IDs stay.
+
+    `with_unknown` says that a person has decided what to do about the rows that are unknown.
+
+    Raises `JournalRefusedError` for a journal that still needs them.
+    """
+    if not path.is_file():
+        raise JournalError(str(path), "there is no such file")
+    store = Store(path)
+    try:
+        if store.empty or not store.finished():
+            raise JournalRefusedError(str(path), "is not finished; run the upload again first")
+        if store.with_unknown() and not with_unknown:
+            raise JournalRefusedError(
+                str(path), "has unknown rows; reconcile them, or export them, decide, and purge --with-unknown"
+            )
+        store.purge(at)
+    finally:
+        store.close()

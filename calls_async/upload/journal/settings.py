@@ -1,0 +1,89 @@
+"""Settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, StrEnum
+from pathlib import Path
+
+import attrs
+
+from calls_async.errors import ConfigurationError
+from calls_async.upload.chunks.chunk import Chunk, PastChunk
+from calls_async.upload.rows.row import EncodedRow
+
+
+class Durability(StrEnum):
+    """What a journal survives."""
+
+    PROCESS = "process"
+    """The death of the process, however it comes. A power cut may cost the last moments of the journal, and the bytes
+    of what was under way, so that it cannot be gone on with."""
+    POWER = "power"
+    """A power cut, too: every commit waits for the disk."""
+
+
+class Purpose(Enum):
+    """What a journal is opened for."""
+
+    UPLOAD = "an upload"
+    BATCHER = "a batcher"
+    """It is never finished: a restart goes on with it."""
+    SETTLING = "settling"
+    """Of unknown rows, in a journal of either kind, be it finished or not."""
+
+
+def _journal_settings(
+    journal: str | Path | JournalSettings | None,
+    durability: Durability | str,
+    *,
+    again: bool = False,
+    purpose: Purpose = Purpose.UPLOAD,
+) -> JournalSettings | None:
+    if isinstance(journal, JournalSettings):
+        return attrs.evolve(journal, purpose=purpose)
+    if journal is None:
+        return None
+    try:
+        durable = Durability(durability)
+        return JournalSettings(path=Path(journal), durability=durable, again=again, purpose=purpose)
+    except ValueError:
+        raise ConfigurationError(f"durability {durability!r} is not one of {', '.join(Durability)}") from None
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class JournalSettings:
+    """Which journal, and how it is kept."""
+
+    path: Path
+    durability: Durability = Durability.POWER
+    again: bool = False
+    """Begin anew where a finished journal stands; that one is kept under another name. An unfinished one is gone on
+    with all the same: the same command again resumes."""
+    purpose: Purpose = Purpose.UPLOAD
+    rehearsal: bool = False
+    """Nobody is called (an embedded sandbox): a real upload may take the place of this journal."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Past:
+    """What earlier processes have done."""
+
+    upload_id: str
+    next_number: int = 1
+    chunks: Sequence[PastChunk] = ()
+    pending: Sequence[Chunk] = ()
+    """Without an answer: to be sent again, the same bytes under the same key."""
+    answered: Sequence[int] = ()
+    """Those whose receipts are handed out again."""
+    queued: Sequence[EncodedRow] = ()
+    """Put into a batcher, and in no chunk yet."""
+    last_row: int = 0
+    """The highest row of a batcher."""
+    body_limit: int | None = None
+    """The largest body that the server takes, as far as that has been learnt; bytes."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the source have been taken in."""
+        return max((chunk.last_row for chunk in self.chunks), default=0)

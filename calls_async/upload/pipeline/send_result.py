@@ -1,0 +1,29 @@
+"""Send result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from calls_async.upload.outcomes.outcome import Verdict
+
+
+@attrs.frozen(slots=True)
+class Sent:
+    """What sending a chunk has come to: the verdict of some of its rows, and those that must be sent anew, under new
+    keys, in smaller groups. Rows are meant by their index in the chunk."""
+
+    verdict: Verdict
+    stays: Sequence[int]
+    again: Sequence[Sequence[int]] = ()
+    reason: str = ""
+    """Why some are sent anew."""
+
+    @classmethod
+    def settled(cls, verdict: Verdict) -> Sent:
+        return cls(verdict, range(len(verdict.statuses)))
+
+    @classmethod
+    def split(cls, groups: Sequence[Sequence[int]], reason: str) -> Sent:
+        return cls(Verdict.none(), (), groups, reason)

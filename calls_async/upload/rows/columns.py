@@ -1,0 +1,201 @@
+"""The fast lane: columns of a table become the bytes of its contacts, many rows at a time, by pyarrow.
+
+What it makes is what `Table.encode` makes of each row, to the byte. A row that it cannot vouch for leaves the lane
+and is encoded by `Table.encode`, which also gives the reason where it is no contact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from calls_async.errors import ContactError
+from calls_async.protocol.contact import encode_json
+from calls_async.protocol.phones import CLEAN_PATTERN
+from calls_async.upload.rows.cells import carried
+from calls_async.upload.rows.fast_rows import Fragments
+from calls_async.upload.rows.row import EncodedRows, Row, Run, runs_of
+from calls_async.upload.rows.table import Table
+
+_WITH_PLUS = (
+    r"^\+([1-9][0-9]{0,2})[ -]?\(?([0-9]{2,5})\)?[ -]?([0-9]{1,5})[ -]?([0-9]{0,5})[ -]?([0-9]{0,5})$",
+    r"\1\2\3\4\5",
+)
+"""Numbers as people write them most often, such as +7 (999) 123-45-67. With a plus, for then nothing is in doubt."""
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+"""As orjson writes them; the backslash comes first."""
+_OTHER_CONTROLS = [bytes([code]) for code in range(32) if chr(code) not in _ESCAPES]
+_OTHER_CONTROLS_PATTERN = r"[\x00-\x07\x0b\x0e-\x1f]"
+
+
+Other = Callable[[int, int], Row]
+"""What the row lane makes of a row, by its number and its index in the batch."""
+
+
+@attrs.define
+class Columns:
+    """Encodes whole columns of a `table`; `fragments` are what its settings become."""
+
+    table: Table
+    fragments: Fragments
+
+    def encode(
+        self, first_row: int, columns: Sequence[pa.Array], other: Other, sure: pa.Array | None = None
+    ) -> list[Run]:
+        """The rows from number `first_row` on; those that are not `sure` leave the lane. Raises
+        `pyarrow.ArrowException` for types that it does not know."""
+        phones, good = _phones(columns[self.table.phone])
+        good = good if sure is None else pc.and_(good, sure)
+        pieces: list[Any] = ['{"phone":"', phones]
+        behind = '"'
+        for position, (index, name) in enumerate(self.table.payload):
+            key = encode_json("payload", name).decode()
+            piece, quote, sure = _as_json(columns[index])
+            opening = "," if position else ',"payload":{'
+            pieces += [f"{behind}{opening}{key}:{quote}", piece]
+            behind = quote
+            good = good if sure is None else pc.and_(good, sure)
+        if self.table.payload:
+            behind += "}"
+        if self.table.settings:
+            fragments = self._settings([columns[index] for index, _ in self.table.settings], behind)
+            good = pc.and_(good, fragments.is_valid())
+            pieces.append(fragments)
+        else:
+            pieces.append(behind + "},")
+        text = pc.binary_join_element_wise(*pieces, "", null_handling="replace")
+        _, starts, buffer = text.buffers()
+        encoded = EncodedRows(
+            first_row, phones.to_pylist(), memoryview(buffer), memoryview(starts).cast("i")[: len(text) + 1]
+        )
+        bad = pc.indices_nonzero(pc.invert(good)).to_pylist()
+        return self._with_others(encoded, bad, other) if bad else [encoded]
+
+    def _with_others(self, encoded: EncodedRows, bad: Sequence[int], other: Other) -> list[Run]:
+        """The runs of the good rows, and between them what the row lane makes of the `bad` ones."""
+        runs: list[Run] = []
+        others: list[Row] = []
+        done = 0
+        for index in bad:
+            if index > done:
+                runs += [*runs_of(others), encoded.part(done, index)]
+                others.clear()
+            others.append(other(encoded.first_row + index, index))
+            done = index + 1
+        runs += runs_of(others)
+        if done < len(encoded):
+            runs.append(encoded.part(done, len(encoded)))
+        return runs
+
+    def _settings(self, columns: Sequence[pa.Array], behind: str) -> pa.Array:
+        """The end of each contact; null where its settings are not valid. Few combinations of settings make up most
+        lists, so each is looked at once."""
+        combinations: list[tuple[Any, ...]] = [()]
+        codes = pa.repeat(pa.scalar(0, pa.int64()), len(columns[0]))
+        for column in map(_plain, columns):
+            encoded = column.dictionary_encode(null_encoding="encode")
+            values, own = encoded.dictionary.to_pylist(), encoded.indices.cast(pa.int64())
+            joint = pc.add(pc.multiply(codes, len(values)), own).dictionary_encode()
+            combinations = [
+                (*combinations[code // len(values)], values[code % len(values)])
+                for code in joint.dictionary.to_pylist()
+            ]
+            codes = joint.indices.cast(pa.int64())
+        found = map(self.fragments.of, combinations)
+        ends = pa.array([None if one is None else f"{behind}{one.decode()}," for one in found], pa.string())
+        return ends.take(codes)
+
+
+def read_columns(text: bytes, count: int, delimiter: str, *, quoted: bool | None) -> list[pa.Array] | None:
+    """Text with lines of `count` cells as columns of text; None where it is not that, or not UTF-8. `quoted` tells
+    whether some are in quotes; None: a quote is a character like others."""
+    names = [str(index) for index in range(count)]
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(text),
+            read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=False if quoted is None else '"',
+                newlines_in_values=bool(quoted),
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return [column.combine_chunks() for column in table.columns]
+
+
+def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The numbers as the API wants them, and which of them are."""
+    phones = column.cast(pa.string()) if pa.types.is_integer(column.type) else _plain(column)
+    if not pa.types.is_string(phones.type):
+        raise pa.ArrowTypeError("phones are written as text or as whole numbers")
+    if b"+" in _text_of(phones):
+        phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
+    good = pc.match_substring_regex(phones, f"^{CLEAN_PATTERN}$")
+    return phones, pc.fill_null(good, False)
+
+
+def _as_json(column: pa.Array) -> tuple[pa.Array, str, pa.Array | None]:
+    """A column's values as JSON, the quotation mark that still belongs around each, and which of them can be vouched
+    for (None: all)."""
+    column = _plain(column)
+    kind, sure = column.type, None
+    if pa.types.is_string(kind):
+        column, sure = _escaped(column)
+        if not column.null_count:
+            return column, '"', sure
+        column = pc.binary_join_element_wise('"', column, '"', "")
+    elif pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        column = column.cast(pa.string())
+    else:
+        written = [_value_as_json(value) for value in column.to_pylist()]
+        column = pa.array(written, pa.string())
+        return column, "", column.is_valid()
+    return pc.fill_null(column, "null"), "", sure
+
+
+def _value_as_json(value: Any) -> str | None:
+    try:
+        return encode_json("payload", carried("payload", value)).decode()
+    except ContactError:
+        return None
+
+
+def _escaped(column: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    text = _text_of(column)
+    sure = None
+    if any(control in text for control in _OTHER_CONTROLS):
+        sure = pc.fill_null(pc.invert(pc.match_substring_regex(column, _OTHER_CONTROLS_PATTERN)), True)
+    for char, escape in _ESCAPES.items():
+        if char.encode() in text:
+            column = pc.replace_substring(column, char, escape)
+    return column, sure
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Text of any of Arrow's types as its simplest one."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        column = column.cast(pa.string())
+    return column
+
+
+def _text_of(column: pa.Array) -> bytes:
+    """All of a text column, one value after the other."""
+    _, starts, text = column.buffers()
+    if text is None:
+        return b""
+    offsets = memoryview(starts).cast("i")
+    return bytes(memoryview(text)[offsets[column.offset] : offsets[column.offset + len(column)]])

@@ -1,0 +1,90 @@
+"""A row of a contact list becomes the bytes of a contact, or a rejection that costs no other row anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from calls_async.errors import ContactError
+from calls_async.protocol.contact import FIELDS, Contact, encode_contacts, to_contact
+from calls_async.upload.rows.cells import merge_payload, rejected
+from calls_async.upload.rows.regions import phone_in
+from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, runs_of
+
+
+def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], region: str | None) -> list[Run]:
+    """The rows of consecutive contacts or mappings."""
+    runs: list[Run] = []
+    contacts: list[Contact] = []
+    for row, item in enumerate(items, start=first_row):
+        if type(item) is Contact:
+            contacts.append(item)
+            continue
+        try:
+            contacts.append(_contact_in(region, item))
+        except ContactError as error:
+            runs += _encode_contacts(row - len(contacts), contacts)
+            contacts.clear()
+            runs.append(rejected(row, _phone_of(item), error))
+    return runs + _encode_contacts(first_row + len(items) - len(contacts), contacts)
+
+
+def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None) -> Row:
+    """The row of a single contact or mapping."""
+    try:
+        contact = _contact_in(region, item)
+    except ContactError as error:
+        return rejected(row, _phone_of(item), error)
+    return _encode_contact(row, contact)
+
+
+def _phone_of(item: object) -> object:
+    return item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
+
+
+def _contact_in(region: str | None, item: Contact | Mapping[str, Any]) -> Contact:
+    if region is not None and isinstance(item, Mapping) and "phone" in item:
+        item = {**item, "phone": phone_in(region, item["phone"])}
+    return to_contact(item)
+
+
+def _encode_contacts(first_row: int, contacts: Sequence[Contact]) -> list[Run]:
+    encoded = encode_contacts(contacts) if contacts else None
+    if encoded is not None:
+        return [EncodedRows(first_row, [contact.phone for contact in contacts], *encoded)]
+    return runs_of(_encode_contact(row, contact) for row, contact in enumerate(contacts, start=first_row))
+
+
+def _encode_contact(row: int, contact: Contact) -> Row:
+    try:
+        return EncodedRow(row, contact.phone, contact.to_bytes())
+    except ContactError as error:
+        return rejected(row, contact.phone, error)
+
+
+def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str], region: str | None) -> Row:
+    """The row of one JSON object: the API's field names are settings, all others payload."""
+    phone: Any = None
+    try:
+        renamed = {mapped.get(name, name): value for name, value in fields.items()}
+        phone = renamed.get("phone")
+        if len(renamed) < len(fields):
+            raise ContactError("row", "has two fields that mean the same, by the given columns")
+        arguments: dict[str, Any] = {}
+        own = {}
+        for name, value in renamed.items():
+            if name not in FIELDS:
+                own[name] = value
+            elif name == "payload":
+                arguments["payload"] = value
+            elif name != "phone" and value is not None:
+                arguments[FIELDS[name]] = value
+        if own:
+            arguments["payload"] = merge_payload(arguments.get("payload"), own)
+        if isinstance(phone, float):
+            raise ContactError("phone", "is written as a decimal number, digits may be lost; write it as a string")
+        number = phone if region is None else phone_in(region, phone)
+        contact = Contact(phone="" if number is None else number, **arguments)
+        return EncodedRow(row, contact.phone, contact.to_bytes())
+    except ContactError as error:
+        return rejected(row, phone, error)

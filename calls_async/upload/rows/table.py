@@ -1,0 +1,135 @@
+"""Table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from calls_async.errors import ContactError, SourceError
+from calls_async.protocol.contact import FIELDS, Contact, did_you_mean
+from calls_async.protocol.phones import normalise_phone
+from calls_async.upload.rows.cells import merge_payload, read_setting, rejected
+from calls_async.upload.rows.regions import phone_in
+from calls_async.upload.rows.row import EncodedRow, Row
+
+
+@attrs.frozen(slots=True)
+class Table:
+    """How the columns of a table become contacts: the API's field names are settings, all others payload."""
+
+    columns: Sequence[str]
+    region: str | None = None
+    hints: Sequence[str] = ()
+    """Columns that go into the payload though their name nearly is a setting's."""
+    settings: Sequence[tuple[int, str]] = ()
+    """The index and the field of each column that is one; so are the next two."""
+    payload: Sequence[tuple[int, str]] = ()
+    phone: int = 0
+
+    @classmethod
+    def of_fields(cls, names: Sequence[str], mapped: Mapping[str, str]) -> Table | None:
+        """Of objects with these fields in this order; None where a field's meaning depends on another."""
+        fields = [mapped.get(name, name) for name in names]
+        if "phone" not in fields or "payload" in fields or len(set(fields)) < len(fields):
+            return None
+        return cls(tuple(names), None, (), *_divided(fields), fields.index("phone"))
+
+    @classmethod
+    def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], region: str | None) -> Table:
+        """Raises `SourceError` where the header has no phones, a name twice, or lacks a mapped column."""
+        for name in mapped:
+            if _is_phone(name):
+                raise SourceError(source, "seems to have no header: that column's name is a phone number", "header")
+            if name not in header:
+                raise SourceError(source, f"has no column {name!r}; its columns are {_listed(header)}", "header")
+        fields = [mapped.get(name, name) for name in header]
+        twice = sorted({name for name in fields if fields.count(name) > 1})
+        if twice:
+            raise SourceError(source, f"has more than one column {_listed(twice)}", "header")
+        if "phone" not in fields:
+            raise SourceError(source, _without_phone(header), "header")
+        settings, payload = _divided(fields)
+        hints = [f"column {name!r} goes into the payload" + did_you_mean(name) for _, name in payload]
+        hints = [hint for hint in hints if hint.endswith("?")]
+        return cls(tuple(header), region, tuple(hints), settings, payload, fields.index("phone"))
+
+    def encode(self, row: int, cells: Sequence[Any]) -> Row:
+        """The row that `cells` mean."""
+        phone = cells[self.phone] if len(cells) > self.phone else None
+        try:
+            if len(cells) != len(self.columns) and (
+                len(cells) < len(self.columns) or any(cells[len(self.columns) :])
+            ):
+                raise ContactError("row", f"has {len(cells)} cells, but the header has {len(self.columns)}")
+            arguments = _arguments(self.settings, [cells[index] for index, _ in self.settings])
+            if self.payload:
+                own = {name: cells[index] for index, name in self.payload}
+                arguments["payload"] = merge_payload(arguments.get("payload"), own)
+            number = phone if self.region is None else phone_in(self.region, phone)
+            contact = Contact(phone="" if number is None else number, **arguments)
+            return EncodedRow(row, contact.phone, contact.to_bytes())
+        except ContactError as error:
+            return rejected(row, phone, error)
+
+    def values_as_json(self, values: Sequence[Any]) -> bytes | None:
+        """As `settings_as_json`, of values that have their types, as in objects."""
+        given = zip(self.settings, values, strict=True)
+        return settings_as_json({FIELDS[field]: value for (_, field), value in given})
+
+    @property
+    def independent(self) -> bool:
+        """Whether its columns mean what they mean by themselves."""
+        return self.region is None and all(field != "payload" for _, field in self.settings)
+
+    def settings_as_json(self, values: Sequence[Any]) -> bytes | None:
+        """How a contact's JSON ends, with these cells of its settings; None where they are not valid."""
+        try:
+            return settings_as_json(_arguments(self.settings, values))
+        except ContactError:
+            return None
+
+
+def _divided(fields: Sequence[str]) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """The settings and the payload among the fields."""
+    settings = [(index, field) for index, field in enumerate(fields) if field in FIELDS and field != "phone"]
+    return settings, [(index, field) for index, field in enumerate(fields) if field not in FIELDS]
+
+
+def settings_as_json(arguments: Mapping[str, Any]) -> bytes | None:
+    """How the JSON of a contact with these arguments ends, behind its phone; None where they are not valid."""
+    phone = "1000000"
+    try:
+        contact = Contact(phone=phone, **arguments)
+    except ContactError:
+        return None
+    return contact.to_bytes().removeprefix(b'{"phone":"%b"' % phone.encode())
+
+
+def _arguments(settings: Sequence[tuple[int, str]], cells: Sequence[Any]) -> dict[str, Any]:
+    return {
+        FIELDS[field]: read_setting(field, cell)
+        for (_, field), cell in zip(settings, cells, strict=True)
+        if cell is not None and cell != ""
+    }
+
+
+def _without_phone(header: Sequence[str]) -> str:
+    if any(_is_phone(name) for name in header):
+        return f"seems to have no header; its first line is {len(header)} cells, one of them a phone number"
+    near = next((name for name in header if did_you_mean(name) == did_you_mean("Phone")), "NAME")
+    return f"has no column 'phone'; its columns are {_listed(header)}. Name one with --column {near}=phone"
+
+
+def _is_phone(text: str) -> bool:
+    try:
+        normalise_phone(text)
+    except ContactError:
+        return False
+    return True
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(repr(name) for name in shown[:20]) + (" …" if len(shown) > 20 else "") or "none"

@@ -1,0 +1,129 @@
+"""Lists of numbers that must not be called: tens of millions of them, in 8 bytes each."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from array import array
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from calls_async.errors import ConfigurationError, ContactError, SourceError
+from calls_async.protocol.phones import is_clean, normalise_phone
+from calls_async.upload.rows.regions import phone_in
+from calls_async.upload.sources.text import guess_delimiter
+
+_BUCKETS = 4096
+
+
+class NumberSet:
+    """Numbers in sorted arrays, one for each remainder: in growing, an array is never copied as a whole."""
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self._buckets: defaultdict[int, array[int]] = defaultdict(partial(array, "Q"))
+        for number in numbers:
+            self._buckets[number % _BUCKETS].append(number)
+        for remainder, bucket in self._buckets.items():
+            self._buckets[remainder] = array("Q", sorted(set(bucket)))
+
+    def __contains__(self, number: int) -> bool:
+        bucket = self._buckets.get(number % _BUCKETS, ())
+        index = bisect_left(bucket, number)
+        return index < len(bucket) and bucket[index] == number
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
+
+
+def read_numbers(path: Path, region: str | None) -> NumberSet:
+    """The numbers in a file: one a line, where blank lines and lines that begin with # are passed over; or a CSV file
+    with a column `phone`. With a region, a number that does not say what it is counts in both readings, national and
+    international.
+
+    Raises `SourceError`, with the line, for anything that is no number, and for a file without any: who asked not to
+    be called must not be overlooked.
+    """
+    name = str(path)
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            found = NumberSet(_numbers(name, iter(lambda: file.readline(_MAX_LINE_CHARS), ""), region))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        if not len(found):
+            raise SourceError(name, "holds no numbers; a list of those who must not be called should")
+        return found
+    raise SourceError(name, f"cannot be read: {reason}")
+
+
+def _numbers(name: str, lines: Iterator[str], region: str | None) -> Iterator[int]:
+    columns: list[str] | None = None
+    delimiter = ","
+    for place, line in enumerate(lines, start=1):
+        text = line.strip()
+        if is_clean(text) and region is None and columns is None:
+            yield int(text)
+            continue
+        if not text or (columns is None and text.startswith("#")):
+            continue
+        try:
+            if place == 1 and "phone" in (header := _cells(line, guess_delimiter(text))):
+                columns, delimiter = header, guess_delimiter(text)
+                if columns.count("phone") > 1:
+                    raise ContactError("row", "has more than one column 'phone'")
+                continue
+            cell = text if columns is None else _cell_of(_cells(line, delimiter), columns)
+            yield from _readings(cell, region)
+        except ContactError as error:
+            reason = error.reason
+        except csv.Error as error:
+            reason = f"is not CSV: {error}"
+        else:
+            continue
+        if place == 1 and text.startswith(_BYTE_ORDER_MARKS):
+            reason = "is not UTF-8"
+        raise SourceError(name, f"{reason}. Give one number a line, or CSV with a column 'phone'", f"line {place}")
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line.strip("\r\n")], delimiter=delimiter, strict=True), [])]
+
+
+def _cell_of(cells: list[str], columns: list[str]) -> str:
+    if len(cells) != len(columns):
+        raise ContactError("row", f"has {len(cells)} cells, but the header has {len(columns)}")
+    return cells[columns.index("phone")]
+
+
+def _readings(cell: str, region: str | None) -> Iterator[int]:
+    """The numbers that may be meant: who wrote the list may have written either way."""
+    if region is None:
+        yield int(normalise_phone(cell))
+        return
+    found = []
+    for reading in (lambda: phone_in(region, cell), lambda: cell):
+        try:
+            found.append(int(normalise_phone(reading())))
+        except ContactError as error:
+            wrong = error
+    if not found:
+        raise wrong
+    yield from found
+
+
+_MAX_LINE_CHARS = 100_000
+_BYTE_ORDER_MARKS = tuple(
+    mark.decode("ascii", "surrogateescape") for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+)
+
+
+def _paths(files: Sequence[str | Path]) -> list[Path]:
+    if isinstance(files, str | Path):
+        raise ConfigurationError("exclude is a list of files; put a single one into brackets")
+    for file in files:
+        if not isinstance(file, str | Path):
+            raise ConfigurationError(f"exclude takes files of numbers, not a {type(file).__name__}")
+    return [Path(file) for file in files]

@@ -1,0 +1,102 @@
+"""What is taken out of a source before anything is sent: numbers that must not be called, and repetitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from calls_async.concurrency import see_through
+from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, runs_of
+from calls_async.upload.screening.exclusions import NumberSet, read_numbers
+from calls_async.upload.screening.repeats import SeenContacts
+from calls_async.upload.status import OutcomeStatus
+
+Result = TypeVar("Result")
+
+
+class Screening:
+    """Takes rows out of a source, in a thread of its own. `async with` reads the lists of `exclude`; raises
+    `SourceError` for one that cannot be read."""
+
+    def __init__(
+        self,
+        *,
+        exclude: Sequence[Path] = (),
+        dedupe: bool = False,
+        region: str | None = None,
+        on_hint: Callable[[str], None] | None = None,
+    ) -> None:
+        self._paths = exclude
+        self._region = region
+        self._on_hint = on_hint
+        self._lists: list[tuple[str, NumberSet]] = []
+        self._dedupe = dedupe
+        self._seen: SeenContacts | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def needs_every_row(self) -> bool:
+        """Whether it must also see the rows that an earlier process has sent."""
+        return self._dedupe
+
+    async def __aenter__(self) -> Self:
+        if self._paths or self._dedupe:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-screening")
+        self._seen = SeenContacts() if self._dedupe else None
+        try:
+            for path in self._paths:
+                numbers = await self._in_thread(partial(read_numbers, path, self._region))
+                self._lists.append((str(path), numbers))
+                if self._on_hint is not None:
+                    self._on_hint(f"{path}: {len(numbers):,} numbers that must not be called")
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            if self._seen is not None:
+                await see_through(asyncio.get_running_loop().run_in_executor(self._thread, self._seen.close))
+            self._thread.shutdown(wait=False)
+
+    async def sift(self, runs: Sequence[Run], *, known: int) -> Sequence[Run]:
+        """The rows after the row `known`, with those that must not be sent marked."""
+        if self._thread is None or not runs:
+            return runs
+        return await self._in_thread(
+            lambda: runs_of(row for row in map(self._sifted, each_row(runs)) if row.row > known)
+        )
+
+    def excluded(self, phones: Iterable[str]) -> dict[int, str]:
+        """Which of `phones` must not be called, by index, and why."""
+        reasons = {}
+        for index, phone in enumerate(phones):
+            if (reason := self._excluded(phone)) is not None:
+                reasons[index] = reason
+        return reasons
+
+    def _excluded(self, phone: str) -> str | None:
+        for name, numbers in self._lists:
+            if int(phone) in numbers:
+                return f"excluded by {name}"
+        return None
+
+    def _sifted(self, row: Row) -> Row:
+        if not isinstance(row, EncodedRow):
+            return row
+        if (reason := self._excluded(row.phone)) is not None:
+            return UnsentRow(row.row, row.phone, OutcomeStatus.REJECTED, reason)
+        if self._seen is not None and (first := self._seen.first_row_of(row)) != row.row:
+            return UnsentRow(row.row, row.phone, OutcomeStatus.DUPLICATE, f"says the same as row {first}")
+        return row
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

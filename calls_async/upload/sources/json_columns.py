@@ -1,0 +1,179 @@
+"""JSON Lines by columns: for lists whose lines all have the same fields in the same order, as programs write them.
+
+Such lines differ only in their values; so a block of them is cut into columns without being read as JSON. A line that
+is not like the first of its block, or whose values are more than plain texts and whole numbers, leaves the lane.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from calls_async.upload.rows.columns import Columns, read_columns
+from calls_async.upload.rows.fast_rows import Fragments
+from calls_async.upload.rows.row import Row, Run
+from calls_async.upload.rows.table import Table
+from calls_async.upload.sources.text import MAX_LINE_BYTES
+
+_MARK = b"\x01"
+_CONTROLS = [bytes([code]) for code in range(32) if code != ord("\n")]
+_BLANKS = (b" ", codecs.BOM_UTF8)
+_STYLES = ((",", ":"), (", ", ": "))
+"""What stands between fields, and between a name and its value."""
+_END = 2 * MAX_LINE_BYTES
+"""Beyond the end of any value: pyarrow 26 fails where a slice has no end."""
+_INTEGER = "(?:0|-?[1-9][0-9]{0,17})"
+"""Written as orjson would write it, and short enough not to be rounded."""
+
+
+@attrs.frozen(slots=True)
+class _Field:
+    """How the values of one field are written; the quotation mark before its name belongs to the field before it."""
+
+    name: str
+    before: str
+    behind: str
+    text: bool
+
+
+@attrs.frozen(slots=True)
+class _Shape:
+    """How the lines of a list look."""
+
+    comma: str
+    fields: Sequence[_Field]
+
+    @classmethod
+    def of(cls, line: bytes) -> _Shape | None:
+        """Of a line, where it is simple enough."""
+        try:
+            read = orjson.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(read, dict) or not read or not {type(value) for value in read.values()} <= {str, int}:
+            return None
+        for comma, colon in _STYLES:
+            fields: list[_Field] = []
+            for name, value in read.items():
+                text = isinstance(value, str)
+                before = '{"' if not fields else ""
+                behind = "}" if len(fields) == len(read) - 1 else ""
+                quote = '"' if text else ""
+                fields.append(_Field(name, f'{before}{name}"{colon}{quote}', quote + behind, text))
+            values = [value if isinstance(value, str) else str(value) for value in read.values()]
+            parts = [field.before + value + field.behind for field, value in zip(fields, values, strict=True)]
+            if f'{comma}"'.join(parts).encode() == line:
+                return cls(comma, fields)
+        return None
+
+    @property
+    def quotes(self) -> int:
+        """How many stand in a line, without those behind the commas."""
+        return sum(map(_quotes_of, self.fields))
+
+    def split(self, block: bytes) -> list[pa.Array] | None:
+        """The columns of a block, values with what is around them; None where its lines have not so many."""
+        if any(control in block for control in _CONTROLS) or block.startswith(_BLANKS):
+            return None
+        if any(b"\n" + blank in block for blank in _BLANKS):
+            return None  # a line of nothing else has no number
+        text = block.replace(f'{self.comma}"'.encode(), _MARK)
+        return read_columns(text, len(self.fields), _MARK.decode(), quoted=None)
+
+    def alike(self, columns: Sequence[pa.Array], block: bytes) -> pa.Array:
+        """Which rows have just this shape."""
+        good = pa.repeat(pa.scalar(value=True), len(columns[0]))
+        for field, column in zip(self.fields, columns, strict=True):
+            good = pc.and_(good, self._looks_like(field, column))
+        commas = (len(self.fields) - 1) * len(good)
+        # Every good row has at least so many quotes: if there are no more, no value has one of its own.
+        plain = b"\\" not in block and block.count(b'"') == self.quotes * len(good) + commas
+        return good if plain and pc.all(good).as_py() else pc.and_(good, self.alike_one_by_one(columns))
+
+    def alike_one_by_one(self, columns: Sequence[pa.Array]) -> pa.Array:
+        """As `alike`, for some rows of a block, or where some are of another shape."""
+        good = pa.repeat(pa.scalar(value=True), len(columns[0]))
+        for field, column in zip(self.fields, columns, strict=True):
+            good = pc.and_(good, self._looks_like(field, column))
+            if field.text:
+                good = pc.and_(good, pc.match_substring_regex(column, rf'^{_quoted(field.before)}[^"\\]*"'))
+                good = pc.and_(good, pc.equal(pc.count_substring(column, '"'), _quotes_of(field)))
+        return good
+
+    @staticmethod
+    def _looks_like(field: _Field, column: pa.Array) -> pa.Array:
+        if not field.text:
+            return pc.match_substring_regex(column, f"^{_quoted(field.before)}{_INTEGER}{field.behind}$")
+        long = pc.greater_equal(pc.binary_length(column), len(field.before.encode()) + len(field.behind))
+        around = pc.and_(pc.starts_with(column, field.before), pc.ends_with(column, field.behind))
+        return pc.and_(long, around)
+
+    def values(self, columns: Sequence[pa.Array]) -> list[pa.Array]:
+        """The columns without what is around their values; those of rows of another shape mean nothing."""
+        return [_value(field, column) for field, column in zip(self.fields, columns, strict=True)]
+
+    def line(self, columns: Sequence[pa.Array], index: int) -> bytes:
+        """A line as it was."""
+        return f'{self.comma}"'.join([column[index].as_py() for column in columns]).encode()
+
+
+def _value(field: _Field, column: pa.Array) -> pa.Array:
+    long = pc.greater_equal(pc.binary_length(column), len(field.before.encode()) + len(field.behind))
+    if not pc.all(long).as_py():
+        column = pc.if_else(long, column, field.before + field.behind)
+    raw = pa.Array.from_buffers(pa.binary(), len(column), column.buffers(), offset=column.offset)
+    start, stop = len(field.before.encode()), -len(field.behind) or _END
+    inner = pc.binary_slice(raw, start, stop)
+    value = pa.Array.from_buffers(pa.string(), len(inner), inner.buffers(), offset=inner.offset)
+    if field.text:
+        return value
+    wrong = pc.invert(pc.match_substring_regex(value, f"^{_INTEGER}$"))
+    return pc.if_else(wrong, "0", value).cast(pa.int64())
+
+
+def _quoted(text: str) -> str:
+    """`text` as a pattern."""
+    return "".join(char if char.isalnum() or char == "_" or ord(char) > 127 else f"\\{char}" for char in text)
+
+
+def _quotes_of(field: _Field) -> int:
+    return field.before.count('"') + field.behind.count('"')
+
+
+class JsonColumns:
+    """Encodes blocks of lines. `columns` are fields of another name; `encode_line` is the row lane."""
+
+    def __init__(self, columns: Mapping[str, str], encode_line: Callable[[int, bytes], Row]) -> None:
+        self._mapped = columns
+        self._encode_line = encode_line
+        self._shape: _Shape | None = None
+        self._columns: Columns | None = None
+
+    def encode(self, rows_before: int, block: bytes, skip: int) -> tuple[int, list[Run]] | None:
+        """How many rows a block has, and those after the row `skip`; None where it is none for columns."""
+        shape = _Shape.of(block.split(b"\n", 1)[0])
+        if shape is None:
+            return None
+        if shape != self._shape:
+            self._shape, self._columns = shape, self._columns_of(shape)
+        parts = shape.split(block) if self._columns is not None else None
+        if parts is None or self._columns is None:
+            return None
+        count, done = len(parts[0]), max(0, skip - rows_before)
+        if done >= count:
+            return count, []
+        left, first_row = [part.slice(done) for part in parts], rows_before + done + 1
+        good = shape.alike(left, block) if not done else shape.alike_one_by_one(left)
+        runs = self._columns.encode(
+            first_row, shape.values(left), lambda row, index: self._encode_line(row, shape.line(left, index)), good
+        )
+        return count, runs
+
+    def _columns_of(self, shape: _Shape) -> Columns | None:
+        table = Table.of_fields([field.name for field in shape.fields], self._mapped)
+        return None if table is None else Columns(table, Fragments(table.values_as_json))

@@ -1,0 +1,69 @@
+"""Options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+
+from calls_async.errors import ConfigurationError
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".xlsx": "xlsx",
+    ".xls": "xlsx",
+    ".xlsb": "xlsx",
+    ".ods": "xlsx",
+}
+"""File name endings and the format each means."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Reading:
+    """How a file is to be read."""
+
+    format: str | None = None
+    """csv, jsonl, parquet or xlsx; None: by the file's ending."""
+    columns: Mapping[str, str] = attrs.field(factory=dict)
+    """Columns of another name: the name in the file and the field that it means."""
+    region: str | None = None
+    delimiter: str | None = None
+    """None: the one of `, ; tab |` that the header has most of."""
+    encoding: str | None = None
+    """None: by the byte order mark, else UTF-8."""
+    columnar: bool = True
+    """Whether lists may be encoded by columns, many times as fast, where pyarrow is installed; what comes of them is
+    the same."""
+    on_hint: Callable[[str], None] | None = None
+    """Told what looks like a mistake but need not be one; called by the thread that reads."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
+            raise ConfigurationError(f"the delimiter must be one character such as ';', not {self.delimiter!r}")
+        if self.encoding is not None:
+            _check_encoding(self.encoding)
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        known = "x".encode(name).decode(name) == "x"
+    except (LookupError, ValueError, TypeError):
+        known = False
+    if not known:
+        raise ConfigurationError(f"{name!r} is no encoding of text; name one such as cp1251 or utf-16")
+
+
+def format_of(name: str, reading: Reading) -> str:
+    """The format of the file `name`. Raises `ConfigurationError`."""
+    known = sorted(set(FORMATS.values()))
+    found = reading.format or FORMATS.get(Path(name).suffix.lower())
+    if found not in known:
+        raise ConfigurationError(f"{name}: the format cannot be told by the name; give one of {', '.join(known)}")
+    return found

@@ -1,0 +1,82 @@
+"""Parquet, by pyarrow, which is an extra: both lanes read the same batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+from calls_async.errors import MissingExtraError, SourceError
+from calls_async.upload.rows.fast_rows import Fragments
+from calls_async.upload.rows.row import Gathered, Run
+from calls_async.upload.rows.table import Table
+
+_BATCH_ROWS = 8192
+_FAST_BYTES = 64 * 2**20
+"""A batch that takes more memory goes row by row: Arrow's texts count their bytes in 31 bits."""
+
+
+def read_parquet(
+    name: str, file: BinaryIO, table_of: Callable[[Sequence[str]], Table], skip: int, *, fast: bool
+) -> Iterator[list[Run]]:
+    """The rows after those to `skip`, as lists of runs. Raises `SourceError`."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from calls_async.upload.rows import columns as columnar
+    except ImportError:
+        raise MissingExtraError("reading Parquet", "arrow") from None
+    row = 0
+    try:
+        # Nothing is read ahead: the file is read as fast as it is sent.
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        table = table_of(parquet.schema_arrow.names)
+        columns = None
+        if fast and table.independent and len(table.columns) == len(parquet.schema_arrow.names):
+            columns = columnar.Columns(table, Fragments(table.settings_as_json))
+        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+            count, done = batch.num_rows, max(0, skip - row)
+            if done < count:
+                left = batch.columns if not done else [column.slice(done) for column in batch.columns]
+                runs = None
+                if columns is not None and sum(map(_size_bytes, left)) <= _FAST_BYTES:
+                    runs = _by_columns(columns, row + done + 1, left)
+                if runs is not None:
+                    yield runs
+                else:
+                    yield from _by_rows(table, row + done + 1, left)
+            row += count
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SourceError(name, f"is not a readable Parquet file: {error}", f"after row {row}") from None
+
+
+def _by_columns(columns: Any, first_row: int, cells: Sequence[Any]) -> list[Run] | None:
+    import pyarrow as pa
+
+    try:
+        for column in cells:
+            column.validate(full=True)  # a text that is not UTF-8 must not be sent
+        runs: list[Run] = columns.encode(
+            first_row,
+            cells,
+            lambda row, index: columns.table.encode(row, [column[index].as_py() for column in cells]),
+        )
+    except pa.ArrowException:
+        return None
+    return runs
+
+
+def _size_bytes(column: Any) -> float:
+    """About how much memory a column takes when each of its values is written out."""
+    values = getattr(column, "dictionary", None)
+    size: float = column.nbytes
+    return size if values is None or not len(values) else size + values.nbytes / len(values) * len(column)
+
+
+def _by_rows(table: Table, first_row: int, columns: Sequence[Any]) -> Iterator[list[Run]]:
+    gathered = Gathered()
+    for row, cells in enumerate(zip(*(column.to_pylist() for column in columns), strict=True), start=first_row):
+        gathered.add(table.encode(row, cells))
+        if gathered.full:
+            yield gathered.take()
+    yield gathered.take()

@@ -1,0 +1,119 @@
+"""The text of a file as UTF-8, in blocks of whole lines."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+
+from calls_async.errors import SourceError
+
+BLOCK_BYTES = 512 * 1024
+"""How much is asked of a file at a time."""
+MAX_LINE_BYTES = 16 * 2**20
+"""The longest line."""
+_BEGINNING_BYTES = 16 * 1024
+
+
+class LineTooLong(Exception):  # noqa: N818  # a signal to the reader of the blocks, which names the row
+    """A line has more than `MAX_LINE_BYTES`; the next block begins behind it."""
+
+
+class LineBlocks:
+    """Reads a file by `read`, which returns as much as there is, up to a number of bytes, and nothing at its end.
+
+    Bytes that are not of the encoding stay in the text, as something that UTF-8 does not have. `ends` are the bytes
+    that may end a line; the first that a block has is where it is cut.
+    """
+
+    def __init__(
+        self, name: str, read: Callable[[int], bytes], encoding: str | None, ends: tuple[bytes, ...]
+    ) -> None:
+        self._name = name
+        self._read = read
+        self._ends = ends
+        beginning = self._beginning()
+        self.encoding = encoding or guess_encoding(beginning)
+        utf8 = codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig")
+        self._decoder = None if utf8 else codecs.getincrementaldecoder(self.encoding)("surrogateescape")
+        self._errors = "surrogateescape" if utf8 else "surrogatepass"
+        self._rest = b""
+        self._take_in(beginning.removeprefix(codecs.BOM_UTF8) if utf8 else beginning)
+        self._ended = False
+
+    def text(self, block: bytes) -> str:
+        """`block` decoded; what is not of the encoding became halves of surrogate pairs."""
+        return block.decode("utf-8", self._errors)
+
+    def encoded(self, text: str) -> bytes:
+        """What `text` was made of."""
+        return text.encode("utf-8", self._errors)
+
+    def next(self) -> bytes:
+        """The next whole lines; nothing at the end. Raises `LineTooLong`, and `SourceError` for another encoding."""
+        while not self._ended:
+            for end in self._ends:
+                if cut := self._rest.rfind(end) + 1:
+                    block, self._rest = self._rest[:cut], self._rest[cut:]
+                    return block
+            if len(self._rest) > MAX_LINE_BYTES:
+                self._skip_line()
+                raise LineTooLong
+            self._take_more()
+        block, self._rest = self._rest, b""
+        return block
+
+    def _take_more(self) -> None:
+        data = self._read(BLOCK_BYTES)
+        self._ended = not data
+        self._take_in(data)
+
+    def _take_in(self, data: bytes) -> None:
+        if self._decoder is None:
+            self._rest += data
+            return
+        try:
+            text = self._decoder.decode(data, final=not data)
+        except UnicodeError as error:
+            reason = f"is not {self.encoding}: {error.args[-1]}; name its encoding with --encoding"
+        else:
+            self._rest += self.encoded(text)
+            return
+        raise SourceError(self._name, reason)
+
+    def _skip_line(self) -> None:
+        while not self._ended:
+            self._rest = b""
+            self._take_more()
+            for end in self._ends:
+                if (place := self._rest.find(end)) >= 0:
+                    self._rest = self._rest[place + 1 :]
+                    return
+
+    def _beginning(self) -> bytes:
+        data = b""
+        while len(data) < _BEGINNING_BYTES and b"\n" not in data and (more := self._read(BLOCK_BYTES)):
+            data += more
+        return data
+
+
+def guess_encoding(beginning: bytes) -> str:
+    """The encoding that the first bytes of a text show: a byte order mark, or UTF-16's zero bytes; else UTF-8."""
+    if beginning.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if beginning[1:2] == b"\0":
+        return "utf-16-le"
+    if beginning[:1] == b"\0":
+        return "utf-16-be"
+    return "utf-8"
+
+
+_DELIMITERS = ",;\t|"
+
+
+def guess_delimiter(beginning: str) -> str:
+    """The delimiter that the header has most of, outside quotes; a comma where it has none."""
+    header = beginning.lstrip("\r\n").splitlines()[0] if beginning.strip() else ""
+    outside = "".join(header.split('"')[::2])
+    return max(_DELIMITERS, key=outside.count)
