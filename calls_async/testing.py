@@ -16,12 +16,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from calls_async.client import CallsClient
 from calls_async.protocol.endpoints import Request, Response
 from calls_async.sandbox.api import Call
+from calls_async.sandbox.core import SandboxCore, SandboxOptions
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.account import KeyConflict
 from calls_async.sandbox.model.job import Job
@@ -36,13 +37,11 @@ IN_PROCESS_HOST = "https://sandbox.invalid"
 """What a client of an `InProcessSandbox` believes to talk to; nothing ever does."""
 
 
-class InProcessSandbox(Sandbox):
+class InProcessSandbox(SandboxCore):
     """A sandbox that clients of the same event loop reach without a socket. Faults strike as they do on a socket, but
-    nothing is slow. Takes the settings of `Sandbox`."""
+    nothing is slow. Takes the fields of `SandboxSettings`."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.url = IN_PROCESS_HOST
+    url = IN_PROCESS_HOST
 
     def client(self, **settings: Any) -> CallsClient:
         """A client of this sandbox; `settings` are those of `CallsClient`."""
@@ -74,10 +73,10 @@ def _to_call(request: Request) -> Call:
 class SandboxThread:
     """A sandbox on a free port of this machine, in a thread of its own: for tests of any kind, asyncio or not.
 
-    `with` starts and stops it. Takes the settings of `Sandbox`. What it tells is what has happened up to now.
+    `with` starts and stops it. Takes the fields of `SandboxSettings`. What it tells is what has happened up to now.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Unpack[SandboxOptions]) -> None:
         self._sandbox = Sandbox(**settings)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

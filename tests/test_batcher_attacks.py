@@ -32,9 +32,9 @@ from calls_async import (
 )
 from calls_async.protocol.endpoints import Request, Response
 from calls_async.sandbox.api import Reply
+from calls_async.sandbox.core import SandboxCore
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.account import DuplicateRule
-from calls_async.sandbox.server.server import Sandbox
 from calls_async.testing import InProcessSandbox
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import ExchangeFailed
@@ -50,7 +50,7 @@ def contact(number: int, **payload: Any) -> dict[str, Any]:
     return {"phone": FIRST + number, **({"payload": payload} if payload else {})}
 
 
-def phones(sandbox: Sandbox) -> Counter[str]:
+def phones(sandbox: SandboxCore) -> Counter[str]:
     return Counter(job.phone for job in sandbox.jobs)
 
 

@@ -31,12 +31,12 @@ from calls_async.protocol.reports import (
     ShortReport,
     field_names,
 )
+from calls_async.sandbox.core import read_description
 from calls_async.sandbox.model.behaviour import Behaviour
-from calls_async.sandbox.server.server import description
 from calls_async.testing import SandboxThread
 from tests.test_clauses import KNOWN
 
-DOCUMENT: dict[str, Any] = json.loads(description())
+DOCUMENT: dict[str, Any] = json.loads(read_description())
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 
@@ -76,7 +76,7 @@ def test_a_client_that_a_generator_made(running: SandboxThread, tmp_path: Path) 
     generator = Path(sys.executable).with_name("openapi-python-client")
     if not generator.exists():
         pytest.skip("the generator openapi-python-client is not installed")
-    (tmp_path / "openapi.json").write_bytes(description())
+    (tmp_path / "openapi.json").write_bytes(read_description())
     command = [str(generator), "generate", "--path", "openapi.json", "--meta", "none"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     program = f'''
@@ -99,7 +99,7 @@ print(job_id)
 
 def test_it_is_served_as_it_is_shipped(running: SandboxThread) -> None:
     with urllib.request.urlopen(f"{running.url}/openapi.json") as response:
-        assert response.read() == description()
+        assert response.read() == read_description()
         assert response.headers["Content-Type"] == "application/json"
     assert DOCUMENT["openapi"].startswith("3.1")
 
@@ -152,6 +152,6 @@ def test_the_fields_are_the_clients() -> None:
 
 
 def test_every_clause_that_it_names_exists() -> None:
-    named = set(re.findall(r"C-[A-Z]+-\d+", description().decode()))
+    named = set(re.findall(r"C-[A-Z]+-\d+", read_description().decode()))
     assert len(named) > 40
     assert named <= KNOWN

@@ -376,11 +376,11 @@ async def test_forms_that_are_none(held: Held) -> None:
 
 async def test_no_change_is_confirmed_that_is_not_on_disk(tmp_path: Path) -> None:
     async with Sandbox(state=tmp_path / "s.db") as sandbox, aiohttp.ClientSession() as http:
-        assert sandbox._store is not None
-        sandbox._store._db.execute("PRAGMA query_only = 1")
+        assert sandbox._state is not None
+        sandbox._state._db.execute("PRAGMA query_only = 1")
         status, text = await Held(sandbox, http).post("sandbox/clock", {"step_seconds": 60})
         assert (status, json.loads(text)) == (503, {"error": "the state cannot be written"})
-        sandbox._store._db.execute("PRAGMA query_only = 0")
+        sandbox._state._db.execute("PRAGMA query_only = 0")
 
 
 async def test_where_others_may_come_no_token_can_be_guessed() -> None:

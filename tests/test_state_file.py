@@ -73,8 +73,8 @@ class Pair:
         for suffix in ("", "-wal"):
             if (one := Path(f"{self.path}{suffix}")).exists():
                 shutil.copy(one, f"{after}{suffix}")
-        assert self.mortal._store is not None
-        self.mortal._store.close()
+        assert self.mortal._state is not None
+        self.mortal._state.close()
         self.path = after
         self.now += downtime_seconds
         self.mortal = self.make(self.path)
@@ -156,8 +156,8 @@ def test_it_goes_on_as_if_it_had_not_died(
     pair.look()
     pair.now += 30 * DAY
     pair.look()
-    assert pair.mortal._store is not None
-    pair.mortal._store.close()
+    assert pair.mortal._state is not None
+    pair.mortal._state.close()
 
 
 def test_its_time_does_not_go_back(tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_its_time_does_not_go_back(tmp_path: Path) -> None:
     real += 3600
     sandbox.take(call("/addPhones", [{"phone": "16500000000"}], token=sandbox.token))
     then = sandbox.clock()
-    assert sandbox._store is not None
-    sandbox._store.close()
+    assert sandbox._state is not None
+    sandbox._state.close()
     real += 60
     again = Sandbox(clock=Clock(lambda: real), state=tmp_path / "state.db")
     assert (again.clock(), len(again.jobs), again.token) == (then, 1, sandbox.token)
-    assert again._store is not None
-    again._store.close()
+    assert again._state is not None
+    again._state.close()
 
 
 def test_a_step_that_was_told_is_kept(tmp_path: Path) -> None:
@@ -312,8 +312,8 @@ def changed(statement: str) -> Any:
 
 
 def close(sandbox: Sandbox) -> None:
-    assert sandbox._store is not None
-    sandbox._store.close()
+    assert sandbox._state is not None
+    sandbox._state.close()
 
 
 @pytest.mark.parametrize(
@@ -357,14 +357,14 @@ def test_one_sandbox_a_file_and_nobody_elses_eyes(tmp_path: Path) -> None:
 
 def test_nothing_is_promised_that_is_not_on_disk(tmp_path: Path) -> None:  # C-IDEM-1
     sandbox = Sandbox(state=tmp_path / "state.db")
-    assert sandbox._store is not None
-    (pages,) = sandbox._store._db.execute("PRAGMA page_count").fetchone()
-    sandbox._store._db.execute(f"PRAGMA max_page_count = {pages}")
+    assert sandbox._state is not None
+    (pages,) = sandbox._state._db.execute("PRAGMA page_count").fetchone()
+    sandbox._state._db.execute(f"PRAGMA max_page_count = {pages}")
     many = call("/addPhones", [{"phone": str(16500000000 + n)} for n in range(1000)], "k", token=sandbox.token)
     reply, _ = sandbox.take(many)
     assert reply is not None
     assert (reply.status, b"cannot write its state" in reply.body) == (503, True)
-    sandbox._store._db.execute("PRAGMA max_page_count = 100000")
+    sandbox._state._db.execute("PRAGMA max_page_count = 100000")
     reply, _ = sandbox.take(many)
     assert reply is not None
     assert (reply.status, len(json.loads(reply.body)), len(sandbox.jobs)) == (200, 1000, 1000)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from calls_async.concurrency import InTurn
+from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, ConfigurationError, MissingExtraError
 
 EXTRA = "extra"
@@ -44,7 +44,7 @@ class Records:
         self._form = _form_of(path, form)
         self._bare = bare if path is None and form is None else ""
         self._writer: _Writer | None = None
-        self._turns = InTurn("records")
+        self._turns = SerialThread("records")
         if self._form == "parquet":
             _arrow()
 
@@ -62,7 +62,7 @@ class Records:
 
     async def _do(self, records: Sequence[Record] | None) -> None:
         try:
-            await self._turns.do(lambda: self._write(records))
+            await self._turns.run(lambda: self._write(records))
             return
         except BrokenPipeError:
             raise

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Generic, Self
 
-from calls_async.concurrency import see_through
+from calls_async.concurrency import wait_until_done
 from calls_async.jobs.requests import Answer, Asking
 
 
@@ -54,7 +54,7 @@ class JobStream(Generic[Answer]):
         self._over = True
         if self._task is not None:
             self._task.cancel()
-            await see_through(self._task)
+            await wait_until_done(self._task)
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,7 +77,7 @@ class JobStream(Generic[Answer]):
         batch = await self._work.batches.get()
         if batch is None:
             self._over = True
-            await see_through(self._task)
+            await wait_until_done(self._task)
             if self._work.error is not None:
                 raise self._work.error
             raise StopAsyncIteration

@@ -7,6 +7,7 @@ It shares no code with the client: one misreading of a clause must not pass on b
 """
 
 from calls_async.sandbox.api import Api, Call, Reply
+from calls_async.sandbox.core import SandboxCore, SandboxSettings
 from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.sandbox.model.account import DEFAULT_TOKEN, Account, DuplicateRule, KeyConflict
 from calls_async.sandbox.model.behaviour import PATTERNS, Behaviour, Ending
@@ -34,5 +35,7 @@ __all__ = [
     "KeyConflict",
     "Reply",
     "Sandbox",
+    "SandboxCore",
+    "SandboxSettings",
     "StateFileError",
 ]

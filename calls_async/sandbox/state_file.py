@@ -53,7 +53,7 @@ class StateFileError(Exception):
     """The file cannot be used, or cannot be written."""
 
 
-class Store:
+class StateFile:
     """The file. Raises `StateFileError` where it is another program's, in use, or cannot be written."""
 
     def __init__(self, path: Path) -> None:

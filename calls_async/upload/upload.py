@@ -14,7 +14,7 @@ from contextvars import Context
 from types import TracebackType
 from typing import Self
 
-from calls_async.concurrency import first_of, see_through
+from calls_async.concurrency import first_of, wait_until_done
 from calls_async.errors import CallsError, ConfigurationError, JournalError
 from calls_async.events import Event, Teller
 from calls_async.protocol import keys
@@ -247,7 +247,7 @@ class Upload:
                 return receipt
             self._finished = True
             self._all_read.set()
-            await see_through(self._task)  # the journal is being finished
+            await wait_until_done(self._task)  # the journal is being finished
             if self._course.error is not None:
                 raise self._course.error
         raise StopAsyncIteration
@@ -287,7 +287,7 @@ class Upload:
             return
         self._finished = True
         task.cancel()
-        await see_through(task)  # the journal is being closed
+        await wait_until_done(task)  # the journal is being closed
 
     async def _run(self) -> None:
         try:

@@ -18,9 +18,9 @@ from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import warn
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.sandbox.config import CampaignPlan, PlanError, SandboxPlan, read_plan
+from calls_async.sandbox.core import is_loopback
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.model.behaviour import Ending
-from calls_async.sandbox.server.guard import is_loopback
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.sandbox.state_file import StateFileError
 

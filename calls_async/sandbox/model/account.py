@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 _NO_SETTINGS: tuple[bytes, Mapping[str, Any]] = b"", {}
 
 
-def made_up_token() -> str:
+def make_up_token() -> str:
     """One that nobody can guess."""
     return f"8231.{secrets.token_hex(4)}.sandbox"
 
@@ -117,7 +117,7 @@ class Account:
     ) -> Campaign:
         """The campaign of this token, which is made where it does not exist; without a token, a new one. What is
         given is changed. Raises ValueError."""
-        token = made_up_token() if token is None else token
+        token = make_up_token() if token is None else token
         if not _TOKEN.fullmatch(token):
             raise ValueError(f"{token!r} cannot be a token: it takes 1 to 100 letters, digits and any of . _ ~ -")
         campaign = self.campaigns.get(token)

@@ -20,7 +20,7 @@ class Clock:
         self._ahead = 0.0
         self._since = now()
         """When it began to run at this speed."""
-        self._speed = checked_speed(speed)
+        self._speed = check_speed(speed)
 
     def __call__(self) -> float:
         now = self._now()
@@ -32,7 +32,7 @@ class Clock:
 
     @speed.setter
     def speed(self, speed: float) -> None:
-        checked_speed(speed)
+        check_speed(speed)
         moment, self._since = self(), self._now()
         self._ahead = moment - self._since
         self._speed = speed
@@ -51,7 +51,7 @@ class Clock:
         self._ahead += max(0.0, moment - self())
 
 
-def checked_speed(speed: float) -> float:
+def check_speed(speed: float) -> float:
     """Raises ValueError."""
     if not 0 <= speed <= MAX_SPEED:
         raise ValueError(f"the speed of a clock must be 0 to {MAX_SPEED:.0f}")

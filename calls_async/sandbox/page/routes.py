@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import jinja2
     from multidict import MultiMapping
 
-    from calls_async.sandbox.server.server import Sandbox
+    from calls_async.sandbox.core import SandboxCore
 
     Query = MultiMapping[str]
 
@@ -57,7 +57,7 @@ _HEADERS = {
 }
 
 
-def add_page(app: web.Application, sandbox: Sandbox) -> None:
+def add_page(app: web.Application, sandbox: SandboxCore) -> None:
     """Adds the page to a sandbox's server."""
     page, switches = Page(sandbox), Switches(sandbox)
     app.router.add_get("/", page.whole)
@@ -79,7 +79,7 @@ def add_page(app: web.Application, sandbox: Sandbox) -> None:
 class Page:
     """The page of one sandbox."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: SandboxCore) -> None:
         self._sandbox = sandbox
 
     @cached_property

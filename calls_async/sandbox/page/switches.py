@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.campaign import Campaign
-from calls_async.sandbox.model.clock import checked_speed
+from calls_async.sandbox.model.clock import check_speed
 
 if TYPE_CHECKING:
-    from calls_async.sandbox.server.server import Sandbox
+    from calls_async.sandbox.core import SandboxCore
 
 
 Fields = Mapping[str, Any]
@@ -21,14 +21,14 @@ _MAX_TIMES = 10_000
 class Switches:
     """Those of one sandbox."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: SandboxCore) -> None:
         self._sandbox = sandbox
 
     def set_clock(self, fields: Fields) -> None:
         _only(fields, "speed", "step_seconds")
         clock = self._sandbox.clock
         speed, step = _number(fields, "speed"), _number(fields, "step_seconds")
-        speed = checked_speed(clock.speed if speed is None else speed)
+        speed = check_speed(clock.speed if speed is None else speed)
         clock.advance(seconds=step or 0.0)
         clock.speed = speed
 

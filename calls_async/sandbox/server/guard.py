@@ -7,12 +7,13 @@ loads a picture over plain http from anything but this machine: there, only a to
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+
+from calls_async.sandbox.core import parse_address
 
 _SAFE = frozenset({"GET", "HEAD"})
 _OWN_SITE = frozenset({"same-origin", "none"})
@@ -25,7 +26,7 @@ class Guard:
         """Raises ValueError for a name that is none."""
         self._names = {"localhost", *(name.lower() for name in names)}
         for name in self._names:
-            if not name or name.endswith(".") or (set(name) & set(":/@ ") and _address(name) is None):
+            if not name or name.endswith(".") or (set(name) & set(":/@ ") and parse_address(name) is None):
                 raise ValueError(f"{name!r} cannot be the name of a host: give it without scheme and port")
 
     @web.middleware
@@ -60,17 +61,4 @@ class Guard:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        return name.removesuffix(".") in self._names or _address(name) is not None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
-    address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
-
-
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
+        return name.removesuffix(".") in self._names or parse_address(name) is not None

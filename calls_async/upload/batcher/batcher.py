@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from calls_async.concurrency import first_of, see_through
+from calls_async.concurrency import first_of, wait_until_done
 from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError, JournalError
 from calls_async.transport.clock import Clock
 from calls_async.upload.batcher.deliveries import FORGET_SECONDS, OnReceipt
@@ -190,7 +190,7 @@ class Batcher:
         finally:
             task.cancel()
             try:
-                await see_through(task)
+                await wait_until_done(task)
             finally:
                 await self._stop()
         if self.remaining:
@@ -220,7 +220,7 @@ class Batcher:
         """Whoever put it was cancelled; but somebody else may have been promised the same meanwhile."""
         taking = asyncio.ensure_future(journal.dequeue(row.row, key))
         try:
-            await see_through(taking)
+            await wait_until_done(taking)
         finally:
             if taking.exception() is None and taking.result():
                 self._take_in(row)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from calls_async.concurrency import see_through
+from calls_async.concurrency import wait_until_done
 from calls_async.errors import JournalError
 from calls_async.events import Event, JournalLag
 from calls_async.transport.clock import Clock
@@ -129,7 +129,7 @@ class Journal:
         """Writes what is waiting and gives the file free."""
         loop = asyncio.get_running_loop()
         closing = loop.create_task(self._close(), name="calls_async journal closing")
-        await see_through(closing)
+        await wait_until_done(closing)
         closing.result()
 
     async def _close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from calls_async.concurrency import see_through
+from calls_async.concurrency import wait_until_done
 from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.transport.clock import Clock
 from calls_async.upload.journal.journal import Journal
@@ -30,7 +30,7 @@ async def open_journal(settings: JournalSettings, *, token: str, host: str, sour
         thread, lambda: _open(settings, token=token, host=host, source=source, at=clock.wall())
     )
     try:
-        await see_through(opening)
+        await wait_until_done(opening)
         store, past = opening.result()
     except asyncio.CancelledError:
         if opening.exception() is None:

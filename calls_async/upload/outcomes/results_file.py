@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from calls_async.concurrency import InTurn
+from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, ConfigurationError, SourceError
 from calls_async.upload.outcomes.outcome import Outcome, Receipt
 from calls_async.upload.status import OutcomeStatus
@@ -115,7 +115,7 @@ class ResultsFile:
         self._header, self._write = FORMATS[suffix]
         self._file: BinaryIO | None = None
         self._begun = False
-        self._turns = InTurn("results")
+        self._turns = SerialThread("results")
 
     async def add(self, receipts: Sequence[Receipt]) -> None:
         """When this returns, the death of the process loses none of them."""
@@ -148,7 +148,7 @@ class ResultsFile:
 
     async def _do(self, work: Callable[[], None]) -> None:
         try:
-            await self._turns.do(work)
+            await self._turns.run(work)
             return
         except OSError as error:
             reason = error.strerror or type(error).__name__

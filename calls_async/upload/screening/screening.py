@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from calls_async.concurrency import see_through
+from calls_async.concurrency import wait_until_done
 from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, runs_of
 from calls_async.upload.screening.exclusions import NumberSet, read_numbers
 from calls_async.upload.screening.repeats import SeenContacts
@@ -64,7 +64,7 @@ class Screening:
     ) -> None:
         if self._thread is not None:
             if self._seen is not None:
-                await see_through(asyncio.get_running_loop().run_in_executor(self._thread, self._seen.close))
+                await wait_until_done(asyncio.get_running_loop().run_in_executor(self._thread, self._seen.close))
             self._thread.shutdown(wait=False)
 
     async def sift(self, runs: Sequence[Run], *, known: int) -> Sequence[Run]:

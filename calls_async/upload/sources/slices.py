@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import AsyncExitStack, aclosing
 from typing import Generic, TypeVar
 
-from calls_async.concurrency import see_through
+from calls_async.concurrency import wait_until_done
 from calls_async.upload.rows.row import BATCH_ROWS
 
 Item = TypeVar("Item")
@@ -67,7 +67,7 @@ class Drawing(Generic[Item]):
             self._closing = True
             draws.cancel()
             room.set()
-            await see_through(draws)
+            await wait_until_done(draws)
             if not draws.cancelled():
                 draws.exception()  # seen: it was told above, or nobody waits for it any more
 
