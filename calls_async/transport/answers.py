@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+import attrs
 import orjson
 
 from calls_async.errors import AccessError, NoAnswerError, RefusedError, RequestError
-from calls_async.protocol.endpoints import Request, Response
+from calls_async.protocol.endpoints import Request, Response, UnreadableAnswer
+from calls_async.transport.evidence import Evidence, Trace
 from calls_async.transport.pacing.signals import Sign
 from calls_async.transport.redaction import shown_body
 
 BUSY_STATUSES = frozenset({408, 425, 429})
 ACCESS_STATUSES = frozenset({401, 403, 404})
 _OVERLOADED_STATUSES = frozenset({503, 504})
-LATE_STATUSES = frozenset({408, 502, 504})
+_LATE_STATUSES = frozenset({408, 502, 504})
 """A gateway has given up waiting; what it has passed on may still be acted upon."""
 _GATEWAY_STATUSES = frozenset({502})
 _IN_PROGRESS = re.compile(
@@ -25,7 +27,7 @@ _IN_PROGRESS = re.compile(
 )
 
 
-class TryAgain(Exception):  # noqa: N818  # a signal within this floor
+class TryAgain(Exception):  # noqa: N818  # a signal within this layer
     """An attempt came to nothing that is certain."""
 
     def __init__(
@@ -45,26 +47,63 @@ class TryAgain(Exception):  # noqa: N818  # a signal within this floor
         self.body = body
 
 
-def try_again(response: Response, reason: str, *, token: str, now: float) -> TryAgain:
-    """The signal for an answer that says to try again; `now` is Unix time in seconds."""
+@attrs.frozen(slots=True)
+class Judgement:
+    """What an answer means: the `trace` that its attempt has left, and the `failure` to be told; None for a 2xx."""
+
+    trace: Trace
+    failure: TryAgain | RefusedError | None = None
+    refused_late: bool = False
+    """Whether the server said no when an earlier attempt may have been acted upon: the call ends uncertain."""
+
+
+def judge(response: Response, request: Request, evidence: Evidence, now: float) -> Judgement:
+    """Judge an answer by its status, after the attempts that `evidence` tells of; `now` is Unix time in seconds."""
+    status = response.status
+    if 200 <= status < 300:
+        return Judgement(Trace.ANSWERED)
+    if status >= 500 or status in BUSY_STATUSES:
+        return Judgement(_trace_of(status), _try_again(response, spell(status), request, now))
+    if _is_in_progress(response, evidence):
+        return Judgement(Trace.MAYBE_STILL_COMING, _try_again(response, "409, the key is in progress", request, now))
+    if request.creates and evidence.maybe_created:
+        reason = f"{spell(status)}, after an attempt without an answer"
+        return Judgement(Trace.ANSWERED, _try_again(response, reason, request, now), refused_late=True)
+    return Judgement(Trace.ANSWERED, refused(response, request))
+
+
+def judge_unreadable(response: Response, unreadable: UnreadableAnswer, request: Request, now: float) -> Judgement:
+    """Judge a 2xx that is not what the method answers: the server has acted, or a gateway has spoken for it."""
+    failure = _try_again(response, f"{response.status} with {unreadable}", request, now)
+    return Judgement(Trace.MAYBE_STILL_COMING, failure)
+
+
+def _trace_of(status: int) -> Trace:
+    """Return what a 5xx, 408, 425 or 429 leaves behind."""
+    if status in _LATE_STATUSES:
+        return Trace.MAYBE_STILL_COMING
+    return Trace.MAYBE_ACTED_UPON if status >= 500 else Trace.ANSWERED
+
+
+def _try_again(response: Response, reason: str, request: Request, now: float) -> TryAgain:
     return TryAgain(
         reason,
         sign=_sign_of(response.status),
         wait_seconds=retry_after_seconds(response.headers, now),
         status=response.status,
-        body=shown_body(response, token),
+        body=shown_body(response, request.token),
     )
 
 
-def is_in_progress(response: Response, *, sent_before: bool) -> bool:
-    """Whether it is a 409 that means that an earlier attempt under this key is still being handled."""
+def _is_in_progress(response: Response, evidence: Evidence) -> bool:
+    """Return whether it is a 409 that means that an earlier attempt under this key is still being handled."""
     if response.status != HTTPStatus.CONFLICT:
         return False
     words = response.body[:2000].decode("utf-8", "replace").lower()
     if _IN_PROGRESS.search(words) or "retry-after" in response.headers:
         return True
     # No page defines the words. A key that was never sent cannot be in progress.
-    return sent_before and "duplicate" not in words
+    return evidence.maybe_created and "duplicate" not in words
 
 
 def refused(response: Response, request: Request) -> RefusedError:
@@ -115,8 +154,8 @@ def _said(body: str) -> str:
     return f" The server said: {body}" if body else ""
 
 
-def said_by(error: RequestError) -> str:
-    """What a row's outcome tells of a refusal: the status and the server's words, without the JSON around them."""
+def describe_refusal(error: RequestError) -> str:
+    """Say what a row's outcome tells of a refusal: the status and the server's words, without JSON around them."""
     if not isinstance(error, RefusedError) and not (isinstance(error, NoAnswerError) and error.refused):
         return str(error)
     name = spell(error.status) if error.status is not None else "no status"

@@ -8,48 +8,96 @@ import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 from calls_async.events import Event, OutageBegan, OutageEnded, Throttled
 from calls_async.transport.clock import Clock
 from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.transport.pacing.budget import RetryBudget
-from calls_async.transport.pacing.outage import OUTAGE_FAILURES, OUTAGE_KEYS, OUTAGE_SECONDS, Outage
-from calls_async.transport.pacing.signals import Sign
+from calls_async.transport.pacing.outage import Health, Outage, OutageDetector
+from calls_async.transport.pacing.signals import AttemptResult, Sign
 from calls_async.transport.pacing.window import START, Window
 from calls_async.transport.policy import RetryPolicy
 
+TooLate = Callable[[float], bool]
+"""Says whether an attempt that starts after so many seconds would be too late."""
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Gate(Protocol):
+    """What every attempt passes."""
+
+    @property
+    def calm(self) -> bool:
+        """Whether an attempt may start without a long wait."""
+
+    @property
+    def server_answered(self) -> bool:
+        """Whether the server ever did."""
+
+    @property
+    def answered_at(self) -> float:
+        """When it last did; monotonic seconds, minus infinity where it never did."""
+
+    @property
+    def outage(self) -> Outage | None:
+        """The outage that lasts."""
+
+    @property
+    def out_seconds(self) -> float:
+        """How long the server has answered nothing, all outages together."""
+
+    async def enter(self, *, retry: bool, too_late: TooLate, sleep: Sleep) -> bool:
+        """Return True when an attempt may start, to be ended by `leave`; False where it would be too late."""
+
+    def leave(self, result: AttemptResult) -> None:
+        """Note that an attempt has ended."""
+
+    def wake_all(self) -> None:
+        """Let everybody who waits at the gate ask again whether it is too late."""
+
+
+class NoGate:
+    """A gate that stands open and learns nothing: for single calls."""
+
+    calm = True
+    server_answered = False
+    answered_at = -math.inf
+    outage: Outage | None = None
+    out_seconds = 0.0
+
+    async def enter(self, *, retry: bool, too_late: TooLate, sleep: Sleep) -> bool:
+        return not too_late(0.0)
+
+    def leave(self, result: AttemptResult) -> None:
+        pass
+
+    def wake_all(self) -> None:
+        pass
+
 
 class Pace:
-    """What one server has shown of itself, shared by all uploads of a client."""
+    """What one server has shown of itself: the gate that all uploads of a client share."""
 
     def __init__(
         self, *, policy: RetryPolicy, clock: Clock, rng: random.Random, window: Window | None = None
     ) -> None:
-        self.server_answered = False
-        """Whether it ever did."""
-        self.outage: Outage | None = None
         self.body_limit = BodyLimit()
-        self._policy = policy
+        self.server_answered = False
+        self.answered_at = -math.inf
         self._clock = clock
-        self._rng = rng
         self._window = window or Window(START, START)
         self._budget = RetryBudget(clock.monotonic())
+        self._detector = OutageDetector(policy, rng)
         self._members: list[tuple[int, Callable[[Event], None]]] = []
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[bool]] = deque()
-        self._held_until = self._probe_at = -math.inf
-        self._failures = 0
-        self._failing_since = 0.0
-        self._failing_keys: set[str | None] = set()
-        self._host_fails = False
-        self.answered_at = -math.inf
-        """When it last did; monotonic seconds."""
-        self._out_before = 0.0
+        self._held_until = -math.inf
         self._usual_bytes = 0.0
 
     @contextlib.contextmanager
     def shared_by(self, concurrency: int, tell: Callable[[Event], None]) -> Iterator[None]:
-        """For the time of an upload that has up to `concurrency` chunks in flight, and is told what happens."""
+        """Share the pace with an upload that has up to `concurrency` chunks in flight and is told what happens."""
         member = (concurrency, tell)
         self._members.append(member)
         self._window.largest = sum(most for most, _ in self._members)
@@ -63,7 +111,7 @@ class Pace:
     @property
     def window(self) -> int:
         """How many requests may be in flight now."""
-        return 1 if self.outage is not None else self._window.limit
+        return 1 if self._detector.health is Health.OUT else self._window.limit
 
     @property
     def in_flight(self) -> int:
@@ -78,33 +126,33 @@ class Pace:
     @property
     def hold_seconds(self) -> float:
         """How long nothing is sent."""
-        until = max(self._held_until, self._probe_at)
-        return max(0.0, until - self._clock.monotonic()) if until else 0.0
+        until = max(self._held_until, self._detector.probe_at)
+        return max(0.0, until - self._clock.monotonic())
 
     @property
     def calm(self) -> bool:
         """Whether an attempt may start without a long wait."""
-        return self.outage is None and self.hold_seconds == 0.0
+        return self._detector.health is not Health.OUT and self.hold_seconds == 0.0
+
+    @property
+    def outage(self) -> Outage | None:
+        """The outage that lasts."""
+        return self._detector.outage
 
     @property
     def out_seconds(self) -> float:
         """How long the server has answered nothing, all outages together."""
-        return self._out_before + self.out_now_seconds
+        return self._detector.out_seconds(self._clock.monotonic())
 
     @property
     def out_now_seconds(self) -> float:
         """How long this outage has lasted; 0 without one."""
-        return self._clock.monotonic() - self.outage.since if self.outage is not None else 0.0
+        return self._detector.out_now_seconds(self._clock.monotonic())
 
     # --- the gate ---
 
-    async def enter(
-        self, *, retry: bool, too_late: Callable[[float], bool], sleep: Callable[[float], Awaitable[None]]
-    ) -> bool:
-        """Returns when an attempt may start, to be ended by `leave`.
-
-        False where it may not: `too_late` is asked whether an attempt that starts after so many seconds would be.
-        """
+    async def enter(self, *, retry: bool, too_late: TooLate, sleep: Sleep) -> bool:
+        """Return True when an attempt may start, to be ended by `leave`; False where it would be too late."""
         while True:
             wait = self._wait_seconds(retry)
             if too_late(wait):
@@ -119,63 +167,41 @@ class Pace:
             if self._wait_seconds(retry) == 0 and not too_late(0.0):
                 break
             self._give_back()
-        if retry and self.outage is None:
+        if retry and self._detector.health is not Health.OUT:
             self._budget.take(self._clock.monotonic())
         return True
 
-    def leave(
-        self,
-        sign: Sign,
-        *,
-        started: float,
-        retry: bool,
-        key: str | None = None,
-        reason: str = "",
-        hold_seconds: float = 0.0,
-        chunk_bytes: int | None = None,
-    ) -> None:
-        """The attempt that began at `started` (monotonic seconds) has ended. `chunk_bytes` are those of a chunk."""
+    def leave(self, result: AttemptResult) -> None:
+        """Note that an attempt has ended, and learn from how."""
         try:
-            self._learn(sign, started, retry, key, reason, hold_seconds, chunk_bytes)
+            self._learn(result)
         finally:
             self._give_back()
 
-    def _learn(
-        self,
-        sign: Sign,
-        started: float,
-        retry: bool,
-        key: str | None,
-        reason: str,
-        hold_seconds: float,
-        chunk_bytes: int | None,
-    ) -> None:
-        now, full = self._clock.monotonic(), self._in_flight >= self.window
-        limit = self.window
+    def _learn(self, result: AttemptResult) -> None:
+        now, full, limit = self._clock.monotonic(), self._in_flight >= self.window, self.window
+        sign, hold = result.sign, result.hold_seconds
         if sign in (Sign.ANSWERED, Sign.BUSY):
-            self._end_outage(now)
-            self._failures = 0
-            self._failing_keys.clear()
-            self._host_fails = False
-            self.server_answered = True
+            self._note_answer(now)
         pressed = sign in (Sign.BUSY, Sign.OVERLOADED)
-        longer = pressed and now + hold_seconds > self._held_until + 1
-        if pressed and hold_seconds > 0:
-            self._held_until = max(self._held_until, now + hold_seconds)
+        longer = pressed and now + hold > self._held_until + 1
+        if pressed and hold > 0:
+            self._held_until = max(self._held_until, now + hold)
         if sign is Sign.ANSWERED:
             self.answered_at = now
-            self._budget.refund(retry=retry)
-            if chunk_bytes is not None and self._is_usual(chunk_bytes):
-                self._window.answered(now, now - started, full=full)
+            self._budget.refund(retry=result.retry)
+            if result.chunk_bytes is not None and self._is_usual(result.chunk_bytes):
+                self._window.answered(now, now - result.started, full=full)
         elif pressed:
-            self._window.refused(now, started)
+            self._window.refused(now, result.started)
         if sign in (Sign.OVERLOADED, Sign.ABSENT, Sign.FAILED):
-            self._fail(now, reason, key, of_host=sign is not Sign.FAILED)
-        if pressed and (self.window < limit or (hold_seconds > 0 and longer)):
-            self._tell(Throttled(at=self._clock.wall(), reason=reason, window=self.window, hold_seconds=hold_seconds))
+            self._note_failure(now, result)
+        if pressed and (self.window < limit or (hold > 0 and longer)):
+            event = Throttled(at=self._clock.wall(), reason=result.reason, window=self.window, hold_seconds=hold)
+            self._tell(event)
 
-    def look_again(self) -> None:
-        """Lets everybody who waits at the gate ask again whether it is too late."""
+    def wake_all(self) -> None:
+        """Let everybody who waits at the gate ask again whether it is too late."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -183,12 +209,12 @@ class Pace:
 
     def _wait_seconds(self, retry: bool) -> float:
         wait = self.hold_seconds
-        if retry and self.outage is None:
+        if retry and self._detector.health is not Health.OUT:
             wait = max(wait, self._budget.wait_seconds(self._clock.monotonic()))
         return wait
 
     async def _turn(self) -> bool:
-        """Waits for a place in flight. False: look again."""
+        """Wait for a place in flight; return False where the caller must look again instead."""
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -199,7 +225,7 @@ class Pace:
             raise
 
     def _give_back(self) -> None:
-        """Gives free a place in flight, and hands on those that are free."""
+        """Give back a place in flight, and hand on those that are free."""
         self._in_flight -= 1
         while self._waiting and self._in_flight < self.window:
             waiter = self._waiting.popleft()
@@ -208,37 +234,21 @@ class Pace:
                 waiter.set_result(True)
 
     def _is_usual(self, chunk_bytes: int) -> bool:
-        """Whether a chunk is of the usual size: how fast a small one is answered says nothing about a large one."""
+        """Return whether a chunk has the usual size: how fast a small one is answered says nothing of a large one."""
         self._usual_bytes = max(float(chunk_bytes), self._usual_bytes * 0.95)
         return chunk_bytes * 2 >= self._usual_bytes
 
-    # --- outages ---
+    def _note_failure(self, now: float, result: AttemptResult) -> None:
+        of_host = result.sign is not Sign.FAILED
+        if self._detector.note_failure(now, result.reason, result.key, of_host=of_host):
+            self._tell(OutageBegan(at=self._clock.wall(), reason=result.reason))
 
-    def _fail(self, now: float, reason: str, key: str | None, *, of_host: bool) -> None:
-        if self._failures == 0:
-            self._failing_since = now
-        self._failures += 1
-        if len(self._failing_keys) < OUTAGE_KEYS:
-            self._failing_keys.add(key)
-        self._host_fails = self._host_fails or of_host
-        lasting = self._failures >= OUTAGE_FAILURES and now - self._failing_since >= OUTAGE_SECONDS
-        if self.outage is None and lasting and (self._host_fails or len(self._failing_keys) >= OUTAGE_KEYS):
-            self.outage = Outage(self._failing_since, reason)
-            self._tell(OutageBegan(at=self._clock.wall(), reason=reason))
-        if self.outage is not None:
-            self.outage.reason = reason
-            exponent = min(self.outage.probes, 30)
-            most = min(self._policy.backoff_max_seconds, self._policy.backoff_seconds * 2**exponent)
-            self.outage.probes += 1
-            self._probe_at = now + self._rng.uniform(most / 2, most)
-
-    def _end_outage(self, now: float) -> None:
-        outage, self.outage = self.outage, None
-        if outage is not None:
-            self._out_before += now - outage.since
-            self._probe_at = now
+    def _note_answer(self, now: float) -> None:
+        self.server_answered = True
+        lasted = self._detector.note_answer(now)
+        if lasted is not None:
             self._window.restart(now)
-            self._tell(OutageEnded(at=self._clock.wall(), seconds=now - outage.since))
+            self._tell(OutageEnded(at=self._clock.wall(), seconds=lasted))
 
     def _tell(self, event: Event) -> None:
         for _, tell in list(self._members):
