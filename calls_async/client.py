@@ -1,4 +1,4 @@
-"""The client: one method for each documented method of the API; those for many contacts are in `bulk.py`."""
+"""The client: connections to one system, and its campaigns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from calls_async.campaign import Campaign
+from calls_async.transport.attempts import Runtime
 from calls_async.transport.clock import Clock
 from calls_async.transport.connection import Connection
 from calls_async.transport.exchange import Exchange
@@ -52,16 +53,18 @@ class CallsClient:
         telemetry = telemetry or NoTelemetry()
         self._connection = Connection(
             base_url=self.base_url,
-            exchange=telemetry.exchange(exchange or self._transport.exchange, self.base_url),
+            runtime=Runtime(
+                exchange=telemetry.exchange(exchange or self._transport.exchange, self.base_url),
+                clock=clock or Clock(),
+                rng=rng or random.Random(),
+                telemetry=telemetry,
+            ),
             retry=retry or RetryPolicy(),
             upload_retry=upload_retry or RetryPolicy.for_uploads(),
-            clock=clock or Clock(),
-            rng=rng or random.Random(),
-            telemetry=telemetry,
         )
 
     def campaign(self, token: str) -> Campaign:
-        """A handle on the campaign of `token`; it costs nothing and holds nothing open."""
+        """Return a handle on the campaign of `token`; it costs nothing and holds nothing open."""
         return Campaign(self._connection, token)
 
     async def __aenter__(self) -> Self:

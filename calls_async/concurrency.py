@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -55,6 +55,19 @@ class SerialThread:
     def close(self, *, wait: bool = False) -> None:
         """Drop what has not begun and end the thread; `wait` blocks until what has begun has ended."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
+
+
+async def iterate_in_thread(
+    items: Iterator[Item], name: str, *, may_block: bool = False
+) -> AsyncGenerator[Item, None]:
+    """Yield what a blocking iterator gives, drawn by a thread of its own: the default pool is the service's, and a
+    slow disk must not fill it. `may_block`: its next item may never come, so that its end is not waited for."""
+    thread, nothing = SerialThread(name), object()
+    try:
+        while (item := await thread.submit(lambda: next(items, nothing))) is not nothing:
+            yield item  # type: ignore[misc]  # not the sentinel
+    finally:
+        thread.close(wait=not may_block)
 
 
 class ChannelClosed(Exception):  # noqa: N818  # the end of a channel, not an error

@@ -1,5 +1,4 @@
-"""What happens in an upload, as frozen objects for whoever watches; those that concern the server itself,
-`Throttled`, `OutageBegan` and `OutageEnded`, are in `transport/events.py`.
+"""Everything that happens while a client works, as frozen objects for whoever watches, and who hands them out.
 
 Every event also is a log record of the logger `calls_async.upload`, at its `level`.
 """
@@ -18,39 +17,6 @@ from calls_async.errors import ConfigurationError
 
 _LOGGER = logging.getLogger("calls_async.upload")
 logging.getLogger("calls_async").addHandler(logging.NullHandler())  # silent, unless the program logs
-
-
-class Teller:
-    """Tells of events: to the log, to `telemetry`, and to a callback that cannot break the upload."""
-
-    def __init__(
-        self,
-        on_event: Callable[[Event], object] | None,
-        telemetry: Callable[[Event], None] = lambda event: None,
-    ) -> None:
-        call = getattr(on_event, "__call__", None)  # noqa: B004  # of an object, to see whether it is a coroutine
-        if on_event is not None and (call is None or any(map(inspect.iscoroutinefunction, (on_event, call)))):
-            raise ConfigurationError("on_event must be a plain function that takes one event; it may start a task")
-        self._on_event = on_event
-        self._telemetry = telemetry
-        self._complained = False
-
-    def __call__(self, event: Event) -> None:
-        if _LOGGER.isEnabledFor(event.level):
-            _LOGGER.log(event.level, "%s", event)
-        self._telemetry(event)
-        if self._on_event is None:
-            return
-        try:
-            returned = self._on_event(event)
-            if inspect.iscoroutine(returned):
-                returned.close()
-                raise TypeError("on_event returned a coroutine; it must be a plain function")
-        except (Exception, asyncio.CancelledError) as error:
-            error.__context__ = None  # what is being handled here may be the server's words, with phones
-            if not self._complained:
-                _LOGGER.exception("on_event failed; the upload goes on, and this is said once")
-            self._complained = True
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -191,3 +157,37 @@ class OutageEnded(Event):
 
     def __str__(self) -> str:
         return f"the server answers again, after {self.seconds:.0f} s"
+
+
+class EventDispatcher:
+    """Tells of events: to the log, to `telemetry`, and to a callback that cannot break the upload."""
+
+    def __init__(
+        self,
+        on_event: Callable[[Event], object] | None = None,
+        telemetry: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        call = getattr(on_event, "__call__", None)  # noqa: B004  # of an object, to see whether it is a coroutine
+        if on_event is not None and (call is None or any(map(inspect.iscoroutinefunction, (on_event, call)))):
+            raise ConfigurationError("on_event must be a plain function that takes one event; it may start a task")
+        self._on_event = on_event
+        self._telemetry = telemetry
+        self._complained = False
+
+    def __call__(self, event: Event) -> None:
+        """Tell of an event. Raises nothing."""
+        if _LOGGER.isEnabledFor(event.level):
+            _LOGGER.log(event.level, "%s", event)
+        self._telemetry(event)
+        if self._on_event is None:
+            return
+        try:
+            returned = self._on_event(event)
+            if inspect.iscoroutine(returned):
+                returned.close()
+                raise TypeError("on_event returned a coroutine; it must be a plain function")
+        except (Exception, asyncio.CancelledError) as error:
+            error.__context__ = None  # what is being handled here may be the server's words, with phones
+            if not self._complained:
+                _LOGGER.exception("on_event failed; the upload goes on, and this is said once")
+            self._complained = True

@@ -13,7 +13,7 @@ from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.outcomes.attribution import settle_by_report
 from calls_async.upload.outcomes.outcome import Receipt, Summary, Verdict
-from calls_async.upload.rows.row import EncodedRow, Row, UnsentRow, runs_of
+from calls_async.upload.rows.row import EncodedRow, Row, UnsentRow, group_into_runs
 
 sizes = st.lists(st.one_of(st.none(), st.integers(0, 60)), max_size=60)
 
@@ -35,7 +35,7 @@ def chunked(rows: list[Row], chunk_rows: int, chunk_bytes: int) -> list[Chunk]:
     rng = random.Random(len(rows))
     while position < len(rows):  # fed in pieces of any size
         step = rng.randint(1, 10)
-        chunks += chunker.feed(runs_of(rows[position : position + step]))
+        chunks += chunker.feed(group_into_runs(rows[position : position + step]))
         position += step
     return [*chunks, *chunker.flush(), *chunker.flush()]
 

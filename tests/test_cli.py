@@ -24,7 +24,7 @@ from calls_async.cli.arguments import make_parser
 from calls_async.cli.commands.sample import sample_csv
 from calls_async.cli.main import COMMANDS
 from calls_async.cli.main import run as run_command
-from calls_async.cli.problems import Troubles
+from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, Traffic
 from calls_async.protocol.phones import is_clean
 from calls_async.sandbox.faults import Faults
@@ -422,7 +422,7 @@ async def test_what_was_rejected_is_a_table(served: tuple[Sandbox, dict[str, str
 
 
 def test_a_table_stays_small() -> None:
-    troubles = Troubles()
+    troubles = ProblemTable()
     alphabet = [chr(code) for code in range(0x4E00, 0x4E00 + 3000)]
     unsent = [UnsentRow(n, None, OutcomeStatus.REJECTED, char) for n, char in enumerate(alphabet, start=1)]
     verdict = Verdict.all(OutcomeStatus.ACCEPTED, 0, None)

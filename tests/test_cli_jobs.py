@@ -26,7 +26,7 @@ from calls_async import (
 )
 from calls_async.cli.arguments import make_parser
 from calls_async.cli.commands import jobs as commands
-from calls_async.cli.commands.watch import RATE_SECONDS, Pace, Sight
+from calls_async.cli.commands.watch import RATE_SECONDS, Pace, CampaignView
 from calls_async.cli.commands.watch import watch as watch_command
 from calls_async.cli.exit_codes import Exit, exit_of_error
 from calls_async.cli.record_files import GROUP_RECORDS, Records
@@ -202,22 +202,22 @@ def info(processed: int, **fields: Any) -> CampaignInfo:
 
 def test_what_there_is_to_see() -> None:  # C-CAM-1, C-CAM-2
     pace = Pace()
-    first = Sight.of(info(100), pace, now=0.0)
+    first = CampaignView.of(info(100), pace, now=0.0)
     assert (first.fraction, first.waiting, first.rate) == (0.1, 850, None)
     assert first.jobs() == "waiting 850, in a call 10, on retry 40"
     assert first.speed() == "talking time 1,234"
-    second = Sight.of(info(400), pace, now=60.0)
+    second = CampaignView.of(info(400), pace, now=60.0)
     assert second.numbers() == "400 of 1,000 numbers processed (40%)"
     assert second.rate == 5.0
     assert second.speed() == "talking time 1,234, 18,000 numbers an hour, about 2 min 0 s left"
-    assert Sight.of(info(400), pace, now=60.0 + RATE_SECONDS).rate is None
+    assert CampaignView.of(info(400), pace, now=60.0 + RATE_SECONDS).rate is None
 
 
 def test_a_server_that_says_little() -> None:  # C-REP-4
-    bare = Sight.of(CampaignInfo(), Pace())
+    bare = CampaignView.of(CampaignInfo(), Pace())
     assert (bare.fraction, bare.waiting, bare.jobs(), bare.speed()) == (None, None, "", "")
     assert "does not say" in bare.numbers()
-    none = Sight.of(CampaignInfo(short_report=ShortReport(total_numbers=0, processed_numbers=0)), Pace())
+    none = CampaignView.of(CampaignInfo(short_report=ShortReport(total_numbers=0, processed_numbers=0)), Pace())
     assert none.numbers() == "0 of 0 numbers processed"
 
 
@@ -302,6 +302,6 @@ async def test_what_is_no_character_and_no_number(tmp_path: Path) -> None:
 
 def test_watching_a_server_that_says_odd_things() -> None:  # C-REP-4
     odd = CampaignInfo(short_report=["?"])  # type: ignore[arg-type]
-    assert Sight.of(odd, Pace()).numbers() == "the server does not say how far it is"
+    assert CampaignView.of(odd, Pace()).numbers() == "the server does not say how far it is"
     texts = ShortReport(total_numbers="many", processed_numbers="few", used_talking_time="long")  # type: ignore[arg-type]
-    assert Sight.of(CampaignInfo(short_report=texts), Pace()).speed() == ""
+    assert CampaignView.of(CampaignInfo(short_report=texts), Pace()).speed() == ""

@@ -131,7 +131,7 @@ async def test_the_log_says_the_same_without_personal_data(
 def test_silent_by_default() -> None:
     script = (
         "import logging, calls_async, calls_async.events as e\n"
-        "e.Teller(None)(calls_async.OutageBegan(at=0.0, reason='x'))\n"
+        "e.EventDispatcher(None)(calls_async.OutageBegan(at=0.0, reason='x'))\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout + ran.stderr == ""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from calls_async.cli.arguments import make_parser
-from calls_async.cli.commands.sandbox import plan_of
-from calls_async.sandbox.config import PlanError, SandboxPlan, read_plan
+from calls_async.cli.commands.sandbox import read_config
+from calls_async.sandbox.config import ConfigError, SandboxConfig, read_config_file
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.model.behaviour import Behaviour, Ending
@@ -67,7 +67,7 @@ def told(sandbox: Sandbox) -> list[tuple[str, str, int, int, int]]:
 
 
 def test_a_file_says_everything(tmp_path: Path) -> None:
-    plan = plan_of(arguments("--config", write(tmp_path, WHOLE)))
+    plan = read_config(arguments("--config", write(tmp_path, WHOLE)))
     sandbox = plan.make(host="127.0.0.1", port=0)
     assert told(sandbox) == [("one", "Reminders", 20, 2, 60), ("two", "Sandbox campaign 2", 3, 2, 5)]
     assert (sandbox.clock.speed, sandbox.account.duplicates) == (600, DuplicateRule.ERROR)
@@ -80,7 +80,7 @@ def test_a_file_says_everything(tmp_path: Path) -> None:
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
-    plan = plan_of(
+    plan = read_config(
         arguments(
             "--config", write(tmp_path, WHOLE), "--speed", "1", "--lines", "5", "--token", "three", "--token", "two",
             "--fault", "503=0.1", "--call-result", "noAnswer=1", "--duplicates", "off", "--no-calls", "--numeric-ids",
@@ -99,15 +99,15 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
 
 
 def test_nothing_said_is_one_campaign() -> None:
-    plan = plan_of(arguments())
-    assert plan == SandboxPlan()
+    plan = read_config(arguments())
+    assert plan == SandboxConfig()
     assert told(plan.make(host="127.0.0.1", port=0)) == [("8231.7056.sandbox", "Sandbox campaign 1", 10, 3, 60)]
 
 
 def test_a_start_that_is_refused_changes_no_file(tmp_path: Path) -> None:
     text = "state = 's.db'\n[[campaign]]\ntoken = 'one'\n[[campaign]]\ntoken = 'two'\nlines = 0\n"
     with pytest.raises(ValueError, match="lines must be"):
-        plan_of(arguments("--config", write(tmp_path, text))).make(host="127.0.0.1", port=0)
+        read_config(arguments("--config", write(tmp_path, text))).make(host="127.0.0.1", port=0)
     assert not (tmp_path / "s.db").exists()
 
 
@@ -115,7 +115,7 @@ def test_what_is_said_at_a_later_start(tmp_path: Path) -> None:
     """What the page changed stays, where nobody says otherwise."""
 
     def start(*flags: str) -> Sandbox:
-        return plan_of(arguments("--state", str(tmp_path / "s.db"), *flags)).make(host="127.0.0.1", port=0)
+        return read_config(arguments("--state", str(tmp_path / "s.db"), *flags)).make(host="127.0.0.1", port=0)
 
     first = start("--token", "one", "--lines", "4")
     first.account.set_up("two", name="Two", lines=7, retry_minutes=1)
@@ -156,8 +156,8 @@ def test_what_is_said_at_a_later_start(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_says_what_cannot_be(text: str, says: str, tmp_path: Path) -> None:
-    with pytest.raises(PlanError) as wrong:
-        read_plan(Path(write(tmp_path, text)))
+    with pytest.raises(ConfigError) as wrong:
+        read_config_file(Path(write(tmp_path, text)))
     assert str(wrong.value).startswith(f"{tmp_path}/sandbox.toml")
     assert says in str(wrong.value)
 
@@ -193,5 +193,5 @@ async def test_the_command_says_what_cannot_be(text: str, flags: tuple[str, ...]
 
 def test_the_readmes_file_is_one(tmp_path: Path) -> None:
     (text,) = (block.partition("```")[0] for block in README.split("```toml\n")[1:])
-    plan = read_plan(Path(write(tmp_path, text)))
+    plan = read_config_file(Path(write(tmp_path, text)))
     assert len(told(plan.make(host="127.0.0.1", port=0))) == 2

@@ -34,7 +34,7 @@ from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import halves, pieces
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.rows.contacts import encode_items
-from calls_async.upload.rows.row import EncodedRow, each_row, runs_of
+from calls_async.upload.rows.row import EncodedRow, each_row, group_into_runs
 from tests.conftest import HeldClock
 from tests.test_upload import assert_each_once, contacts, outcomes_of
 
@@ -318,7 +318,7 @@ def test_a_part_has_the_bytes_of_its_rows(payloads: list[Any]) -> None:
     rows = list(each_row(encode_items(1, items, None)))
     sent = [row for row in rows if isinstance(row, EncodedRow)]
     chunker = Chunker(upload_id="u", chunk_rows=100, chunk_bytes=10**9)
-    chunks = [*chunker.feed(runs_of(rows)), *chunker.flush()]
+    chunks = [*chunker.feed(group_into_runs(rows)), *chunker.flush()]
     for chunk in chunks:
         assert chunk.contents() == [row.body for row in sent]
         odd, even = range(1, len(sent), 2), range(0, len(sent), 2)

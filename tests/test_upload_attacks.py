@@ -16,7 +16,7 @@ import pytest
 
 from calls_async import ConfigurationError, Event, NoAnswerError, OutageBegan, Outcome, OutcomeStatus, RetryPolicy
 from calls_async.errors import JournalError
-from calls_async.events import Teller
+from calls_async.events import EventDispatcher
 from calls_async.protocol.endpoints import Request, Response
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.transport.caller import Caller
@@ -450,7 +450,7 @@ def test_what_is_no_function_is_no_callback() -> None:
 
     for wrong in (Asynchronous(), 5):
         with pytest.raises(ConfigurationError, match="plain function"):
-            Teller(wrong)  # type: ignore[arg-type]
+            EventDispatcher(wrong)  # type: ignore[arg-type]
 
 
 def test_a_failing_callback_logs_no_words_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
@@ -461,7 +461,7 @@ def test_a_failing_callback_logs_no_words_of_the_server(caplog: pytest.LogCaptur
         try:
             raise KeyError("phone 16500000000 is on the stop list")
         finally:
-            Teller(failing)(OutageBegan(at=0.0, reason="x"))
+            EventDispatcher(failing)(OutageBegan(at=0.0, reason="x"))
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "16500000000" not in logging.Formatter().format(record)
 

@@ -14,7 +14,7 @@ HOST_VARIABLE = "CALLS_HOST"
 TOKEN_VARIABLE = "CALLS_TOKEN"  # noqa: S105  # the name of a variable
 
 
-def client_of(arguments: Namespace) -> CallsClient:
+def make_client(arguments: Namespace) -> CallsClient:
     """Raises `ConfigurationError`."""
     host = arguments.host or os.environ.get(HOST_VARIABLE)
     if not host:
@@ -22,7 +22,7 @@ def client_of(arguments: Namespace) -> CallsClient:
     return CallsClient(host, allow_plain_http=arguments.plain_http)
 
 
-def token_of(arguments: Namespace) -> str:
+def read_token(arguments: Namespace) -> str:
     """Raises `ConfigurationError`."""
     if arguments.token and arguments.token_file:
         raise ConfigurationError("give one of --token and --token-file")

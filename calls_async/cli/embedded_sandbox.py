@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from calls_async.campaign import Campaign
-from calls_async.cli.connection import client_of, token_of
+from calls_async.cli.connection import make_client, read_token
 from calls_async.client import CallsClient
 from calls_async.errors import ConfigurationError
 from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.sandbox.server.server import Sandbox
 
 
-def faults_of(arguments: Namespace) -> Faults:
+def parse_faults(arguments: Namespace) -> Faults:
     """Raises `ConfigurationError`."""
     kinds = ", ".join(FaultKind)
     try:
@@ -32,9 +32,9 @@ async def _campaign_of(arguments: Namespace) -> AsyncIterator[Campaign]:
     if arguments.fault and not arguments.sandbox:
         raise ConfigurationError("--fault goes with --sandbox")
     if not arguments.sandbox:
-        token = token_of(arguments)
-        async with client_of(arguments) as client:
+        token = read_token(arguments)
+        async with make_client(arguments) as client:
             yield client.campaign(token)
         return
-    async with Sandbox(faults=faults_of(arguments)) as sandbox, CallsClient(sandbox.url) as client:
+    async with Sandbox(faults=parse_faults(arguments)) as sandbox, CallsClient(sandbox.url) as client:
         yield client.campaign(sandbox.token)

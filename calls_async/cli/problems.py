@@ -29,7 +29,7 @@ class _Group:
     examples: list[int] = attrs.field(factory=list)
 
 
-class Troubles:
+class ProblemTable:
     """Reasons that differ in numbers only are the same; the first stands for all."""
 
     def __init__(self) -> None:

@@ -10,13 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 
-from calls_async.cli.problems import Troubles
+from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, choose_display, shown, spell_seconds
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.outcomes.results_file import ResultsFile
 
 
-async def _note(receipts: Sequence[Receipt], troubles: Troubles, results: ResultsFile | None) -> None:
+async def _note(receipts: Sequence[Receipt], troubles: ProblemTable, results: ResultsFile | None) -> None:
     for receipt in receipts:
         troubles.note(receipt)
     if results is not None and receipts:
@@ -38,7 +38,7 @@ async def _reported(
         yield
 
 
-def _print_summary(arguments: Namespace, summary: Summary, troubles: Troubles) -> None:
+def _print_summary(arguments: Namespace, summary: Summary, troubles: ProblemTable) -> None:
     if arguments.command == "upload":
         for line in troubles.lines():
             print(line, file=sys.stderr)

@@ -1,1 +1,1 @@
-"""Jobs."""
+"""Calls about many call jobs: reports and cancels of any number."""

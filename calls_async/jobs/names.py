@@ -1,27 +1,25 @@
-"""Names."""
+"""What names call jobs: IDs, phones, outcomes, results files."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from calls_async.concurrency import iterate_in_thread
 from calls_async.errors import ConfigurationError, ContactError
 from calls_async.protocol.phones import normalise_phone
 from calls_async.upload.outcomes.outcome import Outcome
-from calls_async.upload.outcomes.results_file import read_results
-from calls_async.upload.sources.slices import Drawing, in_slices
+from calls_async.upload.outcomes.results_file import RESULTS_FORMATS, read_results
+from calls_async.upload.sources.slices import AsyncSlices, sliced
 from calls_async.upload.status import OutcomeStatus
 
 JobId = str | int | Outcome
 JobIds = str | Path | Iterable[JobId] | AsyncIterable[JobId]
 Phones = Iterable[str | int] | AsyncIterable[str | int]
-_RESULTS = (".jsonl", ".csv")
 
 
-class _Job(NamedTuple):
+class JobName(NamedTuple):
     """What names a call job, or the jobs of a number."""
 
     name: str
@@ -30,41 +28,33 @@ class _Job(NamedTuple):
     """Where it stood, for errors."""
 
 
-def _job_of(name: Any, place: str, *, by_phone: bool) -> _Job | None:
-    """None: an outcome without a job. Raises `ContactError`."""
+def read_name(name: Any, place: str, *, by_phone: bool) -> JobName | None:
+    """Return what names a job; None for an outcome without one. Raises `ContactError`."""
     if isinstance(name, Outcome):
         if name.job_id is not None:
-            return _Job(name.job_id, False, f"row {name.row}")
+            return JobName(name.job_id, False, f"row {name.row}")
         if name.status is not OutcomeStatus.UNKNOWN or name.phone is None:
             return None
         name, by_phone, place = name.phone, True, f"row {name.row}"  # it may have a job, whose ID nobody knows
     if by_phone:
-        return _Job(normalise_phone(name), True, place)
+        return JobName(normalise_phone(name), True, place)
     text = str(name).strip() if isinstance(name, str | int) and not isinstance(name, bool) else ""
     if not text or not text.isprintable():
         raise ContactError("ids", f"{name!r:.40} is no ID; give a string or a whole number")
-    return _Job(text, False, place)
+    return JobName(text, False, place)
 
 
-def _lists_of(names: Any, what: str) -> AsyncGenerator[list[Any], None]:
-    """Raises `ConfigurationError` for what gives no names."""
+def open_names(names: Any, what: str) -> AsyncGenerator[list[Any], None]:
+    """Return what yields lists of names; `what` they are goes into the error. Raises `ConfigurationError`."""
     if isinstance(names, str | Path):
-        if what == "phones" or Path(names).suffix.lower() not in _RESULTS:
+        if what == "phones" or Path(names).suffix.lower() not in RESULTS_FORMATS:
             raise ConfigurationError(
                 f"{what} must be a list, or something else to iterate over"
                 + ("" if what == "phones" else ", or a results file (.jsonl or .csv)")
             )
-        return _read_in_thread(Path(names))
+        return iterate_in_thread(read_results(Path(names)), "results")
     if isinstance(names, AsyncIterable):
-        return Drawing(names).lists()
+        return AsyncSlices(names).lists()
     if not isinstance(names, bytes | bytearray | memoryview) and isinstance(names, Iterable):
-        return in_slices(names)
+        return sliced(names)
     raise ConfigurationError(f"{what} must be a list, or something else to iterate over")
-
-
-async def _read_in_thread(path: Path) -> AsyncGenerator[list[Outcome], None]:
-    lists = read_results(path)
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, thread_name_prefix="calls_async-results") as thread:
-        while (some := await loop.run_in_executor(thread, next, lists, None)) is not None:
-            yield some

@@ -1,4 +1,4 @@
-"""Calls about many call jobs, of any number: reports and cancels, a few hundred jobs a request, some at once."""
+"""Answers about any number of call jobs, as they come."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Generic, Self
 
-from calls_async.concurrency import wait_until_done
-from calls_async.jobs.requests import Answer, Asking
+from calls_async.concurrency import ChannelClosed, wait_until_done
+from calls_async.jobs.requests import Answer, JobRequests
 
 
 class JobStream(Generic[Answer]):
@@ -20,7 +20,7 @@ class JobStream(Generic[Answer]):
     in flight has been answered.
     """
 
-    def __init__(self, work: Asking[Answer]) -> None:
+    def __init__(self, work: JobRequests[Answer]) -> None:
         self._work = work
         self._task: asyncio.Task[None] | None = None
         self._some: deque[Answer] = deque()
@@ -40,7 +40,7 @@ class JobStream(Generic[Answer]):
         return self._some.popleft()
 
     async def batches(self) -> AsyncGenerator[list[Answer], None]:
-        """The answers in lists, one a request: for a reader that writes them somewhere."""
+        """Yield the answers in lists, one a request: for a reader that writes them somewhere."""
         while True:
             try:
                 batch = list(self._some) or await self._next_batch()
@@ -50,7 +50,7 @@ class JobStream(Generic[Answer]):
             yield batch
 
     async def aclose(self) -> None:
-        """Cancels what is in flight."""
+        """Cancel what is in flight."""
         self._over = True
         if self._task is not None:
             self._task.cancel()
@@ -73,12 +73,13 @@ class JobStream(Generic[Answer]):
             raise StopAsyncIteration
         if self._task is None:
             self._task = asyncio.create_task(self._work.run(), name="calls_async jobs")
-            self._task.add_done_callback(self._work.tell_of_cancellation)
-        batch = await self._work.batches.get()
-        if batch is None:
-            self._over = True
-            await wait_until_done(self._task)
-            if self._work.error is not None:
-                raise self._work.error
-            raise StopAsyncIteration
-        return batch
+            self._task.add_done_callback(self._work.note_end)
+        try:
+            return await self._work.answers.get()
+        except ChannelClosed:
+            pass
+        self._over = True
+        await wait_until_done(self._task)
+        if self._work.error is not None:
+            raise self._work.error
+        raise StopAsyncIteration

@@ -20,12 +20,12 @@ from calls_async.sandbox.model.dialer import DialerSettings
 from calls_async.sandbox.server.server import Sandbox
 
 
-class PlanError(Exception):
+class ConfigError(Exception):
     """The file cannot be read, or says something that cannot be."""
 
 
 @attrs.frozen(kw_only=True)
-class CampaignPlan:
+class CampaignConfig:
     """A campaign that is to exist; what is None stays as it is."""
 
     token: str
@@ -36,10 +36,10 @@ class CampaignPlan:
 
 
 @attrs.frozen(kw_only=True)
-class SandboxPlan:
+class SandboxConfig:
     """All of a sandbox but for where it listens. The names are those of the flags."""
 
-    campaign: tuple[CampaignPlan, ...] = ()
+    campaign: tuple[CampaignConfig, ...] = ()
     state: str | None = None
     """A file."""
     calls: bool = True
@@ -109,20 +109,20 @@ def _said(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def read_plan(path: Path) -> SandboxPlan:
-    """What a TOML file says; where its state is goes by its own folder. Raises `PlanError`."""
+def read_config_file(path: Path) -> SandboxConfig:
+    """What a TOML file says; where its state is goes by its own folder. Raises `ConfigError`."""
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         _check_shape(path, said)
-        plan = _converter().structure(said, SandboxPlan)
+        plan = _converter().structure(said, SandboxConfig)
     except OSError as error:
-        raise PlanError(f"{path} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeError, tomllib.TOMLDecodeError) as error:
-        raise PlanError(f"{path} is not TOML: {error}") from None
+        raise ConfigError(f"{path} is not TOML: {error}") from None
     except cattrs.BaseValidationError as error:
         all_wrong = cattrs.transform_error(error, format_exception=_say)
         wrong = "; ".join(one.replace(" @ $.", " at ").removesuffix(" @ $") for one in all_wrong)
-        raise PlanError(f"{path}: {wrong}") from None
+        raise ConfigError(f"{path}: {wrong}") from None
     return attrs.evolve(plan, state=None if plan.state is None else str(path.parent / plan.state))
 
 
@@ -140,13 +140,13 @@ def _check_shape(path: Path, said: Mapping[str, Any]) -> None:
     """What would be taken for something else, or be refused in words of the program."""
     for name, (kind, written) in _SHAPES.items():
         if not isinstance(said.get(name, kind()), kind):
-            raise PlanError(f"{path}: {name} must be {written}")
+            raise ConfigError(f"{path}: {name} must be {written}")
     campaigns = said.get("campaign", [])
     if not all(isinstance(one, dict) for one in campaigns):
-        raise PlanError(f"{path}: campaign must be tables: [[campaign]]")
+        raise ConfigError(f"{path}: campaign must be tables: [[campaign]]")
     tokens = [one.get("token") for one in campaigns]
     if twice := [token for token in tokens if token is not None and tokens.count(token) > 1]:
-        raise PlanError(f"{path}: two campaigns have the token {twice[0]}")
+        raise ConfigError(f"{path}: two campaigns have the token {twice[0]}")
 
 
 def _converter() -> cattrs.Converter:
@@ -156,7 +156,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(float, lambda value, _: float(_exactly(value, int | float)))
     for listed in (DuplicateRule, Ending, FaultKind):
         converter.register_structure_hook(listed, _one_of)
-    for plan in (CampaignPlan, SandboxPlan):
+    for plan in (CampaignConfig, SandboxConfig):
         structure = make_dict_structure_fn(plan, converter, _cattrs_forbid_extra_keys=True)
         converter.register_structure_hook(plan, structure)
     return converter

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from functools import partial
 from pathlib import Path
 
 import attrs
@@ -19,14 +18,18 @@ from calls_async.errors import ConfigurationError
 from calls_async.protocol import endpoints, keys
 from calls_async.protocol.endpoints import Response
 from calls_async.protocol.reports import JobReport
+from calls_async.transport.attempts import CallPlan
 from calls_async.transport.caller import Caller
+from calls_async.transport.connection import Connection
+from calls_async.upload.assembly import UploadRequest
 from calls_async.upload.chunks.chunk import Chunk
-from calls_async.upload.journal.journal import Journal
+from calls_async.upload.journal.journal import FileJournal
 from calls_async.upload.journal.opening import open_journal
-from calls_async.upload.journal.settings import JournalSettings
+from calls_async.upload.journal.settings import JournalOwner, JournalSettings, Purpose
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.attribution import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, phone_of
 from calls_async.upload.outcomes.outcome import Summary, Verdict
+from calls_async.upload.screening.exclusions import to_paths
 from calls_async.upload.screening.screening import Screening
 from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources.source import NoSource
@@ -34,6 +37,7 @@ from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.upload import Upload
 
 PHONES_PER_REPORT = 500
+MAX_OUTAGE = UploadSettings().max_outage_seconds
 NO_JOB = "the API knows no job of this phone since it was sent; reconcile with --resend sends it again"
 
 
@@ -74,55 +78,48 @@ class Finding:
 
 
 async def reconcile(
-    settings: JournalSettings,
-    *,
-    caller: Caller,
-    token: str,
-    host: str,
-    resend: bool,
-    exclude: Sequence[Path] = (),
+    connection: Connection, token: str, path: Path, *, resend: bool, exclude: Sequence[str | Path] = ()
 ) -> Reconciliation:
-    """See `Campaign.reconcile`."""
+    """Settle the unknown rows of the journal at `path`; see `Campaign.reconcile`."""
+    settings = JournalSettings(path=path, purpose=Purpose.SETTLING)
+    owner, excluded = JournalOwner(token=token, host=connection.base_url), to_paths(exclude)
+    caller, clock = connection.make_upload_caller(max_outage_seconds=MAX_OUTAGE), connection.clock
 
     async def send_pending() -> Summary:
-        upload = Upload(
-            NoSource(),
-            UploadSettings(),
-            caller,
-            token=token,
-            host=host,
+        request = UploadRequest(
+            source=NoSource(),
+            settings=UploadSettings(),
+            owner=owner,
             journal=settings,
-            screening=Screening(exclude=exclude),
+            screening=Screening(exclude=excluded),
         )
-        return await upload.run()
+        return await Upload(request, connection).run()
 
-    await send_pending()
-    journal = await open_journal(settings, token=token, host=host, source="", clock=caller.clock)
-    try:
-        found = await _settle(journal, caller, token)
-        late = await journal.do(_became_unknown_at) if resend and found.without_job else None
-    finally:
-        await journal.close()
-    if late is not None:
-        wait = late + LATE_SECONDS - caller.clock.wall()
-        await caller.clock.sleep(min(max(0.0, wait), LATE_SECONDS))
-        journal = await open_journal(settings, token=token, host=host, source="", clock=caller.clock)
+    async def settle(*, resend: bool = False) -> tuple[Reconciliation, float | None]:
+        journal = await open_journal(settings, owner, clock)
         try:
-            # Asked again: what was late may have arrived.
-            again = await _settle(journal, caller, token, resend=True)
+            found = await _settle(journal, caller, token, resend=resend)
+            return found, await journal.do(_became_unknown_at) if found.without_job else None
         finally:
             await journal.close()
+
+    await send_pending()
+    found, unknown_at = await settle()
+    if resend and unknown_at is not None:
+        wait = unknown_at + LATE_SECONDS - clock.wall()
+        await clock.sleep(min(max(0.0, wait), LATE_SECONDS))
+        again, _ = await settle(resend=True)  # asked again: what was late may have arrived
         found = attrs.evolve(
             again, unknown=found.unknown, adopted=found.adopted + again.adopted, resent=again.without_job > 0
         )
     return attrs.evolve(found, summary=await send_pending())
 
 
-async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool = False) -> Reconciliation:
-    chunks = await journal.do(lambda store: [store.chunk(number) for number in store.with_unknown()])
+async def _settle(journal: FileJournal, caller: Caller, token: str, *, resend: bool) -> Reconciliation:
+    chunks = await journal.do(lambda store: [store.chunks.chunk(number) for number in store.chunks.with_unknown()])
     verdicts = {}
     for chunk in chunks:
-        receipt = await journal.do(partial(Store.receipt, number=chunk.number))
+        receipt = await journal.do(lambda store, number=chunk.number: store.chunks.receipt(number))  # type: ignore[misc]
         verdicts[chunk.number] = receipt.verdict
     rows = [row for chunk in chunks for row in _unknown_rows(chunk, verdicts[chunk.number])]
     phones = sorted({row.phone for row in rows})
@@ -131,7 +128,7 @@ async def _settle(journal: Journal, caller: Caller, token: str, *, resend: bool 
     for first in range(0, len(phones), PHONES_PER_REPORT):
         some = phones[first : first + PHONES_PER_REPORT]
         request = endpoints.job_report(token, [], some, keys.new_key())
-        found, headers = await caller.call(request, _read_with_headers)
+        found, headers = await caller.call(CallPlan(request=request), _read_with_headers)
         reports += found
         if resend:
             _check_clock(headers, journal.now())
@@ -153,7 +150,7 @@ def _read_with_headers(response: Response) -> tuple[list[JobReport], Mapping[str
 
 
 def _check_clock(headers: Mapping[str, str], now: float) -> None:
-    """Nothing is sent again by a clock that is wrong: it could not tell which jobs are new."""
+    """Raise `ConfigurationError` for a clock that is wrong: it could not tell which jobs are new."""
     try:
         off = parsedate_to_datetime(headers.get("date", "")).timestamp() - now
     except (ValueError, OverflowError):
@@ -165,7 +162,7 @@ def _check_clock(headers: Mapping[str, str], now: float) -> None:
 def settle_unknown(
     rows: Sequence[UnknownRow], reports: Iterable[JobReport], taken: frozenset[str], now: float
 ) -> dict[UnknownRow, Finding]:
-    """What `reports` say of unknown rows. `taken` are the IDs of other rows' jobs. Pure."""
+    """Return what `reports` say of unknown rows. `taken` are the IDs of other rows' jobs. Pure."""
     jobs: dict[str | None, list[JobReport]] = {}
     for report in reports:
         if report.call_job_id is None or report.call_job_id not in taken:
@@ -179,11 +176,11 @@ def settle_unknown(
     findings: dict[UnknownRow, Finding] = {}
     for phone, same in by_phone.items():
         # A job that the report does not say whose it is may be of any row (C-REP-4).
-        findings.update(zip(same, _settle_phone(same, [*jobs.get(phone, []), *nobodys], now), strict=True))
+        findings.update(zip(same, _settle_same_phone(same, [*jobs.get(phone, []), *nobodys], now), strict=True))
     return findings
 
 
-def _settle_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport], now: float) -> list[Finding]:
+def _settle_same_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport], now: float) -> list[Finding]:
     since = min(now, *(row.first_sent_at for row in rows))
     unique = {job.call_job_id: job for job in jobs}.values()
     near = [job for job in unique if job.created_at is None or job.created_at >= (since - DOUBT_SECONDS) * 1000]
@@ -207,24 +204,24 @@ def _unknown_rows(chunk: Chunk, verdict: Verdict) -> list[UnknownRow]:
 
 
 def _ids_of(store: Store, phones: set[str]) -> frozenset[str]:
-    """The jobs that are known to be of rows with these phones."""
+    """Return the jobs that are known to be of rows with these phones."""
     return frozenset(
         job_id
-        for receipt in store.receipts(store.answered())
+        for receipt in store.chunks.receipts(store.chunks.answered())
         for phone, job_id in zip(receipt.phones, receipt.verdict.job_ids, strict=True)
         if job_id is not None and phone in phones
     )
 
 
 def _became_unknown_at(store: Store) -> float:
-    """When the youngest of the unknown answers was given up."""
-    return max((store.answered_at(number) for number in store.with_unknown()), default=0.0)
+    """Return when the youngest of the unknown answers was given up."""
+    return max((store.chunks.answered_at(number) for number in store.chunks.with_unknown()), default=0.0)
 
 
 async def _write(
-    journal: Journal, chunk: Chunk, verdict: Verdict, findings: Mapping[int, Finding], *, resend: bool
+    journal: FileJournal, chunk: Chunk, verdict: Verdict, findings: Mapping[int, Finding], *, resend: bool
 ) -> None:
-    """Writes the findings down. With `resend`, rows without a job move to a chunk of their own, in the same step."""
+    """Write the findings down. With `resend`, rows without a job move to a chunk of their own, in the same step."""
     statuses, job_ids, errors = list(verdict.statuses), list(verdict.job_ids), list(verdict.errors)
     gone = set()
     for index, finding in findings.items():
@@ -245,6 +242,6 @@ async def _write(
     if not gone:
         await journal.do(lambda store: store.settle(chunk.number, left))
         return
-    upload_id, number = journal.past.upload_id, await journal.do(Store.next_number)
+    upload_id, number = journal.past.upload_id, await journal.do(lambda store: store.chunks.next_number())
     rest, moved = chunk.divide(stays, [sorted(gone)], take_number=lambda: number, upload_id=upload_id)
     await journal.split(rest, left, moved)

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable
 
 from calls_async.campaign import Campaign
-from calls_async.cli.connection import client_of, token_of
+from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
 from calls_async.protocol.reports import to_dict
 
@@ -55,8 +55,8 @@ async def stop(arguments: Namespace) -> Exit:
 
 async def _with_campaign(arguments: Namespace, call: Callable[[Campaign], Awaitable[object]]) -> Exit:
     """Makes one call and prints its answer, if it has one."""
-    token = token_of(arguments)
-    async with client_of(arguments) as client:
+    token = read_token(arguments)
+    async with make_client(arguments) as client:
         answer = await call(client.campaign(token))
     if answer is not None:
         print(answer)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from calls_async.cli.exit_codes import Exit, exit_of_summary
 from calls_async.cli.options import _reading, _results_of, _settings, _source_of
-from calls_async.cli.problems import Troubles
+from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot
 from calls_async.cli.summary import _note, _print_summary, _reported
 from calls_async.upload.check import Check
@@ -27,7 +27,7 @@ async def check(arguments: Namespace) -> Exit:
     # Repetitions are always shown: what the server does with them is its own affair.
     screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, region=arguments.region)
     one = Check(source, UploadSettings(**_settings(arguments)), screening)
-    troubles = Troubles()
+    troubles = ProblemTable()
     started = time.monotonic()
 
     def look() -> Snapshot:

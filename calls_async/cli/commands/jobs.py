@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from calls_async.campaign import Campaign
-from calls_async.cli.connection import client_of, token_of
+from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import silence_output, warn
 from calls_async.cli.progress import Snapshot, choose_display, shown
@@ -73,7 +73,7 @@ async def _write_all(
     if arguments.from_results == "-":
         raise ConfigurationError("--from-results takes a file, not standard input")
     records = Records(columns, path=arguments.output, form=arguments.format, bare=bare)
-    token = token_of(arguments)
+    token = read_token(arguments)
     answered, asked, listening = 0, 0, True
     refused: JobsRefusedError | None = None
     started = time.monotonic()
@@ -82,7 +82,7 @@ async def _write_all(
         return Snapshot(rows=answered, seconds=time.monotonic() - started, fraction=None, noun="records")
 
     quiet = arguments.quiet or (arguments.output is None and sys.stdout.isatty())
-    async with client_of(arguments) as client, shown(choose_display(quiet=quiet), look):
+    async with make_client(arguments) as client, shown(choose_display(quiet=quiet), look):
         campaign = client.campaign(token)
         try:
             for stream in _streams(arguments, campaign, ask):

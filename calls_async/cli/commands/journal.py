@@ -13,13 +13,13 @@ from pathlib import Path
 
 import attrs
 
-from calls_async.cli.connection import client_of, token_of
+from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import warn
 from calls_async.upload.journal import overview as inspect
 from calls_async.upload.journal.schema import BATCHER
 from calls_async.upload.journal.store import Store
-from calls_async.upload.outcomes.results_file import FORMATS
+from calls_async.upload.outcomes.results_file import RESULTS_FORMATS
 from calls_async.upload.reconcile import Reconciliation
 from calls_async.upload.status import OutcomeStatus
 
@@ -29,8 +29,8 @@ async def journal(arguments: Namespace) -> Exit:
 
 
 async def reconcile(arguments: Namespace) -> Exit:
-    token = token_of(arguments)
-    async with client_of(arguments) as client:
+    token = read_token(arguments)
+    async with make_client(arguments) as client:
         found = await client.campaign(token).reconcile(
             arguments.journal, resend=arguments.resend, exclude=arguments.exclude
         )
@@ -87,7 +87,7 @@ def _rows(count: int) -> str:
 
 
 def _results(arguments: Namespace) -> Exit:
-    header, write = FORMATS[f".{arguments.format}"]
+    header, write = RESULTS_FORMATS[f".{arguments.format}"]
     status = OutcomeStatus(arguments.status) if arguments.status else None
 
     def lines(store: Store) -> Iterator[bytes]:

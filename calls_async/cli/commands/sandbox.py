@@ -13,11 +13,11 @@ from typing import Any
 
 import attrs
 
-from calls_async.cli.embedded_sandbox import faults_of
+from calls_async.cli.embedded_sandbox import parse_faults
 from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import warn
 from calls_async.errors import CallsError, ConfigurationError
-from calls_async.sandbox.config import CampaignPlan, PlanError, SandboxPlan, read_plan
+from calls_async.sandbox.config import CampaignConfig, ConfigError, SandboxConfig, read_config_file
 from calls_async.sandbox.core import is_loopback
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.model.behaviour import Ending
@@ -32,8 +32,8 @@ _AS_GIVEN = (
 
 async def sandbox(arguments: Namespace) -> Exit:
     try:
-        server = plan_of(arguments).make(host=arguments.bind, port=arguments.port)
-    except (PlanError, StateFileError, ValueError) as error:
+        server = read_config(arguments).make(host=arguments.bind, port=arguments.port)
+    except (ConfigError, StateFileError, ValueError) as error:
         raise ConfigurationError(f"sandbox: {error}") from None
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -64,20 +64,20 @@ async def sandbox(arguments: Namespace) -> Exit:
     return Exit.DONE
 
 
-def plan_of(arguments: Namespace) -> SandboxPlan:
-    """What the file says, where no flag says otherwise. Raises `PlanError` and `ConfigurationError`."""
-    plan = read_plan(Path(arguments.config)) if arguments.config else SandboxPlan()
+def read_config(arguments: Namespace) -> SandboxConfig:
+    """What the file says, where no flag says otherwise. Raises `ConfigError` and `ConfigurationError`."""
+    plan = read_config_file(Path(arguments.config)) if arguments.config else SandboxConfig()
     given: dict[str, Any] = {name: value for name in _AS_GIVEN if (value := getattr(arguments, name)) is not None}
     if arguments.token:
         known = {one.token: one for one in plan.campaign}
-        named = (known.pop(token, CampaignPlan(token=token)) for token in dict.fromkeys(arguments.token))
+        named = (known.pop(token, CampaignConfig(token=token)) for token in dict.fromkeys(arguments.token))
         given["campaign"] = (*named, *known.values())
     if arguments.duplicates:
         given["duplicates"] = DuplicateRule(arguments.duplicates)
     if arguments.call_result:
         given["call_result"] = _call_results(arguments.call_result)
     if arguments.fault:
-        given["fault"] = faults_of(arguments).shares
+        given["fault"] = parse_faults(arguments).shares
     if arguments.allow_host:
         given["allow_host"] = tuple(arguments.allow_host)
     plan = attrs.evolve(plan, **given)

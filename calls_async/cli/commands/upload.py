@@ -10,7 +10,7 @@ from calls_async.cli.embedded_sandbox import _campaign_of
 from calls_async.cli.exit_codes import Exit, exit_of_summary
 from calls_async.cli.options import _journal_of, _reading, _results_of, _settings, _source_of
 from calls_async.cli.output import warn
-from calls_async.cli.problems import Troubles
+from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, Traffic
 from calls_async.cli.signals import _signals
 from calls_async.cli.summary import _note, _print_summary, _reported
@@ -23,7 +23,7 @@ from calls_async.upload.upload import Upload
 async def upload(arguments: Namespace) -> Exit:
     journal = _journal_of(arguments)
     results = _results_of(arguments, journal)
-    troubles = Troubles()
+    troubles = ProblemTable()
     async with _campaign_of(arguments) as campaign:
         one = campaign.upload(
             _source_of(arguments),
@@ -57,7 +57,7 @@ async def upload(arguments: Namespace) -> Exit:
     return exit_of_summary(one.summary)
 
 
-async def _run(one: Upload, arguments: Namespace, results: ResultsFile | None, troubles: Troubles) -> None:
+async def _run(one: Upload, arguments: Namespace, results: ResultsFile | None, troubles: ProblemTable) -> None:
     async with _reported(arguments, results, lambda: _look(one)), one, aclosing(one.batches()) as batches:
         async for receipts in batches:
             await _note(receipts, troubles, results)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from calls_async.cli.connection import client_of, token_of
+from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
 from calls_async.cli.progress import spell_seconds
 from calls_async.protocol.reports import CampaignInfo, ShortReport
@@ -24,15 +24,15 @@ BAR_CELLS = 40
 
 
 async def watch(arguments: Namespace) -> Exit:
-    token = token_of(arguments)
+    token = read_token(arguments)
     view: View = LiveView() if sys.stdout.isatty() else Lines()
     pace = Pace()
     try:
-        async with client_of(arguments) as client:
+        async with make_client(arguments) as client:
             changes = client.campaign(token).watch(interval_seconds=arguments.interval)
             async with aclosing(changes):
                 async for info in changes:
-                    view.show(Sight.of(info, pace))
+                    view.show(CampaignView.of(info, pace))
     finally:
         view.close()
     return Exit.DONE
@@ -55,7 +55,7 @@ class Pace:
 
 
 @attrs.frozen(kw_only=True)
-class Sight:
+class CampaignView:
     """What there is to see of a campaign; None is what the API did not say."""
 
     name: str
@@ -70,7 +70,7 @@ class Sight:
     """Numbers a second."""
 
     @classmethod
-    def of(cls, info: CampaignInfo, pace: Pace, now: float | None = None) -> Sight:
+    def of(cls, info: CampaignInfo, pace: Pace, now: float | None = None) -> CampaignView:
         report = info.short_report if isinstance(info.short_report, ShortReport) else ShortReport()
         processed = _number(report.processed_numbers)
         rate = None
@@ -127,14 +127,14 @@ def _number(value: object) -> Any:
 
 
 class View(Protocol):
-    def show(self, sight: Sight) -> None: ...
+    def show(self, sight: CampaignView) -> None: ...
     def close(self) -> None: ...
 
 
 class Lines:
     """A line for each change."""
 
-    def show(self, sight: Sight) -> None:
+    def show(self, sight: CampaignView) -> None:
         moment = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         parts = [sight.status, sight.numbers(), sight.jobs(), sight.speed()]
         print(f"{moment}  {'; '.join(part for part in parts if part)}", flush=True)
@@ -152,7 +152,7 @@ class LiveView:
         self._live = Live(auto_refresh=False)
         self._live.start()
 
-    def show(self, sight: Sight) -> None:
+    def show(self, sight: CampaignView) -> None:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.text import Text

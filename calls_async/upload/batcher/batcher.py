@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -12,14 +11,16 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+import attrs
+
 from calls_async.concurrency import first_of, wait_until_done
-from calls_async.errors import KEPT, BatcherClosedError, CallsError, ConfigurationError, ContactError, JournalError
+from calls_async.errors import KEPT, BatcherClosedError, ConfigurationError, ContactError, JournalError
 from calls_async.transport.clock import Clock
-from calls_async.upload.batcher.deliveries import FORGET_SECONDS, OnReceipt
+from calls_async.upload.batcher.deliveries import Deliveries
 from calls_async.upload.batcher.inbox import Inbox
 from calls_async.upload.batcher.remaining import Remaining
 from calls_async.upload.chunks.chunk import BRACKETS_BYTES
-from calls_async.upload.journal.journal import Journal
+from calls_async.upload.journal.journal import Journal, NoJournal
 from calls_async.upload.outcomes.outcome import Outcome, Receipt, Summary
 from calls_async.upload.rows.contacts import encode_item
 from calls_async.upload.rows.row import EncodedRow, UnsentRow, each_row
@@ -28,6 +29,20 @@ from calls_async.upload.sources.source import ContactLike
 from calls_async.upload.upload import Upload
 
 _LOGGER = logging.getLogger("calls_async.upload")
+
+
+FORGET_SECONDS = 60.0
+"""How often at most old outcomes are taken out of the journal."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ContactRules:
+    """What a contact must be like."""
+
+    region: str | None
+    """Where national numbers are from."""
+    chunk_bytes: int
+    """Bytes of JSON that it may need, brackets around it."""
 
 
 class Batcher:
@@ -43,27 +58,20 @@ class Batcher:
         self,
         upload: Upload,
         inbox: Inbox,
+        deliveries: Deliveries,
         settings: BatcherSettings,
-        *,
+        rules: ContactRules,
         clock: Clock,
-        region: str | None = None,
-        on_receipt: OnReceipt | None = None,
     ) -> None:
-        if on_receipt is not None and not callable(on_receipt):
-            raise ConfigurationError("on_receipt must be a function that takes one receipt; it may be `async def`")
         self.remaining = Remaining()
         """What was not finished when it was closed; nothing before that."""
-        upload.on_answer = self._note
         self._upload = upload
         self._inbox = inbox
+        self._deliveries = deliveries
         self._settings = settings
+        self._rules = rules
         self._clock = clock
-        self._region = region
-        self._on_receipt = on_receipt
-        self._journal: Journal | None = None
-        self._waiters: dict[int, asyncio.Future[Outcome]] = {}
-        self._under_way = 0
-        """Contacts that were taken in and have no outcome."""
+        self._journal: Journal = NoJournal()
         self._opened_at = self._opened_wall = self._forget_at = 0.0
         self._error: Exception | None = None
         self._ended = False
@@ -72,7 +80,7 @@ class Batcher:
     # --- for the user ---
 
     async def add(self, contact: ContactLike, *, nowait: bool = False) -> Outcome:
-        """Adds a contact and returns what became of it, once that is known. `outcome.row` counts the contacts of this
+        """Add a contact and return what became of it, once that is known. `outcome.row` counts the contacts of this
         batcher, and of its journal.
 
         Waits while the buffer is full; with `nowait`, raises `BatcherFullError` instead. A contact that cannot be
@@ -81,25 +89,24 @@ class Batcher:
 
         Raises `BatcherClosedError` where the batcher was closed before there was an outcome, and whatever ended it.
         """
-        row = encode_item(0, contact, self._region)
+        row = encode_item(0, contact, self._rules.region)
         number = await self._reserve(nowait=nowait)
-        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiters[number] = waiter
+        waiter = self._deliveries.expect(number)
         self._inbox.put_in(row._replace(row=number), kept=False)
-        self._under_way += 1
+        self._deliveries.take_in()
         try:
             return await waiter
         except asyncio.CancelledError:
             if self._inbox.take_out(number):
-                self._under_way -= 1
+                self._deliveries.let_go()
             raise
         finally:
-            del self._waiters[number]
+            self._deliveries.forget(number)
 
     async def put(
         self, contact: ContactLike, *, nowait: bool = False, idempotence_key: str | UUID | None = None
     ) -> int:
-        """Returns the contact's row as soon as the journal has it on disk: whatever happens then, it is sent, if need
+        """Return the contact's row as soon as the journal has it on disk: whatever happens then, it is sent, if need
         be by the next batcher with that journal. Its outcome goes to the journal and to `on_receipt`.
 
         The same contact put again under the same `idempotence_key`, within `keep_seconds`, is not taken a second
@@ -110,15 +117,15 @@ class Batcher:
         the contact taken out.
         """
         journal = self._journal
-        if journal is None:
+        if self._task is not None and not journal.keeps:
             raise ConfigurationError(
                 "only a batcher with a journal can promise to keep a contact: campaign.batcher(journal=FILE)"
             )
-        row = encode_item(0, contact, self._region)
+        row = encode_item(0, contact, self._rules.region)
         if isinstance(row, UnsentRow):
             field, _, reason = row.error.partition(": ")
             raise ContactError(field, reason)
-        if (size := len(row.body) + BRACKETS_BYTES) > self._upload.chunk_bytes:
+        if (size := len(row.body) + BRACKETS_BYTES) > self._rules.chunk_bytes:
             raise ContactError("row", f"needs {size} bytes as JSON, more than a chunk may have")
         key = None if idempotence_key is None else str(idempotence_key)
         if key is not None and not key.strip():
@@ -160,7 +167,7 @@ class Batcher:
     @property
     def under_way(self) -> int:
         """How many contacts were taken in and have no outcome yet; those of earlier processes, too."""
-        return self._under_way
+        return self._deliveries.under_way
 
     async def __aenter__(self) -> Self:
         await self._upload.__aenter__()
@@ -170,10 +177,9 @@ class Batcher:
             await self._upload.__aexit__(type(error), error, error.__traceback__)
             raise
         self._opened_at, self._opened_wall = self._clock.monotonic(), self._clock.wall()
-        if self._journal is not None:
-            past = self._journal.past
-            self._inbox.restore(past.queued, past.last_row)
-            self._under_way = len(past.queued) + sum(len(one.rows) + len(one.unsent) for one in past.pending)
+        past = self._journal.past
+        self._inbox.restore(past.queued, past.last_row)
+        self._deliveries.take_in(len(past.queued) + sum(len(one.rows) + len(one.unsent) for one in past.pending))
         self._task = asyncio.create_task(self._run(), name="calls_async batcher")
         return self
 
@@ -201,23 +207,23 @@ class Batcher:
     # --- what happens meanwhile ---
 
     async def _break(self, journal: Journal, error: JournalError) -> None:
-        """Nothing can be written down any more: that concerns everybody. Or it is closed because all has ended, and
-        why will be known in a moment."""
+        """End the batcher, for nothing can be written down any more; or raise why it has ended, where the journal was
+        closed for that."""
         if self._task is None:
             return
         if journal.closed:
             await asyncio.wait([self._task])
-            raise BatcherClosedError if self._error is None else _copied(self._error)
+            raise BatcherClosedError if self._error is None else _copy(self._error)
         self._error = self._error or error
         self._task.cancel()
 
     def _take_in(self, row: EncodedRow) -> None:
-        """The journal keeps it."""
+        """Take in a contact that the journal keeps."""
         self._inbox.put_in(row, kept=True)
-        self._under_way += 1
+        self._deliveries.take_in()
 
     async def _take_back(self, journal: Journal, row: EncodedRow, key: str | None) -> None:
-        """Whoever put it was cancelled; but somebody else may have been promised the same meanwhile."""
+        """Remove a contact whose `put` was cancelled, unless another caller was promised the same meanwhile."""
         taking = asyncio.ensure_future(journal.dequeue(row.row, key))
         try:
             await wait_until_done(taking)
@@ -235,7 +241,7 @@ class Batcher:
         except BatcherClosedError:
             if self._error is None:
                 raise
-        raise _copied(self._error)
+        raise _copy(self._error)
 
     async def _run(self) -> None:
         try:
@@ -259,34 +265,11 @@ class Batcher:
     async def _hand_out(self) -> None:
         async with aclosing(self._upload.batches()) as batches:
             async for receipts in batches:
-                await self._tell(receipts)
+                await self._deliveries.tell_owner(receipts)
                 await self._note_told(receipts)
-
-    def _note(self, receipt: Receipt) -> None:
-        for outcome in receipt.outcomes():
-            waiter = self._waiters.get(outcome.row)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(outcome)
-            self._under_way -= 1
-
-    async def _tell(self, receipts: Sequence[Receipt]) -> None:
-        if self._on_receipt is None:
-            return
-        for receipt in receipts:
-            try:
-                told = self._on_receipt(receipt)
-                if inspect.isawaitable(told):
-                    await told
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                raise CallsError("on_receipt was cancelled; the batcher has ended") from None
 
     async def _note_told(self, receipts: Sequence[Receipt]) -> None:
         journal, elapsed = self._journal, self._clock.monotonic() - self._opened_at
-        if journal is None:
-            return
         journal.note_told([receipt.chunk for receipt in receipts])
         if elapsed >= self._forget_at:
             self._forget_at = elapsed + FORGET_SECONDS
@@ -295,27 +278,26 @@ class Batcher:
             await journal.forget(now - self._settings.keep_seconds)
 
     def _end(self) -> None:
-        """Whoever still waits is told that nothing more comes."""
+        """Tell all that still wait that nothing more comes, and note what remains."""
         in_doubt = sum(receipt.counts().total() for receipt in self._upload.in_doubt)
         handed_over = {row.row for row in each_row(self._upload.untaken)}
         not_kept = self._inbox.drop() | (handed_over - self._inbox.kept)
-        kept = 0 if self._journal is None else self._under_way - len(not_kept)
-        self.remaining = Remaining(kept=kept, not_sent=self._under_way - kept, in_doubt=in_doubt)
-        for row, waiter in self._waiters.items():
-            if not waiter.done():
-                waiter.set_exception(self._reason(kept=self._journal is not None and row not in not_kept))
+        under_way, keeps = self._deliveries.under_way, self._journal.keeps
+        kept = under_way - len(not_kept) if keeps else 0
+        self.remaining = Remaining(kept=kept, not_sent=under_way - kept, in_doubt=in_doubt)
+        self._deliveries.end(lambda kept: self._reason(kept=kept and keeps), not_kept)
 
     def _reason(self, *, kept: bool) -> Exception:
         if self._error is None:
             return BatcherClosedError(kept=kept)
-        error = _copied(self._error)
+        error = _copy(self._error)
         if kept and error is not self._error:
             error.add_note(KEPT)
         return error
 
 
-def _copied(error: Exception) -> Exception:
-    """For one of many who are told the same; an error that cannot be copied is told to all as it is."""
+def _copy(error: Exception) -> Exception:
+    """Return a copy for one of many who are told the same; an error that cannot be copied is told as it is."""
     try:
         return copy.copy(error)
     except Exception:  # noqa: BLE001  # whatever its constructor wants

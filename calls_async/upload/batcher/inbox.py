@@ -12,7 +12,7 @@ import attrs
 from calls_async.concurrency import first_of
 from calls_async.errors import BatcherClosedError, BatcherFullError
 from calls_async.transport.clock import Clock
-from calls_async.upload.rows.row import EncodedRow, Row, Run, runs_of
+from calls_async.upload.rows.row import EncodedRow, Row, Run, group_into_runs
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed
 from calls_async.upload.sources.source import Batch
 
@@ -28,6 +28,15 @@ class _Waiting:
     """Whether it stands in the journal."""
 
 
+@attrs.frozen(slots=True, kw_only=True)
+class InboxSettings:
+    """When a chunk is full, how long its oldest contact waits, and how many contacts are held."""
+
+    chunk_rows: int
+    linger_seconds: float
+    buffer_rows: int
+
+
 class Inbox:
     """Holds contacts until there is a chunk of them, or the oldest has waited `linger_seconds`. Until then each can
     be taken out again. At most `buffer_rows` are held; who brings more, waits."""
@@ -35,13 +44,14 @@ class Inbox:
     name = "a batcher"
     is_file = False
     may_pause = False
+    answers_callers = True
     given_again = False
 
-    def __init__(self, *, chunk_rows: int, linger_seconds: float, buffer_rows: int, clock: Clock) -> None:
-        self.chunk_rows = chunk_rows
+    def __init__(self, settings: InboxSettings, clock: Clock) -> None:
         self.closed = False
-        self._linger_seconds = linger_seconds
-        self._buffer_rows = buffer_rows
+        self._chunk_rows = settings.chunk_rows
+        self._linger_seconds = settings.linger_seconds
+        self._buffer_rows = buffer_rows = settings.buffer_rows
         self._clock = clock
         self._room = asyncio.Semaphore(buffer_rows)
         self._debt = 0
@@ -135,25 +145,25 @@ class Inbox:
                 continue
             oldest = next(iter(self._waiting.values()))
             wait = oldest.since + self._linger_seconds - self._clock.monotonic()
-            if self.closed or len(self._waiting) >= self.chunk_rows or wait <= 0:
+            if self.closed or len(self._waiting) >= self._chunk_rows or wait <= 0:
                 return True
             self._full.clear()
             await first_of(self._full.wait(), self._clock.sleep(wait))
 
     def _seal(self) -> list[Run]:
-        some = list(islice(self._waiting.values(), self.chunk_rows))
+        some = list(islice(self._waiting.values(), self._chunk_rows))
         rows = [one.row for one in some]
         self.kept = {one.row.row for one in some if one.kept}
         for row in rows:
             del self._waiting[row.row]
             self._free()
         # Whoever had to be written down first may have come behind others.
-        return runs_of(sorted(rows, key=attrgetter("row")))
+        return group_into_runs(sorted(rows, key=attrgetter("row")))
 
     def _hold(self, one: _Waiting) -> None:
         self._waiting[one.row.row] = one
         self._some.set()
-        if len(self._waiting) >= self.chunk_rows:
+        if len(self._waiting) >= self._chunk_rows:
             self._full.set()
 
     def _free(self) -> None:

@@ -1,4 +1,4 @@
-"""Remaining."""
+"""What a batcher leaves behind when it is closed."""
 
 from __future__ import annotations
 

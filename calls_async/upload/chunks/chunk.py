@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import attrs
 import orjson
@@ -27,11 +26,26 @@ class Mark:
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class ChunkContent:
+    """What a chunk is made of."""
+
+    first_row: int
+    last_row: int
+    rows: Sequence[int]
+    phones: Sequence[str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    unsent: Sequence[UnsentRow] = attrs.field(default=(), repr=False)
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class Chunk:
     """Consecutive rows of the source, frozen: the body and its key are never made again."""
 
     number: int
-    """Counts from 1 in the order of the source."""
+    """Counts from 1, in the order in which chunks are made."""
+    place: str
+    """The chain of row ranges from the source's chunk down to this one, such as 1-500>1-250: it goes into the key,
+    for it is the same whatever happened between."""
     first_row: int
     last_row: int
     """The rows that it covers, those that are not sent among them."""
@@ -49,15 +63,27 @@ class Chunk:
     """Of the body."""
 
     @classmethod
-    def new(cls, *, number: int, body: bytes, upload_id: str, **fields: Any) -> Chunk:
-        """With the key of its place and content."""
-        body_digest = digest(body)
+    def seal(cls, content: ChunkContent, *, number: int, upload_id: str, parent: str | None = None) -> Chunk:
+        """Make a chunk, with the key of its upload, place and bytes; `parent` is the place of the chunk whose rows
+        these were."""
+        body_digest = digest(content.body)
+        place = f"{content.first_row}-{content.last_row}"
+        place = place if parent is None else f"{parent}>{place}"
         return cls(
-            number=number, body=body, key=chunk_key(upload_id, str(number), body_digest), digest=body_digest, **fields
+            number=number,
+            place=place,
+            first_row=content.first_row,
+            last_row=content.last_row,
+            rows=content.rows,
+            phones=content.phones,
+            body=content.body,
+            key=chunk_key(upload_id, place, body_digest),
+            unsent=content.unsent,
+            digest=body_digest,
         )
 
     def contents(self) -> list[bytes]:
-        """The contact of each row that is sent, in its exact bytes."""
+        """Return the contact of each row that is sent, in its exact bytes."""
         text, start = self.body.decode(), 1
         contents = []
         for _ in self.rows:
@@ -69,30 +95,30 @@ class Chunk:
     def divide(
         self, stays: Sequence[int], groups: Sequence[Sequence[int]], *, take_number: Callable[[], int], upload_id: str
     ) -> tuple[Chunk, list[Chunk]]:
-        """What is left of it when only the rows of the indexes `stays` stay, and each group of the others as a chunk
-        of its own place and content. What is left keeps number, key and `unsent`."""
+        """Return what is left when only the rows of the indexes `stays` stay, and each group of the others as a chunk
+        of its own place and content. What is left keeps number, place, key and `unsent`."""
         contents = self.contents()
 
-        def pick(indexes: Sequence[int]) -> dict[str, Any]:
-            return {
-                "rows": [self.rows[index] for index in indexes],
-                "phones": [self.phones[index] for index in indexes],
-                "body": b"[%b]" % b",".join([contents[index] for index in indexes]),
-            }
-
-        parts = []
-        for group in groups:
-            picked = pick(group)
-            first, last = picked["rows"][0], picked["rows"][-1]
-            parts.append(
-                Chunk.new(number=take_number(), first_row=first, last_row=last, upload_id=upload_id, **picked)
+        def pick(indexes: Sequence[int]) -> ChunkContent:
+            rows = [self.rows[index] for index in indexes]
+            return ChunkContent(
+                first_row=rows[0] if rows else self.first_row,
+                last_row=rows[-1] if rows else self.last_row,
+                rows=rows,
+                phones=[self.phones[index] for index in indexes],
+                body=b"[%b]" % b",".join([contents[index] for index in indexes]),
             )
+
+        parts = [
+            Chunk.seal(pick(group), number=take_number(), upload_id=upload_id, parent=self.place) for group in groups
+        ]
         left = pick(stays)
-        return attrs.evolve(self, digest=digest(left["body"]), **left), parts
+        rest = attrs.evolve(self, rows=left.rows, phones=left.phones, body=left.body, digest=digest(left.body))
+        return rest, parts
 
 
 def phones_in(body: bytes) -> list[str]:
-    """The phones of the contacts that a chunk's body holds."""
+    """Return the phones of the contacts that a chunk's body holds."""
     try:
         contacts = orjson.loads(body)
     except ValueError:  # an integer that orjson cannot hold, say
@@ -101,12 +127,12 @@ def phones_in(body: bytes) -> list[str]:
 
 
 def halves(indexes: Sequence[int]) -> list[Sequence[int]]:
-    """Two groups of nearly the same size, or one where there is only one."""
+    """Return two groups of nearly the same size, or one where there is only one."""
     return pieces(indexes, 2)
 
 
 def pieces(indexes: Sequence[int], count: int) -> list[Sequence[int]]:
-    """`count` groups of nearly the same size, none of them empty."""
+    """Return `count` groups of nearly the same size, none of them empty."""
     count = min(count, len(indexes))
     bounds = [len(indexes) * n // count for n in range(count + 1)] if count else []
     return [indexes[start:stop] for start, stop in pairwise(bounds)]

@@ -1,4 +1,4 @@
-"""Chunker."""
+"""Gathers rows into chunks. Pure: `feed` and `flush`, no I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from calls_async.upload.chunks.chunk import BRACKETS_BYTES, Chunk
+from calls_async.upload.chunks.chunk import BRACKETS_BYTES, Chunk, ChunkContent
 from calls_async.upload.rows.row import EncodedRows, Run, UnsentRow
 from calls_async.upload.status import OutcomeStatus
 
@@ -18,13 +18,11 @@ class Chunker:
     """Gathers rows into chunks of at most `chunk_rows` contacts and `chunk_bytes` bytes of JSON.
 
     Rows that are not sent travel with the chunk in whose place they stood. `upload_id` goes into the keys.
-    `wanted_bytes`, what the server is known to take, makes chunks smaller, but rejects no row.
     """
 
     upload_id: str
     chunk_rows: int
     chunk_bytes: int
-    wanted_bytes: int | None = None
     next_number: int = 1
     sealed: int = attrs.field(default=0, init=False)
     """How many chunks it has made."""
@@ -38,24 +36,26 @@ class Chunker:
 
     @property
     def empty(self) -> bool:
+        """Whether nothing waits for its chunk to fill."""
         return not self._phones and not self._unsent
 
-    def feed(self, runs: Iterable[Run]) -> Iterator[Chunk]:
-        """The chunks that `runs` fill. What is not drawn is not yet taken in."""
+    def feed(self, runs: Iterable[Run], *, wanted_bytes: int | None = None) -> Iterator[Chunk]:
+        """Yield the chunks that `runs` fill. What is not drawn is not yet taken in. `wanted_bytes`, what the server
+        is known to take, makes chunks smaller, but rejects no row."""
+        most_bytes = min(self.chunk_bytes, wanted_bytes or self.chunk_bytes)
         for run in runs:
             if isinstance(run, UnsentRow):
                 self._unsent.append(run)
                 if len(self._unsent) >= self.chunk_rows:
                     yield self._seal()
             else:
-                yield from self._feed(run)
+                yield from self._feed(run, most_bytes)
 
-    def _feed(self, run: EncodedRows) -> Iterator[Chunk]:
-        most = min(self.chunk_bytes, self.wanted_bytes or self.chunk_bytes)
+    def _feed(self, run: EncodedRows, most_bytes: int) -> Iterator[Chunk]:
         start = 0
         while start < len(run):
             stop = min(len(run), start + self.chunk_rows - len(self._phones))
-            stop = run.fitting(start, stop, most - self._bytes)
+            stop = run.fitting(start, stop, most_bytes - self._bytes)
             if stop == start:
                 size = BRACKETS_BYTES + len(run.cut(start, start + 1))
                 if size > self.chunk_bytes:
@@ -79,7 +79,7 @@ class Chunker:
         self._spans.append(range(run.first_row + start, run.first_row + stop))
 
     def flush(self) -> Iterator[Chunk]:
-        """The last chunk, if anything is left."""
+        """Yield the last chunk, if anything is left."""
         if not self.empty:
             yield self._seal()
 
@@ -88,7 +88,7 @@ class Chunker:
         return UnsentRow(run.first_row + index, run.phones[index], OutcomeStatus.REJECTED, reason)
 
     def take_number(self) -> int:
-        """The number of the next chunk."""
+        """Return the number of the next chunk."""
         number = self.next_number
         self.next_number += 1
         return number
@@ -98,23 +98,16 @@ class Chunker:
         body = b"[%b]" % b",".join(self._texts)
         self._phones, self._spans, self._texts, self._unsent = [], [], [], []
         self._bytes = BRACKETS_BYTES
-        rows = spans[0] if len(spans) == 1 else _rows_of(spans)
+        rows = spans[0] if len(spans) == 1 else _join_spans(spans)
         ends = [*rows[:1], *rows[-1:], *(row.row for row in (unsent[:1] + unsent[-1:]))]
         self.sealed += 1
-        number = self.take_number()
-        return Chunk.new(
-            number=number,
-            first_row=min(ends),
-            last_row=max(ends),
-            rows=rows,
-            phones=phones,
-            body=body,
-            unsent=unsent,
-            upload_id=self.upload_id,
+        content = ChunkContent(
+            first_row=min(ends), last_row=max(ends), rows=rows, phones=phones, body=body, unsent=unsent
         )
+        return Chunk.seal(content, number=self.take_number(), upload_id=self.upload_id)
 
 
-def _rows_of(spans: Sequence[range]) -> Sequence[int]:
+def _join_spans(spans: Sequence[range]) -> Sequence[int]:
     rows = [row for span in spans for row in span]
     whole = range(rows[0], rows[-1] + 1) if rows else range(0)
     return whole if len(whole) == len(rows) else rows

@@ -76,7 +76,7 @@ class Bodies:
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if self._synced:
-                _sync_folder(self._path.parent)
+                sync_folder(self._path.parent)
         return self._descriptor
 
     def _free_place(self, size: int) -> int:
@@ -102,7 +102,7 @@ def _read_place(path: Path, at: int, size: int) -> bytes:
         return file.read(size)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,14 +1,260 @@
-"""Chunk table."""
+"""The tables `chunk` and `body`: what every chunk is, how far it is, and what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from calls_async.upload.journal.codec import unsent_from_json
+import orjson
+
+from calls_async.errors import JournalError
+from calls_async.protocol.keys import chunk_key, digest
+from calls_async.upload.chunks.chunk import Chunk, Mark, PastChunk, phones_in
+from calls_async.upload.journal.bodies import Bodies, bodies_path, read_body
+from calls_async.upload.journal.codec import (
+    rows_from_json,
+    rows_to_json,
+    to_json,
+    unsent_from_json,
+    unsent_to_json,
+    verdict_from_json,
+    verdict_to_json,
+)
+from calls_async.upload.journal.database import Database
+from calls_async.upload.outcomes.outcome import Receipt, Verdict
+from calls_async.upload.status import OutcomeStatus
 
 
-def _sent_rows(first: int, last: int, unsent: str) -> Sequence[int]:
-    """The rows of the source that a chunk was made of: all that it covers, but those that were not sent."""
+class ChunkTable:
+    """Reads and writes chunks; the bytes of those under way are in `bodies`."""
+
+    def __init__(self, database: Database, bodies: Bodies) -> None:
+        self._database = database
+        self._bodies = bodies
+
+    # --- writing ---
+
+    def plan(self, chunk: Chunk, mark: Mark | None, at: float, parent: int | None = None) -> None:
+        """Write a sealed chunk down. One that sends nothing is answered at once."""
+        sends = bool(chunk.rows)
+        self._database.write(
+            "INSERT INTO chunk (number, parent, place, state, first_row, last_row, key, digest, body_at, body_bytes,"
+            " rows, phones, unsent, verdict, mark_position, mark_digest, planned_at, answered_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                chunk.number,
+                parent,
+                chunk.place,
+                "planned" if sends else "answered",
+                chunk.first_row,
+                chunk.last_row,
+                chunk.key,
+                chunk.digest,
+                self._bodies.write(chunk.number, chunk.body) if sends else None,
+                len(chunk.body) if sends else None,
+                rows_to_json(chunk),
+                None if sends else "[]",
+                unsent_to_json(chunk.unsent),
+                None if sends else verdict_to_json(Verdict.none()),
+                mark.position if mark is not None else None,
+                mark.digest if mark is not None else None,
+                at,
+                None if sends else at,
+            ),
+        )
+
+    def note_sent(self, number: int, at: float) -> None:
+        """Note that the first attempt is about to start."""
+        self._database.write("UPDATE chunk SET state = 'sent', sent_at = ? WHERE number = ?", (at, number))
+
+    def note_unsent(self, number: int) -> None:
+        """Note that the first attempt came to nothing, for certain: the chunk is as it was before."""
+        self._database.write("UPDATE chunk SET state = 'planned', sent_at = NULL WHERE number = ?", (number,))
+
+    def note_answered(self, chunk: Chunk, verdict: Verdict, at: float) -> None:
+        """Note what became of the chunk's rows. Its bytes stay only where some of them are unknown."""
+        number = chunk.number
+        if OutcomeStatus.UNKNOWN in verdict.statuses:
+            self._database.write("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, chunk.body))
+        else:
+            self._database.write("DELETE FROM body WHERE number = ?", (number,))
+        self._database.write(
+            "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?), phones = ?, verdict = ?,"
+            " body_at = NULL WHERE number = ?",
+            (at, to_json(chunk.phones), verdict_to_json(verdict), number),
+        )
+
+    def settle(self, number: int, verdict: Verdict) -> None:
+        """Note what has become known of an answered chunk's unknown rows."""
+        self._database.write("UPDATE chunk SET verdict = ? WHERE number = ?", (verdict_to_json(verdict), number))
+        if OutcomeStatus.UNKNOWN not in verdict.statuses:
+            self._database.write("DELETE FROM body WHERE number = ?", (number,))
+
+    def leave(self, rest: Chunk) -> None:
+        """Note that only the rows of `rest` are left of a chunk; the others went into new ones."""
+        self._database.write(
+            "UPDATE chunk SET rows = ?, rest_digest = ? WHERE number = ?",
+            (to_json(list(rest.rows)), rest.digest, rest.number),
+        )
+
+    def gather_bodies(self) -> None:
+        """Take the bytes that wait beside the journal into it: one file again, from which any process can go on.
+
+        Raises `JournalError` where they are not there.
+        """
+        found = self._database.read(
+            "SELECT number, body_at, body_bytes, digest FROM chunk WHERE state <> 'answered' AND body_at IS NOT NULL"
+        )
+        try:
+            bodies = [(number, self._bodies.read(at, size), wanted) for number, at, size, wanted in found]
+            if any(digest(body) != wanted for _, body, wanted in bodies):
+                raise OSError(errno.EIO, "it is damaged")
+        except OSError as error:
+            name = bodies_path(self._database.path).name
+            raise JournalError(
+                str(self._database.path),
+                f"the bytes of what was under way are not in {name}, which belongs beside it ({error.strerror}); "
+                "bring that file back. Nothing was sent",
+            ) from None
+        with self._database.transaction():
+            for number, body, _ in bodies:
+                self._database.write("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, body))
+            self._database.write("UPDATE chunk SET body_at = NULL WHERE state <> 'answered'")
+
+    def remove_people(self) -> None:
+        """Remove phones, payloads and the server's words; counts, keys and job IDs stay."""
+        self._database.write("DELETE FROM body")
+        self._database.write(
+            "UPDATE chunk SET phones = (SELECT json_group_array(NULL) FROM json_each(chunk.phones)), "
+            "unsent = (SELECT coalesce(json_group_array(json_array(json_extract(value, '$[0]'), NULL, "
+            "json_extract(value, '$[2]'), 'purged')), '[]') FROM json_each(chunk.unsent)), "
+            "verdict = json_set(verdict, '$.errors', NULL)"
+        )
+
+    # --- reading ---
+
+    def past(self) -> list[PastChunk]:
+        """Return every chunk that came from the source, in its order."""
+        found = self._database.read(
+            "SELECT number, first_row, last_row, unsent, digest, mark_position, mark_digest FROM chunk "
+            "WHERE parent IS NULL ORDER BY number"
+        )
+        return [
+            PastChunk(
+                number=number,
+                first_row=first,
+                last_row=last,
+                rows=_rows_from_source(first, last, unsent),
+                digest=body_digest,
+                mark=None if position is None else Mark(position, mark_digest),
+            )
+            for number, first, last, unsent, body_digest, position, mark_digest in found
+        ]
+
+    def pending(self) -> list[Chunk]:
+        """Return the chunks without an answer, with their exact bytes. Raises `JournalError` for damaged ones."""
+        ((upload_id,),) = self._database.read("SELECT upload_id FROM upload")
+        chunks = [self.chunk(number) for number in self._numbers("state <> 'answered'")]
+        for chunk in chunks:
+            if chunk.key != chunk_key(upload_id, chunk.place, chunk.digest):
+                raise JournalError(
+                    str(self._database.path), f"the key of chunk {chunk.number} is damaged; nothing was sent"
+                )
+        return chunks
+
+    def chunk(self, number: int) -> Chunk:
+        """Return one chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
+        ((first, last, place, key, wanted, rows, unsent, sent_at, body, at, size),) = self._database.read(
+            "SELECT first_row, last_row, place, key, coalesce(rest_digest, digest), rows, unsent, sent_at, body,"
+            " body_at, body_bytes FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
+            (number,),
+        )
+        if at is not None:
+            body = read_body(self._database.path, at, size)
+        if not isinstance(body, bytes) or digest(body) != wanted:
+            raise JournalError(str(self._database.path), f"the bytes of chunk {number} are damaged; nothing was sent")
+        with self._database.understanding():
+            return Chunk(
+                number=number,
+                place=place,
+                first_row=first,
+                last_row=last,
+                rows=rows_from_json(rows, first, last),
+                phones=phones_in(body),
+                body=body,
+                digest=wanted,
+                key=key,
+                unsent=unsent_from_json(unsent),
+                first_sent_at=sent_at,
+            )
+
+    def answered(self) -> list[int]:
+        """Return the numbers of the answered chunks."""
+        return self._numbers("state = 'answered'")
+
+    def with_unknown(self) -> list[int]:
+        """Return the numbers of the answered chunks in which some rows are unknown: those whose bytes were kept."""
+        return self._numbers("state = 'answered' AND number IN (SELECT number FROM body)")
+
+    def receipts(self, numbers: Iterable[int]) -> Iterator[Receipt]:
+        """Yield the receipts of answered chunks."""
+        for number in numbers:
+            yield self.receipt(number)
+
+    def receipt(self, number: int) -> Receipt:
+        """Return the receipt of an answered chunk."""
+        ((first, last, rows, phones, unsent, verdict),) = self._database.read(
+            "SELECT first_row, last_row, rows, phones, unsent, verdict FROM chunk WHERE number = ?", (number,)
+        )
+        with self._database.understanding():
+            sent = orjson.loads(phones)
+            return Receipt(
+                chunk=number,
+                first_row=first,
+                last_row=last,
+                rows=rows_from_json(rows, first, last),
+                phones=sent,
+                verdict=verdict_from_json(verdict, len(sent)),
+                unsent=unsent_from_json(unsent),
+                replayed=True,
+            )
+
+    def answered_at(self, number: int) -> float:
+        """Return when a chunk's answer was written down."""
+        ((at,),) = self._database.read("SELECT answered_at FROM chunk WHERE number = ?", (number,))
+        return float(at)
+
+    def times(self) -> dict[str, tuple[int, float | None, float | None]]:
+        """Return for each state how many chunks there are, and the first and last time that one got there."""
+        found = self._database.read(
+            "SELECT state, count(*), min(coalesce(answered_at, sent_at, planned_at)),"
+            " max(coalesce(answered_at, sent_at, planned_at)) FROM chunk GROUP BY state"
+        )
+        return {state: (count, first, last) for state, count, first, last in found}
+
+    def next_number(self) -> int:
+        """Return the number of the next new chunk."""
+        ((last,),) = self._database.read("SELECT max(number) FROM chunk")
+        return (last or 0) + 1
+
+    def any_pending(self) -> bool:
+        """Return whether a chunk has no answer."""
+        return self._database.any("chunk WHERE state <> 'answered'")
+
+    def any_sent(self) -> bool:
+        """Return whether a chunk has ever been sent."""
+        return self._database.any("chunk WHERE sent_at IS NOT NULL")
+
+    def _numbers(self, condition: str) -> list[int]:
+        found: list[tuple[Any, ...]] = self._database.read(
+            f"SELECT number FROM chunk WHERE {condition} ORDER BY number"  # noqa: S608  # our own words
+        )
+        return [number for (number,) in found]
+
+
+def _rows_from_source(first: int, last: int, unsent: str) -> Sequence[int]:
+    """Return the rows of the source that a chunk was made of: all that it covers, but those that were not sent."""
     if unsent == "[]":
         return range(first, last + 1)
     left_out = {row.row for row in unsent_from_json(unsent)}

@@ -1,197 +1,229 @@
-"""What a journal's file says: the statements that read it. `schema.py` describes it."""
+"""The journal's SQLite file: opened, checked, migrated and given back; its errors in our words."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-import orjson
-
 from calls_async.errors import JournalError
-from calls_async.protocol.keys import chunk_key, digest
-from calls_async.upload.chunks.chunk import Chunk, Mark, PastChunk, phones_in
-from calls_async.upload.journal.bodies import read_body
-from calls_async.upload.journal.chunk_table import _sent_rows
-from calls_async.upload.journal.codec import rows_from_json, unsent_from_json, verdict_from_json
-from calls_async.upload.journal.schema import LIST
-from calls_async.upload.journal.upload_table import UploadRecord
-from calls_async.upload.outcomes.outcome import Receipt
-from calls_async.upload.rows.row import EncodedRow
+from calls_async.upload.journal.bodies import bodies_path, sync_folder
+from calls_async.upload.journal.locks import lock_file, unlock_file
+from calls_async.upload.journal.schema import (
+    APPLICATION_ID,
+    OLDEST_VERSION,
+    SCHEMA_VERSION,
+    read_schema,
+    steps_from,
+)
 
+_BUSY_SECONDS = 10.0
 DISK_FULL = "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
 
 
-class Records:
-    """Reads an open journal. Raises `JournalError` for whatever the disk or the file does wrong."""
+class Database:
+    """An open journal's file, for one thread. Writing takes it for this process alone. `empty`: nothing stands in it.
 
-    path: Path
-    _connection: sqlite3.Connection
+    Raises `JournalError` for whatever the disk or the file does wrong.
+    """
 
-    def upload(self) -> UploadRecord:
-        names = [field.name for field in attrs.fields(UploadRecord)]
-        with self._understanding():
-            (values,) = self._read(f"SELECT {', '.join(names)} FROM upload")  # noqa: S608  # our own names
-            return UploadRecord(**dict(zip(names, values, strict=True)))
+    def __init__(self, path: Path, *, synchronous: str, writing: bool) -> None:
+        self.path = path
+        self.empty = True
+        self._lock: int | None = lock_file(path) if writing else None
+        try:
+            self._connection = _connect(path, writing=writing)
+            version = self._check_version()
+            self.empty = version is None
+            if version is not None and version < SCHEMA_VERSION:
+                self._migrate(version, writing=writing)
+            if writing:
+                self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+                if not self.empty:
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            self.close()
+            raise self._explain(error) from None
+        except OSError as error:
+            self.close()
+            raise explain_disk(path, error) from None
+        except JournalError:
+            self.close()
+            raise
 
-    def nothing_sent(self) -> bool:
-        """Whether no chunk has ever been sent."""
-        return not self._any("chunk WHERE sent_at IS NOT NULL")
+    # --- statements ---
 
-    def blank(self) -> bool:
-        """Whether nothing has been written down."""
-        return not self._any("chunk") and not self._any("queued") and not self.upload().source_done
+    def read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows that a statement finds."""
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
 
-    def finished(self) -> bool:
-        """Whether the source was read to its end, or nothing more is queued, and every chunk is answered."""
-        upload = self.upload()
-        whole = upload.source_done if upload.kind == LIST else not self._any("queued")
-        return whole and not self._any("chunk WHERE state <> 'answered'")
-
-    def queued(self) -> list[EncodedRow]:
-        """The contacts that were put into a batcher and are in no chunk yet."""
-        return [EncodedRow(*values) for values in self._read("SELECT row, phone, body FROM queued ORDER BY row")]
-
-    def untold(self) -> list[int]:
-        """The numbers of the answered chunks whose receipts a batcher's owner may not have had."""
-        return [number for (number,) in self._read("SELECT chunk FROM untold ORDER BY chunk")]
-
-    def past(self) -> list[PastChunk]:
-        """Every chunk that came from the source, in its order."""
-        found = self._read(
-            "SELECT number, first_row, last_row, unsent, digest, mark_position, mark_digest FROM chunk "
-            "WHERE parent IS NULL ORDER BY number"
-        )
-        return [
-            PastChunk(
-                number=number,
-                first_row=first,
-                last_row=last,
-                rows=_sent_rows(first, last, unsent),
-                digest=body_digest,
-                mark=None if position is None else Mark(position, mark_digest),
-            )
-            for number, first, last, unsent, body_digest, position, mark_digest in found
-        ]
-
-    def pending(self) -> list[Chunk]:
-        """The chunks without an answer, with their exact bytes. Raises `JournalError` where those are damaged."""
-        found = self._read("SELECT number FROM chunk WHERE state <> 'answered' ORDER BY number")
-        chunks = [self.chunk(number) for (number,) in found]
-        upload_id = self.upload().upload_id
-        for chunk in chunks:
-            if chunk.key != chunk_key(upload_id, str(chunk.number), chunk.digest):
-                raise JournalError(str(self.path), f"the key of chunk {chunk.number} is damaged; nothing was sent")
-        return chunks
-
-    def chunk(self, number: int) -> Chunk:
-        """One chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
-        ((first, last, key, wanted, rows, unsent, sent_at, body, at, size),) = self._read(
-            "SELECT first_row, last_row, key, coalesce(rest_digest, digest), rows, unsent, sent_at, body, body_at,"
-            " body_bytes FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
-            (number,),
-        )
-        if at is not None:
-            body = read_body(self.path, at, size)
-        if not isinstance(body, bytes) or digest(body) != wanted:
-            raise JournalError(str(self.path), f"the bytes of chunk {number} are damaged; nothing was sent")
-        with self._understanding():
-            return Chunk(
-                number=number,
-                first_row=first,
-                last_row=last,
-                rows=rows_from_json(rows, first, last),
-                phones=phones_in(body),
-                body=body,
-                digest=wanted,
-                key=key,
-                unsent=unsent_from_json(unsent),
-                first_sent_at=sent_at,
-            )
-
-    def answered(self) -> list[int]:
-        """The numbers of the answered chunks."""
-        return [
-            number for (number,) in self._read("SELECT number FROM chunk WHERE state = 'answered' ORDER BY number")
-        ]
-
-    def with_unknown(self) -> list[int]:
-        """The numbers of the answered chunks in which some rows are unknown: those whose bytes were kept."""
-        found = self._read(
-            "SELECT number FROM body JOIN chunk USING (number) WHERE state = 'answered' ORDER BY number"
-        )
-        return [number for (number,) in found]
-
-    def receipts(self, numbers: Iterable[int]) -> Iterator[Receipt]:
-        """The receipts of answered chunks."""
-        for number in numbers:
-            yield self.receipt(number)
-
-    def receipt(self, number: int) -> Receipt:
-        """The receipt of an answered chunk."""
-        ((first, last, rows, phones, unsent, verdict),) = self._read(
-            "SELECT first_row, last_row, rows, phones, unsent, verdict FROM chunk WHERE number = ?", (number,)
-        )
-        with self._understanding():
-            sent = orjson.loads(phones)
-            return Receipt(
-                chunk=number,
-                first_row=first,
-                last_row=last,
-                rows=rows_from_json(rows, first, last),
-                phones=sent,
-                verdict=verdict_from_json(verdict, len(sent)),
-                unsent=unsent_from_json(unsent),
-                replayed=True,
-            )
-
-    def answered_at(self, number: int) -> float:
-        """When a chunk's answer was written down."""
-        ((at,),) = self._read("SELECT answered_at FROM chunk WHERE number = ?", (number,))
-        return float(at)
-
-    def times(self) -> dict[str, tuple[int, float | None, float | None]]:
-        """For each state: how many chunks, and the first and last time that one got there."""
-        found = self._read(
-            "SELECT state, count(*), min(coalesce(answered_at, sent_at, planned_at)),"
-            " max(coalesce(answered_at, sent_at, planned_at)) FROM chunk GROUP BY state"
-        )
-        return {state: (count, first, last) for state, count, first, last in found}
-
-    def next_number(self) -> int:
-        ((last,),) = self._read("SELECT max(number) FROM chunk")
-        return (last or 0) + 1
-
-    def _any(self, table: str) -> bool:
-        ((found,),) = self._read(f"SELECT EXISTS (SELECT 1 FROM {table})")  # noqa: S608  # our own words
+    def any(self, table: str) -> bool:
+        """Return whether a table, or a part of it (`chunk WHERE …`), has a row."""
+        ((found,),) = self.read(f"SELECT EXISTS (SELECT 1 FROM {table})")  # noqa: S608  # our own words
         return bool(found)
 
+    def write(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Carry out a statement; return how many rows it has changed. Raises `sqlite3.Error` to the transaction."""
+        return self._connection.execute(statement, values).rowcount
+
+    def write_many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
+        """Carry out a statement for each of `values`."""
+        self._connection.executemany(statement, values)
+
     @contextlib.contextmanager
-    def _understanding(self) -> Iterator[None]:
-        """Raises `JournalError` for what cannot be understood."""
+    def transaction(self) -> Iterator[None]:
+        """Carry out all of a block, or nothing of it."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+        except OSError as error:
+            raise explain_disk(self.path, error) from None
+
+    @contextlib.contextmanager
+    def understanding(self) -> Iterator[None]:
+        """Say that the file is damaged where a block cannot understand what stands in it."""
         try:
             yield
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise JournalError(str(self.path), f"is damaged ({error}); restore it, or name another file") from None
 
-    def _read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    # --- the file ---
+
+    def create(self) -> None:
+        """Make the tables of a new journal, inside a transaction: a crash must not leave a file nobody can read."""
+        for statement in read_schema().split(";\n"):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def begin_log(self) -> None:
+        """Write into a log beside the file from now on: what the file is stands in the file itself by now."""
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self.empty = False
+
+    def overwrite_deleted(self) -> None:
+        """Let nothing be read that is deleted from now on."""
+        self._connection.execute("PRAGMA secure_delete = ON")
+
+    def compact(self) -> None:
+        """Write the file anew, without what was deleted."""
         try:
-            return self._connection.execute(statement, values).fetchall()
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            raise self._wrong(error) from None
+            raise self._explain(error) from None
 
-    def _wrong(self, error: sqlite3.Error) -> JournalError:
-        return JournalError(str(self.path), _explain(error))
+    def close(self) -> None:
+        """Give the file back to the next process: one file again, which can be read where nothing may be written."""
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            if self._lock is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("PRAGMA journal_mode = DELETE")
+            connection.close()
+        if self._lock is not None:
+            unlock_file(self._lock)
+            self._lock = None
+
+    def set_aside(self, *, keep: bool) -> None:
+        """Close the file and take it out of the way of another, under another name or for good; the lock is held
+        until that is done."""
+        lock, self._lock = self._lock, None
+        try:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA journal_mode = DELETE")
+            self._connection.close()
+            if self.path.with_name(self.path.name + "-wal").exists():
+                raise JournalError(str(self.path), "is being read by another program; try again when it has finished")
+            if keep:
+                self.path.rename(_free_name(self.path))
+            else:
+                self.path.unlink()
+        finally:
+            if lock is not None:
+                unlock_file(lock)
+
+    def _check_version(self) -> int | None:
+        """Return the file's schema; None where it is new. Raises `JournalError` where it is none that can be read."""
+        ((application,),) = self._connection.execute("PRAGMA application_id").fetchall()
+        ((schema,),) = self._connection.execute("PRAGMA user_version").fetchall()
+        ((tables,),) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        if not tables and not application:
+            if self.path.stat().st_size > 0:
+                raise JournalError(
+                    str(self.path), "is damaged: it holds nothing. Is the -wal file missing that belongs beside it?"
+                )
+            return None
+        if application != APPLICATION_ID:
+            raise JournalError(str(self.path), "is a database of another program; name another file")
+        if schema < OLDEST_VERSION:
+            raise JournalError(
+                str(self.path), "was written by an older version of calls_async; finish it with that one"
+            )
+        if schema > SCHEMA_VERSION:
+            raise JournalError(
+                str(self.path), "was written by a newer version of calls_async; upgrade to go on with it"
+            )
+        return int(schema)
+
+    def _migrate(self, version: int, *, writing: bool) -> None:
+        """Bring an older journal to this schema in one transaction, after a copy of it was kept beside it. Where it
+        is only read, it stays as it is, and a copy in memory is brought there."""
+        if writing:
+            self._keep_copy(version)
+        else:
+            file, self._connection = self._connection, sqlite3.connect(":memory:", isolation_level=None)
+            file.backup(self._connection)
+            file.close()
+        with self.transaction():
+            for statement in steps_from(version):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _keep_copy(self, version: int) -> None:
+        copy = self.path.with_name(f"{self.path.name}.schema-{version}")
+        copy.unlink(missing_ok=True)  # of a migration that was interrupted
+        descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            self._connection.execute("VACUUM INTO ?", (str(copy.absolute()),))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if (bodies := bodies_path(self.path)).exists():
+            shutil.copyfile(bodies, bodies_path(copy))
+            bodies_path(copy).chmod(0o600)
+        sync_folder(copy.parent)
+
+    def _explain(self, error: sqlite3.Error) -> JournalError:
+        return JournalError(str(self.path), _words_of(error))
 
 
-def disk_failed(why: object) -> str:
+def explain_disk(path: Path, error: OSError) -> JournalError:
+    """Return the error for a disk that does not do what it should."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return JournalError(str(path), DISK_FULL if full else _disk_failed(error.strerror))
+
+
+def _disk_failed(why: object) -> str:
     return f"the disk failed ({why}); nothing is sent that cannot be written down"
 
 
-def _explain(error: sqlite3.Error) -> str:
+def _words_of(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorname", None) or ""
     if code.startswith("SQLITE_FULL"):
         return DISK_FULL
@@ -202,14 +234,11 @@ def _explain(error: sqlite3.Error) -> str:
     if code.startswith("SQLITE_BUSY"):
         return "is being read or written by another program; try again when it has finished"
     if code.startswith("SQLITE_IOERR"):
-        return disk_failed(error)
+        return _disk_failed(error)
     return f"failed ({error})"
 
 
-_BUSY_SECONDS = 10.0
-
-
-def _connect(path: Path, writing: bool) -> sqlite3.Connection:
+def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     mode = "rw" if writing else "ro"
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -218,3 +247,10 @@ def _connect(path: Path, writing: bool) -> sqlite3.Connection:
         isolation_level=None,  # transactions are begun by hand
         check_same_thread=False,  # one thread at a time, but not the one that opened it
     )
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (other := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return other

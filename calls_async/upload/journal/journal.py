@@ -1,29 +1,31 @@
-"""What was intended and what was answered, on disk: intent before send, outcome after answer, in that order.
+"""What was intended and what was answered, written down: intent before send, outcome after answer, in that order.
 
-One writer, off the event loop, commits whatever has come together since its last commit: many chunks share one
-transaction, and an fsync a chunk is not needed.
+`Journal` is what an upload needs of it. `FileJournal` keeps it in a file: one writer, off the event loop, commits
+whatever has come together since its last commit, so that many chunks share one transaction. `NoJournal` keeps
+nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from calls_async.concurrency import wait_until_done
+import attrs
+
+from calls_async.concurrency import SerialThread, wait_until_done
 from calls_async.errors import JournalError
 from calls_async.events import Event, JournalLag
+from calls_async.protocol.keys import new_upload_id
 from calls_async.transport.clock import Clock
 from calls_async.upload.chunks.chunk import Chunk, Mark
-from calls_async.upload.journal.settings import Past
+from calls_async.upload.journal.settings import Past, Purpose
 from calls_async.upload.journal.store import Operation, Store
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.rows.row import EncodedRow
 
 Result = TypeVar("Result")
-
 
 LAG_SECONDS = 0.5
 """A commit that takes longer is told of."""
@@ -31,22 +33,158 @@ REPLAYED_AT_A_TIME = 20
 """Receipts of earlier processes that are read from the file at once."""
 
 
-class Journal:
-    """An open journal; see `open_journal`. Its methods return when what they say is on disk."""
+class Journal(Protocol):
+    """Keeps what an upload intends and what it was answered. A method that is awaited returns when what it says is
+    kept. Raises `JournalError`."""
 
-    def __init__(self, store: Store, thread: ThreadPoolExecutor, past: Past, clock: Clock) -> None:
+    @property
+    def keeps(self) -> bool:
+        """Whether what it is told survives the process."""
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it was opened for."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def past(self) -> Past:
+        """What earlier processes wrote into it."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, as opposed to broken."""
+
+    def plan(self, chunk: Chunk, mark: Mark | None) -> None:
+        """Keep a sealed chunk, sooner or later, but before `note_sent` of it returns."""
+
+    async def note_sent(self, chunk: Chunk, at: float) -> None:
+        """Note that `chunk` is about to be sent for the first time, at `at` (Unix time, seconds)."""
+
+    async def note_unsent(self, chunk: Chunk) -> None:
+        """Note that the first attempt at `chunk` came to nothing, for certain."""
+
+    async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
+        """Note what became of a chunk's rows."""
+
+    async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
+        """Note in one step that some rows of a chunk went into `parts`; `rest` stays behind with its `verdict`."""
+
+    async def note_body_limit(self, body_bytes: int) -> None:
+        """Note that the server takes no larger body."""
+
+    async def note_source_done(self) -> None:
+        """Note that the source has been read to its end, and its reader has had every receipt."""
+
+    def replay(self) -> AsyncGenerator[Receipt, None]:
+        """Yield the receipts of the chunks that earlier processes have had answered."""
+
+    async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
+        """Keep a contact that was put into a batcher. Return the row under which it stands: an earlier one, where it
+        was put under the same key before; None where another contact was."""
+
+    async def dequeue(self, row: int, key: str | None) -> bool:
+        """Remove a contact whose `put` was cancelled; return True if it must stay, for it was put again since
+        then."""
+
+    def note_told(self, numbers: Sequence[int]) -> None:
+        """Note that the batcher's owner has had the receipts of these chunks."""
+
+    async def forget(self, before: float) -> None:
+        """Remove from a batcher's journal what was answered before (Unix time, seconds), a little at a time; but
+        nothing unknown or untold."""
+
+    async def close(self) -> None:
+        """Keep what is waiting and end."""
+
+
+class NoJournal:
+    """Keeps nothing: an upload that dies cannot be resumed."""
+
+    keeps = False
+    purpose = Purpose.UPLOAD
+    name = "no journal"
+    closed = False
+
+    def __init__(self, identity: str | None = None) -> None:
+        self.past = Past(upload_id=identity or new_upload_id())
+
+    def plan(self, chunk: Chunk, mark: Mark | None) -> None:
+        pass
+
+    async def note_sent(self, chunk: Chunk, at: float) -> None:
+        pass
+
+    async def note_unsent(self, chunk: Chunk) -> None:
+        pass
+
+    async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
+        pass
+
+    async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
+        pass
+
+    async def note_body_limit(self, body_bytes: int) -> None:
+        pass
+
+    async def note_source_done(self) -> None:
+        pass
+
+    async def replay(self) -> AsyncGenerator[Receipt, None]:
+        return
+        yield  # makes it a generator
+
+    async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
+        raise JournalError(self.name, "keeps no contact")
+
+    async def dequeue(self, row: int, key: str | None) -> bool:
+        return False
+
+    def note_told(self, numbers: Sequence[int]) -> None:
+        pass
+
+    async def forget(self, before: float) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Watcher:
+    """Who hears of a journal's commits."""
+
+    tell: Callable[[Event], None] = lambda event: None
+    """Hears when the disk is slow."""
+    note_commit: Callable[[float], None] = lambda seconds: None
+    """Hears how many seconds each commit took."""
+
+
+class FileJournal:
+    """An open journal in a file; see `open_journal`."""
+
+    keeps = True
+
+    def __init__(
+        self, store: Store, thread: SerialThread, past: Past, purpose: Purpose, clock: Clock, watcher: Watcher
+    ) -> None:
         self.past = past
+        self.purpose = purpose
         self._store = store
         self._thread = thread
         self._clock = clock
+        self._watcher = watcher
         self._waiting: list[tuple[Operation, asyncio.Future[None] | None]] = []
         self._writer: asyncio.Task[None] | None = None
         self._broken: JournalError | None = None
         self._closed = False
-        self.tell: Callable[[Event], None] = lambda event: None
-        """Hears when the disk is slow."""
-        self.note_commit: Callable[[float], None] = lambda seconds: None
-        """Hears how long each commit took."""
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self._store.path)
 
     @property
     def closed(self) -> bool:
@@ -54,81 +192,65 @@ class Journal:
         return self._closed and self._broken is None
 
     def now(self) -> float:
-        """Unix time in seconds, by the clock that the journal's times go by."""
+        """Return the Unix time in seconds, by the clock that the journal's times go by."""
         return self._clock.wall()
 
     async def do(self, work: Callable[[Store], Result]) -> Result:
-        """Does `work` on the file, in turn with everything else."""
-        return await self._in_thread(lambda: work(self._store))
+        """Do `work` on the file, in turn with everything else, and return what it returns."""
+        return await self._thread.submit(lambda: work(self._store))
 
     def plan(self, chunk: Chunk, mark: Mark | None) -> None:
-        """Writes a sealed chunk down, sooner or later, but before `note_sent` of it returns."""
         at = self._clock.wall()
         self._submit(lambda store: store.plan(chunk, mark, at), None)
 
     async def note_sent(self, chunk: Chunk, at: float) -> None:
-        """`chunk` is about to be sent for the first time, at `at` (Unix time, seconds)."""
-        await self._commit(lambda store: store.note_sent(chunk.number, at))
+        await self._commit(lambda store: store.chunks.note_sent(chunk.number, at))
 
     async def note_unsent(self, chunk: Chunk) -> None:
-        """The first attempt at `chunk` came to nothing, for certain."""
-        await self._commit(lambda store: store.note_unsent(chunk.number))
+        await self._commit(lambda store: store.chunks.note_unsent(chunk.number))
 
     async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
         at = self._clock.wall()
         await self._commit(lambda store: store.note_answered(chunk, verdict, at))
 
     async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
-        """Some rows of a chunk go into others, in one step; `rest` stays behind with its `verdict`."""
         at = self._clock.wall()
         await self._commit(lambda store: store.split(rest, verdict, parts, at))
 
     async def note_body_limit(self, body_bytes: int) -> None:
-        """The server takes no larger body."""
-        await self._commit(lambda store: store.note_body_limit(body_bytes))
+        await self._commit(lambda store: store.upload.note_body_limit(body_bytes))
+
+    async def note_source_done(self) -> None:
+        await self._commit(lambda store: store.upload.note_source_done())
+
+    async def replay(self) -> AsyncGenerator[Receipt, None]:
+        numbers = self.past.answered
+        for first in range(0, len(numbers), REPLAYED_AT_A_TIME):
+            some = numbers[first : first + REPLAYED_AT_A_TIME]
+            for receipt in await self.do(lambda store, some=some: list(store.chunks.receipts(some))):  # type: ignore[misc]
+                if receipt.rows or receipt.unsent:  # else all of it went into other chunks
+                    yield receipt
 
     async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
-        """A contact was put into a batcher. Returns the row under which it stands: an earlier one, where it was put
-        under the same key before. None: under that key, another contact was."""
         at, found = self._clock.wall(), list[int | None]()
         await self._commit(lambda store: found.append(store.enqueue(row, key, at)))
         return found[0]
 
     async def dequeue(self, row: int, key: str | None) -> bool:
-        """Whoever put it was cancelled before it was in a chunk. Whether it stays: it was put again since then."""
         stays: list[bool] = []
-        await self._commit(lambda store: stays.append(store.dequeue(row, key)))
+        await self._commit(lambda store: stays.append(store.batcher.dequeue(row, key)))
         return stays[0]
 
     def note_told(self, numbers: Sequence[int]) -> None:
-        """The batcher's owner has had the receipts of these chunks."""
-        self._submit(lambda store: store.note_told(numbers), None)
+        self._submit(lambda store: store.batcher.note_told(numbers), None)
 
     async def forget(self, before: float) -> None:
-        """Takes out of a batcher's journal what was answered before (Unix time, seconds), a little at a time; but
-        nothing unknown or untold."""
-        while await self.do(lambda store: store.forget(before)):
+        while await self.do(lambda store: store.batcher.forget(before)):
             pass
 
-    async def note_source_done(self) -> None:
-        await self._commit(Store.note_source_done)
-
-    async def replay(self) -> AsyncGenerator[Receipt, None]:
-        """The receipts of the chunks that earlier processes have had answered."""
-        numbers = self.past.answered
-        for first in range(0, len(numbers), REPLAYED_AT_A_TIME):
-            some = numbers[first : first + REPLAYED_AT_A_TIME]
-            for receipt in await self._in_thread(partial(self._some_receipts, some)):
-                if receipt.rows or receipt.unsent:  # else all of it went into other chunks
-                    yield receipt
-
-    def _some_receipts(self, numbers: Sequence[int]) -> list[Receipt]:
-        return list(self._store.receipts(numbers))
-
     async def close(self) -> None:
-        """Writes what is waiting and gives the file free."""
-        loop = asyncio.get_running_loop()
-        closing = loop.create_task(self._close(), name="calls_async journal closing")
+        """Write what is waiting and give the file free."""
+        closing = asyncio.get_running_loop().create_task(self._close(), name="calls_async journal closing")
         await wait_until_done(closing)
         closing.result()
 
@@ -136,8 +258,8 @@ class Journal:
         if self._writer is not None:
             await asyncio.wait([self._writer])
         self._closed = True
-        await self._in_thread(self._give_back)
-        self._thread.shutdown(wait=False)
+        await self._thread.submit(self._give_back)
+        self._thread.close()
 
     def _give_back(self) -> None:
         try:
@@ -155,7 +277,7 @@ class Journal:
         if self._broken is not None:
             raise self._broken
         if self._closed:
-            raise JournalError(str(self._store.path), "is closed")
+            raise JournalError(self.name, "is closed")
         self._waiting.append((operation, done))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="calls_async journal")
@@ -165,11 +287,11 @@ class Journal:
             batch, self._waiting = self._waiting, []
             began = self._clock.monotonic()
             try:
-                await self._in_thread(partial(self._store.commit, [operation for operation, _ in batch]))
+                await self._thread.submit(partial(self._store.commit, [operation for operation, _ in batch]))
             except JournalError as error:
                 self._broken = error
             except Exception as error:  # noqa: BLE001  # nobody must wait for ever for a write that has failed
-                self._broken = JournalError(str(self._store.path), f"failed ({error!r})")
+                self._broken = JournalError(self.name, f"failed ({error!r})")
             for _, done in batch + (self._waiting if self._broken else []):
                 if done is not None and not done.done():
                     if self._broken is None:
@@ -179,10 +301,8 @@ class Journal:
             if self._broken is not None:
                 break
             seconds = self._clock.monotonic() - began
-            self.note_commit(seconds)
+            self._watcher.note_commit(seconds)
             if seconds >= LAG_SECONDS:
-                self.tell(JournalLag(at=self._clock.wall(), seconds=seconds, waiting=len(self._waiting)))
+                lag = JournalLag(at=self._clock.wall(), seconds=seconds, waiting=len(self._waiting))
+                self._watcher.tell(lag)
         self._writer = None
-
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

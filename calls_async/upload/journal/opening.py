@@ -1,59 +1,55 @@
-"""Opening."""
+"""Opening a journal: begin one, go on with one, or refuse to."""
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
-from calls_async.concurrency import wait_until_done
+from calls_async.concurrency import SerialThread, wait_until_done
 from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.transport.clock import Clock
-from calls_async.upload.journal.journal import Journal
+from calls_async.upload.journal.journal import FileJournal, Watcher
 from calls_async.upload.journal.schema import BATCHER, LIST
-from calls_async.upload.journal.settings import Durability, JournalSettings, Past, Purpose
+from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Past, Purpose
 from calls_async.upload.journal.store import Store
-from calls_async.upload.journal.upload_table import fingerprint
 
 _KINDS = {Purpose.UPLOAD: LIST, Purpose.SETTLING: LIST, Purpose.BATCHER: BATCHER}
 _SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
 
 
-async def open_journal(settings: JournalSettings, *, token: str, host: str, source: str, clock: Clock) -> Journal:
-    """Begins a journal, or goes on with an unfinished one.
+async def open_journal(
+    settings: JournalSettings, owner: JournalOwner, clock: Clock, watcher: Watcher | None = None
+) -> FileJournal:
+    """Begin a journal, or go on with an unfinished one.
 
     Raises `JournalRefusedError` for one that is finished or belongs to another campaign, and `JournalError` for a
     file that cannot be used: not writable, damaged, of another program, of a newer version, in use.
     """
-    loop = asyncio.get_running_loop()
-    thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-journal")
-    opening = loop.run_in_executor(
-        thread, lambda: _open(settings, token=token, host=host, source=source, at=clock.wall())
-    )
+    thread = SerialThread("journal")
+    opening = thread.submit(lambda: _open(settings, owner, clock.wall()))
     try:
         await wait_until_done(opening)
         store, past = opening.result()
     except asyncio.CancelledError:
         if opening.exception() is None:
             opening.result()[0].close()  # the file must not stay taken
-        thread.shutdown(wait=False)
+        thread.close()
         raise
     except BaseException:
-        thread.shutdown(wait=False)
+        thread.close()
         raise
-    return Journal(store, thread, past, clock)
+    return FileJournal(store, thread, past, settings.purpose, clock, watcher or Watcher())
 
 
-def _open(settings: JournalSettings, *, token: str, host: str, source: str, at: float) -> tuple[Store, Past]:
+def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[Store, Past]:
     path = settings.path
     store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
     try:
-        if not store.empty and _gives_way(store, settings, token):
+        if not store.empty and _gives_way(store, settings, owner.token):
             store.set_aside(keep=settings.again)
             store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
         if store.empty:
-            kind = _KINDS[settings.purpose]
-            store.begin(token=token, host=host, source=source, kind=kind, rehearsal=settings.rehearsal, at=at)
-        return store, _past(store, settings.purpose)
+            store.begin(owner, kind=_KINDS[settings.purpose], rehearsal=settings.rehearsal, at=at)
+        return store, _read_past(store, settings.purpose)
     except (ValueError, TypeError, KeyError) as error:
         store.close()
         raise JournalError(str(path), f"is damaged ({error}); restore it, or name another file") from None
@@ -63,8 +59,8 @@ def _open(settings: JournalSettings, *, token: str, host: str, source: str, at: 
 
 
 def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
-    """Whether another journal may begin in this one's place. Raises where this upload must not go on with it."""
-    upload, finished, path = store.upload(), store.finished(), str(settings.path)
+    """Return whether another journal may begin in this one's place. Raises where this upload must not go on."""
+    upload, finished, path = store.upload.record(), store.finished(), str(settings.path)
     if upload.rehearsal and not settings.rehearsal:
         return True
     if settings.purpose is not Purpose.SETTLING and upload.kind != _KINDS[settings.purpose]:
@@ -80,36 +76,25 @@ def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
             "this upload is finished. A second one would call everybody a second time; "
             "--again (again=True) starts one all the same",
         )
-    forgettable = store.blank() if upload.kind == BATCHER else store.nothing_sent()
-    if forgettable and not _same_campaign(store, token):
+    forgettable = store.blank() if upload.kind == BATCHER else not store.chunks.any_sent()
+    if upload.is_of(token):
+        return False
+    if forgettable:
         return True  # begun with a mistyped token; nobody was called, and the list is still there
-    check_campaign(store, token)
-    return False
+    raise JournalRefusedError(
+        path, f"belongs to another campaign, at {upload.host}; check the token, or name another journal"
+    )
 
 
-def check_campaign(store: Store, token: str) -> None:
-    """Raises `JournalRefusedError` where the journal is another campaign's."""
-    if not _same_campaign(store, token):
-        raise JournalRefusedError(
-            str(store.path),
-            f"belongs to another campaign, at {store.upload().host}; check the token, or name another journal",
-        )
-
-
-def _same_campaign(store: Store, token: str) -> bool:
-    upload = store.upload()
-    return fingerprint(token, upload.salt) == upload.fingerprint
-
-
-def _past(store: Store, purpose: Purpose) -> Past:
-    upload, of_list = store.upload(), purpose is not Purpose.BATCHER
+def _read_past(store: Store, purpose: Purpose) -> Past:
+    upload, chunks, of_list = store.upload.record(), store.chunks, purpose is not Purpose.BATCHER
     return Past(
         upload_id=upload.upload_id,
-        next_number=store.next_number(),
-        chunks=store.past() if of_list else (),
-        pending=store.pending(),
-        answered=store.answered() if of_list else store.untold(),
-        queued=() if of_list else store.queued(),
+        next_number=chunks.next_number(),
+        chunks=chunks.past() if of_list else (),
+        pending=chunks.pending(),
+        answered=chunks.answered() if of_list else store.batcher.untold(),
+        queued=() if of_list else store.batcher.queued(),
         last_row=upload.last_row,
         body_limit=upload.body_limit,
     )

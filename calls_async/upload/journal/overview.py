@@ -55,11 +55,11 @@ def open_for_reading(path: Path) -> Store:
 
 
 def overview(store: Store) -> Overview:
-    upload, times = store.upload(), store.times()
+    upload, times = store.upload.record(), store.chunks.times()
     rows: Counter[OutcomeStatus] = Counter()
-    for receipt in store.receipts(store.answered()):
+    for receipt in store.chunks.receipts(store.chunks.answered()):
         rows.update(receipt.counts())
-    pending = store.pending()
+    pending = store.chunks.pending()
     sent = [chunk.first_sent_at for chunk in pending if chunk.first_sent_at is not None]
     return Overview(
         upload_id=upload.upload_id,
@@ -74,21 +74,21 @@ def overview(store: Store) -> Overview:
         rows={status.value: rows[status] for status in OutcomeStatus},
         pending_rows=sum(len(chunk.rows) + len(chunk.unsent) for chunk in pending),
         kind=upload.kind,
-        queued_rows=len(store.queued()),
+        queued_rows=len(store.batcher.queued()),
         resume_before=last_attempt_at(min(sent)) if sent else None,
     )
 
 
 def all_receipts(store: Store) -> Iterator[Receipt]:
     """The receipts of all answered chunks, in the order of the source but for rows that were sent again."""
-    return store.receipts(store.answered())
+    return store.chunks.receipts(store.chunks.answered())
 
 
 def unknown_contacts(store: Store) -> Iterator[bytes]:
     """The contact of each unknown row, as a line of JSON that could be uploaded."""
-    for number in store.with_unknown():
-        chunk = store.chunk(number)
-        statuses = store.receipt(number).verdict.statuses
+    for number in store.chunks.with_unknown():
+        chunk = store.chunks.chunk(number)
+        statuses = store.chunks.receipt(number).verdict.statuses
         for contact, status in zip(orjson.loads(chunk.body), statuses, strict=True):
             if status is OutcomeStatus.UNKNOWN:
                 yield orjson.dumps(contact, option=orjson.OPT_APPEND_NEWLINE)
@@ -107,7 +107,7 @@ def purge(path: Path, at: float, *, with_unknown: bool = False) -> None:
     try:
         if store.empty or not store.finished():
             raise JournalRefusedError(str(path), "is not finished; run the upload again first")
-        if store.with_unknown() and not with_unknown:
+        if store.chunks.with_unknown() and not with_unknown:
             raise JournalRefusedError(
                 str(path), "has unknown rows; reconcile them, or export them, decide, and purge --with-unknown"
             )

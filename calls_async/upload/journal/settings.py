@@ -1,4 +1,4 @@
-"""Settings."""
+"""Which journal, how it is kept, and what earlier processes wrote into it."""
 
 from __future__ import annotations
 
@@ -33,24 +33,6 @@ class Purpose(Enum):
     """Of unknown rows, in a journal of either kind, be it finished or not."""
 
 
-def _journal_settings(
-    journal: str | Path | JournalSettings | None,
-    durability: Durability | str,
-    *,
-    again: bool = False,
-    purpose: Purpose = Purpose.UPLOAD,
-) -> JournalSettings | None:
-    if isinstance(journal, JournalSettings):
-        return attrs.evolve(journal, purpose=purpose)
-    if journal is None:
-        return None
-    try:
-        durable = Durability(durability)
-        return JournalSettings(path=Path(journal), durability=durable, again=again, purpose=purpose)
-    except ValueError:
-        raise ConfigurationError(f"durability {durability!r} is not one of {', '.join(Durability)}") from None
-
-
 @attrs.frozen(slots=True, kw_only=True)
 class JournalSettings:
     """Which journal, and how it is kept."""
@@ -63,6 +45,17 @@ class JournalSettings:
     purpose: Purpose = Purpose.UPLOAD
     rehearsal: bool = False
     """Nobody is called (an embedded sandbox): a real upload may take the place of this journal."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class JournalOwner:
+    """Whose a journal is: the campaign's token and host, the source's name, and the upload's identity."""
+
+    token: str = attrs.field(repr=False)
+    host: str
+    source: str = ""
+    identity: str | None = None
+    """Of a new upload, where it is given from outside; None: a random one."""
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -87,3 +80,22 @@ class Past:
     def rows(self) -> int:
         """How many rows of the source have been taken in."""
         return max((chunk.last_row for chunk in self.chunks), default=0)
+
+
+def read_settings(
+    journal: str | Path | JournalSettings | None,
+    durability: Durability | str,
+    *,
+    again: bool = False,
+    purpose: Purpose = Purpose.UPLOAD,
+) -> JournalSettings | None:
+    """Return the settings that a caller means; None where no journal is kept. Raises `ConfigurationError`."""
+    if isinstance(journal, JournalSettings):
+        return attrs.evolve(journal, purpose=purpose)
+    if journal is None:
+        return None
+    try:
+        durable = Durability(durability)
+        return JournalSettings(path=Path(journal), durability=durable, again=again, purpose=purpose)
+    except ValueError:
+        raise ConfigurationError(f"durability {durability!r} is not one of {', '.join(Durability)}") from None

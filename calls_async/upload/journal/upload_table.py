@@ -1,10 +1,16 @@
-"""Upload table."""
+"""The table `upload`: which upload a journal is of, and how far it is as a whole."""
 
 from __future__ import annotations
 
 import hashlib
+import secrets
+from importlib.metadata import version
 
 import attrs
+
+from calls_async.protocol.keys import new_upload_id
+from calls_async.upload.journal.database import Database
+from calls_async.upload.journal.settings import JournalOwner
 
 _FINGERPRINT_ROUNDS = 100_000
 
@@ -27,7 +33,60 @@ class UploadRecord:
     last_row: int
     purged_at: float | None
 
+    def is_of(self, token: str) -> bool:
+        """Return whether it is of the campaign with this token."""
+        return make_fingerprint(token, self.salt) == self.fingerprint
 
-def fingerprint(token: str, salt: bytes) -> bytes:
-    """What recognises the campaign's token and does not give it away (C-M-18)."""
+
+class UploadTable:
+    """Reads and writes the one row of the table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self) -> UploadRecord:
+        """Return the row. Raises `JournalError` for a damaged one."""
+        names = [field.name for field in attrs.fields(UploadRecord)]
+        with self._database.understanding():
+            (values,) = self._database.read(f"SELECT {', '.join(names)} FROM upload")  # noqa: S608  # our own names
+            return UploadRecord(**dict(zip(names, values, strict=True)))
+
+    def begin(self, owner: JournalOwner, *, kind: str, rehearsal: bool, at: float) -> None:
+        """Write the row of a new upload."""
+        salt = secrets.token_bytes(16)
+        self._database.write(
+            "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind, rehearsal)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                owner.identity or new_upload_id(),
+                at,
+                version("calls_async"),
+                owner.host,
+                salt,
+                make_fingerprint(owner.token, salt),
+                owner.source,
+                kind,
+                rehearsal,
+            ),
+        )
+
+    def note_source_done(self) -> None:
+        """Note that the source has been read to its end."""
+        self._database.write("UPDATE upload SET source_done = 1")
+
+    def note_body_limit(self, body_bytes: int) -> None:
+        """Note the largest body that the server takes."""
+        self._database.write("UPDATE upload SET body_limit = ?", (body_bytes,))
+
+    def note_row(self, row: int) -> None:
+        """Note the number of a batcher's row, so that it is never given again."""
+        self._database.write("UPDATE upload SET last_row = max(last_row, ?)", (row,))
+
+    def note_purged(self, at: float) -> None:
+        """Note that the people were taken out of it at `at` (Unix time, seconds)."""
+        self._database.write("UPDATE upload SET purged_at = ?", (at,))
+
+
+def make_fingerprint(token: str, salt: bytes) -> bytes:
+    """Return what recognises the campaign's token and does not give it away (C-M-18)."""
     return hashlib.pbkdf2_hmac("sha256", token.encode(), salt, _FINGERPRINT_ROUNDS)

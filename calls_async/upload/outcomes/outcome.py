@@ -135,9 +135,19 @@ class Summary:
     seconds: float = 0.0
 
     def add(self, receipt: Receipt) -> None:
+        """Count the rows of a receipt."""
         counts = receipt.counts()
         self.rows += counts.total()
         self.accepted += counts[OutcomeStatus.ACCEPTED]
         self.duplicates += counts[OutcomeStatus.DUPLICATE]
         self.rejected += counts[OutcomeStatus.REJECTED]
         self.unknown += counts[OutcomeStatus.UNKNOWN]
+
+    def note_request(self, attempt: int) -> None:
+        """Count a request, which is a retry where `attempt` is not 1."""
+        self.requests += 1
+        self.retries += attempt > 1
+
+    def note_time(self, seconds: float) -> None:
+        """Note how long the upload has been running."""
+        self.seconds = seconds

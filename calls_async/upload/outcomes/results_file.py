@@ -1,4 +1,4 @@
-"""Results files: what an upload wrote down of each row, read again."""
+"""Results files: what became of each row, written and read again. The only place that knows their format."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def to_csv(receipt: Receipt) -> bytes:
     return text.getvalue().encode()
 
 
-FORMATS: dict[str, tuple[bytes, Callable[[Receipt], bytes]]] = {
+RESULTS_FORMATS: dict[str, tuple[bytes, Callable[[Receipt], bytes]]] = {
     ".jsonl": (b"", to_jsonl),
     ".csv": ((",".join(COLUMNS) + "\n").encode(), to_csv),
 }
@@ -107,12 +107,12 @@ class ResultsFile:
         """`others` are files that it must not be, such as the source."""
         self._path = Path(path)
         suffix = self._path.suffix.lower()
-        if suffix not in FORMATS:
-            raise ConfigurationError(f"--results {path}: the name must end with {' or '.join(FORMATS)}")
+        if suffix not in RESULTS_FORMATS:
+            raise ConfigurationError(f"--results {path}: the name must end with {' or '.join(RESULTS_FORMATS)}")
         for other in others:
             if other is not None and same_file(self._path, Path(other)):
                 raise ConfigurationError(f"--results {path}: is {other} itself; name another file")
-        self._header, self._write = FORMATS[suffix]
+        self._header, self._write = RESULTS_FORMATS[suffix]
         self._file: BinaryIO | None = None
         self._begun = False
         self._turns = SerialThread("results")

@@ -1,4 +1,4 @@
-"""Send result."""
+"""What sending a chunk has come to."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from calls_async.upload.outcomes.outcome import Verdict
 
 
 @attrs.frozen(slots=True)
-class Sent:
-    """What sending a chunk has come to: the verdict of some of its rows, and those that must be sent anew, under new
-    keys, in smaller groups. Rows are meant by their index in the chunk."""
+class SendResult:
+    """The verdict of some of a chunk's rows, and those that must be sent anew, under new keys, in smaller groups.
+    Rows are meant by their index in the chunk."""
 
     verdict: Verdict
     stays: Sequence[int]
@@ -21,9 +21,11 @@ class Sent:
     """Why some are sent anew."""
 
     @classmethod
-    def settled(cls, verdict: Verdict) -> Sent:
+    def settled(cls, verdict: Verdict) -> SendResult:
+        """Make the result of a chunk all of whose rows have a verdict."""
         return cls(verdict, range(len(verdict.statuses)))
 
     @classmethod
-    def split(cls, groups: Sequence[Sequence[int]], reason: str) -> Sent:
+    def split(cls, groups: Sequence[Sequence[int]], reason: str) -> SendResult:
+        """Make the result of a chunk all of whose rows are sent anew."""
         return cls(Verdict.none(), (), groups, reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -16,209 +16,166 @@ from calls_async.errors import (
     RequestError,
     TooManyRefusalsError,
 )
-from calls_async.events import ChunkDone, ChunkSplit, Event
 from calls_async.transport.answers import ACCESS_STATUSES
-from calls_async.transport.clock import Clock
-from calls_async.transport.pacing.gate import Pace
 from calls_async.upload.chunks.chunk import Chunk
-from calls_async.upload.chunks.chunker import Chunker
-from calls_async.upload.journal.journal import Journal
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
-from calls_async.upload.pipeline.chunk_queue import ChunkQueue
-from calls_async.upload.pipeline.send_result import Sent
+from calls_async.upload.pipeline.chunk_events import ChunkEvents
+from calls_async.upload.pipeline.receipts import Receipts
+from calls_async.upload.pipeline.recorder import Recorder
+from calls_async.upload.pipeline.refusal_guard import GuardState, RefusalGuard
+from calls_async.upload.pipeline.runner import StandIn
+from calls_async.upload.pipeline.send_result import SendResult
 from calls_async.upload.pipeline.sender import Sender
-from calls_async.upload.pipeline.state import Course
+from calls_async.upload.pipeline.state import RunState
 from calls_async.upload.screening.screening import Screening
-from calls_async.upload.settings import UploadSettings
 from calls_async.upload.status import OutcomeStatus
 
 
-@attrs.define(kw_only=True)
-class Workers:
-    """`work` is run by as many tasks as chunks may be in flight."""
+@attrs.frozen(slots=True, kw_only=True)
+class WorkerSettings:
+    """What becomes of contacts that cannot be sent."""
 
-    settings: UploadSettings
-    sender: Sender
-    queue: ChunkQueue
-    chunker: Chunker
-    screening: Screening
-    pace: Pace
-    clock: Clock
-    tell: Callable[[Event], None]
-    course: Course
-    fail: Callable[[CallsError], None]
-    """Is told of what makes every further request fail, too."""
-    hand_out: Callable[[Receipt], Awaitable[None]]
-    doubt: Callable[[Receipt], None]
-    """Is told of a chunk that was in flight when its worker was cancelled, where no journal keeps it."""
     failures_are_verdicts: bool
     """Whether contacts that were not sent, because all requests fail, are told to be rejected."""
     keeps_refused: bool
     """Whether contacts that were refused in a row, as if the campaign took nobody, are kept for the next process."""
-    journal: Journal | None = None
-    from_before: set[int] = attrs.field(factory=set)
-    """The numbers of chunks that an earlier process has read, and of their parts."""
-    at_risk: set[asyncio.Task[Any]] = attrs.field(factory=set)
-    """The tasks that wait for an answer."""
-    left_over: bool = False
-    """Whether something stands in the journal without an answer."""
-    _refused_in_a_row: list[Chunk] = attrs.field(factory=list)
-    _keep_all: bool = False
-    """Whether they are kept for the next process."""
-    _noted_limit: int | None = None
+    max_refusals: int | None
+    """So many refused in a row stop the upload; None: never."""
 
-    async def work(self) -> None:
-        while (chunk := await self.queue.get()) is not None:
-            try:
-                await self._deal_with(chunk)
-            finally:
-                self.queue.done()
 
-    async def _deal_with(self, chunk: Chunk) -> None:
+@attrs.frozen(slots=True, kw_only=True)
+class WorkerParts:
+    """What a worker works with."""
+
+    sender: Sender
+    recorder: Recorder
+    receipts: Receipts
+    screening: Screening
+    events: ChunkEvents
+
+
+class Worker:
+    """Deals with one chunk after the other; many tasks share it."""
+
+    def __init__(
+        self,
+        parts: WorkerParts,
+        state: RunState,
+        fail: Callable[[CallsError], None],
+        settings: WorkerSettings,
+    ) -> None:
+        self._sender = parts.sender
+        self._recorder = parts.recorder
+        self._receipts = parts.receipts
+        self._screening = parts.screening
+        self._events = parts.events
+        self._state = state
+        self._fail = fail
+        self._settings = settings
+        self._guard = RefusalGuard(settings.max_refusals)
+        self._at_risk: set[asyncio.Task[Any]] = set()
+        """The tasks that wait for an answer."""
+
+    def cancel_sending(self) -> None:
+        """Cancel what waits for an answer; whoever hands out a receipt is not disturbed."""
+        for task in tuple(self._at_risk):
+            task.cancel()
+
+    async def work(self, chunk: Chunk, stand_in: StandIn) -> None:
+        """Send a chunk, write down what became of it, and hand out its receipt."""
         by_server = False
         try:
-            sent = self._screened(chunk)
-            if sent is None:
-                sent, by_server = await self._send(chunk), True
-            chunk = await self._write_down(chunk, sent)
-            verdict = sent.verdict
+            result = self._screen(chunk)
+            if result is None:
+                result, by_server = await self._send(chunk, stand_in), True
+            chunk = await self._recorder.note_result(chunk, result)
+            verdict = result.verdict
         except (RequestError, JournalError) as error:
-            if not self._gave_up_while_stopping(error):
-                self.fail(error)
-            if not self.failures_are_verdicts and _not_created(error) and self.journal is None:
-                return  # whoever brought them is told of the failure itself
-            if self.journal is not None:
-                self.left_over = True
-                if chunk.first_sent_at is None and _not_created(error):
-                    await self.journal.note_unsent(chunk)
-                return  # it stands in the journal without an answer, to be sent again under its key
-            verdict = _verdict_of_failure(chunk, error)
+            failed = await self._settle_failure(chunk, error)
+            if failed is None:
+                return
+            verdict = failed
         except (asyncio.CancelledError, Exception) as error:
-            self.left_over = True
-            if self.journal is not None or chunk.number not in self.sender.under_way:
-                raise  # it stands in the journal, or was not sent
-            why = f": {self.course.error}" if self.course.error else ""
-            reason = f"no answer came before the upload was stopped{why}"
-            verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
-            if not self.course.failed.is_set() or not isinstance(error, asyncio.CancelledError):
-                self.doubt(Receipt.of(chunk, verdict))
+            verdict = self._settle_interruption(chunk, error)
+            if not self._state.failed or not isinstance(error, asyncio.CancelledError):
+                self._receipts.doubt(Receipt.of(chunk, verdict))
                 raise
         if chunk.rows or chunk.unsent:
             receipt = Receipt.of(chunk, verdict)
-            self._tell_of(receipt)
+            self._events.done(receipt)
             if by_server:
-                await self._stop_where_all_is_refused(chunk, verdict)
-            await self.hand_out(receipt)
+                await self._guard_against_refusals(chunk, verdict)
+            await self._receipts.hand_out(receipt)
 
-    async def _send(self, chunk: Chunk) -> Sent:
+    async def _send(self, chunk: Chunk, stand_in: StandIn) -> SendResult:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("chunks are sent by tasks")
-        self.at_risk.add(task)
+        self._at_risk.add(task)
         try:
-            return await self.sender.send(chunk)
+            return await self._sender.send(chunk, stand_in)
         finally:
-            self.at_risk.discard(task)
+            self._at_risk.discard(task)
 
-    def _screened(self, chunk: Chunk) -> Sent | None:
-        """What an earlier process has read, but not sent, loses the numbers that are excluded now."""
-        if chunk.number not in self.from_before or chunk.first_sent_at is not None:
+    def _screen(self, chunk: Chunk) -> SendResult | None:
+        """Take the numbers that are excluded now out of what an earlier process has read, but not sent."""
+        if chunk.first_sent_at is not None or not self._recorder.is_from_before(chunk):
             return None
-        excluded = self.screening.excluded(chunk.phones)
+        excluded = self._screening.excluded(chunk.phones)
         if not excluded:
             return None
         stays = list(excluded)
         verdict = attrs.evolve(Verdict.all(OutcomeStatus.REJECTED, len(stays), None), errors=list(excluded.values()))
         again = [index for index in range(len(chunk.rows)) if index not in excluded]
-        return Sent(verdict, stays, [again] if again else [], "some of its numbers are excluded now")
+        return SendResult(verdict, stays, [again] if again else [], "some of its numbers are excluded now")
 
-    async def _write_down(self, chunk: Chunk, sent: Sent) -> Chunk:
-        """Writes down what became of the chunk; what must be sent anew goes into chunks of its own in the same step.
-        Returns what is left of it."""
-        await self._note_body_limit()
-        if len(sent.stays) == len(chunk.rows):
-            if self.journal is not None and chunk.rows:
-                await self.journal.note_answered(chunk, sent.verdict)
-            return chunk
-        upload_id = self.chunker.upload_id
-        rest, parts = chunk.divide(sent.stays, sent.again, take_number=self.chunker.take_number, upload_id=upload_id)
-        if chunk.number in self.from_before:
-            self.from_before.update(part.number for part in parts)
-        if self.journal is not None:
-            await self.journal.split(rest, sent.verdict, parts)
-        into = tuple(part.number for part in parts)
-        now = self.clock.wall()
-        self.tell(ChunkSplit(at=now, upload_id=upload_id, chunk=chunk.number, into=into, reason=sent.reason))
-        self.queue.put(parts, first=True)
-        return rest
+    async def _settle_failure(self, chunk: Chunk, error: CallsError) -> Verdict | None:
+        """Return the verdict of a chunk that could not be sent or written down; None where it stays without one: it
+        stands in the journal, or those who brought its contacts are told of the failure itself."""
+        if not self._gave_up_while_stopping(error):
+            self._fail(error)
+        not_created = _is_not_created(error)
+        if self._recorder.keeps:
+            self._state.note_left_over()
+            if chunk.first_sent_at is None and not_created:
+                await self._recorder.note_unsent(chunk)
+            return None  # it is sent again under its key
+        if not self._settings.failures_are_verdicts and not_created:
+            return None
+        status = OutcomeStatus.REJECTED if not_created else OutcomeStatus.UNKNOWN
+        return Verdict.all(status, len(chunk.rows), str(error))
 
-    async def _note_body_limit(self) -> None:
-        limit = self.pace.body_limit.certain
-        if self.journal is not None and limit is not None and limit != self._noted_limit:
-            self._noted_limit = limit
-            await self.journal.note_body_limit(limit)
+    def _settle_interruption(self, chunk: Chunk, error: BaseException) -> Verdict:
+        """Return the verdict of a chunk that was in flight when its worker was ended by `error`; raise that again
+        where the chunk stands in the journal, or was not sent."""
+        self._state.note_left_over()
+        if self._recorder.keeps or chunk.number not in self._sender.under_way:
+            raise error
+        why = f": {self._state.error}" if self._state.error else ""
+        reason = f"no answer came before the upload was stopped{why}"
+        return Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
 
-    def _tell_of(self, receipt: Receipt) -> None:
-        counts = receipt.counts()
-        self.tell(
-            ChunkDone(
-                at=self.clock.wall(),
-                upload_id=self.chunker.upload_id,
-                chunk=receipt.chunk,
-                accepted=counts[OutcomeStatus.ACCEPTED],
-                duplicates=counts[OutcomeStatus.DUPLICATE],
-                rejected=counts[OutcomeStatus.REJECTED],
-                unknown=counts[OutcomeStatus.UNKNOWN],
-            )
-        )
-
-    async def _stop_where_all_is_refused(self, chunk: Chunk, verdict: Verdict) -> None:
-        """A campaign that takes nobody refuses every contact: that is no reason to ask it for each of a million. With
-        a journal, those that it has refused are kept to be sent when it takes somebody again."""
-        if self.settings.max_refusals is None:
+    async def _guard_against_refusals(self, chunk: Chunk, verdict: Verdict) -> None:
+        tripped = self._guard.state is GuardState.TRIPPED
+        if self._state.failed and not tripped:
             return
-        statuses = set(verdict.statuses)
-        if statuses != {OutcomeStatus.REJECTED}:
-            self._refused_in_a_row.clear()
+        refused = self._guard.note(chunk, verdict)
+        if not refused:
             return
-        if self._keep_all:
-            await self._keep([chunk])  # refused while the others were being kept
-            return
-        self._refused_in_a_row.append(chunk)
-        refused, most = self._refused_in_a_row, self.settings.max_refusals
-        if len(refused) < most or self.course.failed.is_set():
-            return
-        self._keep_all = self.keeps_refused
-        words = verdict.errors[-1] if verdict.errors else ""
-        self.fail(TooManyRefusalsError(len(refused), words or "", kept=self._keep_all))
-        if self._keep_all:
-            await self._keep(refused)
-
-    async def _keep(self, chunks: Sequence[Chunk]) -> None:
-        """Writes refused chunks down anew, under new keys, for the next process."""
-        if self.journal is None:
-            return
-        self.left_over = True
-        for chunk in chunks:
-            rest, parts = chunk.divide(
-                (),
-                [range(len(chunk.rows))],
-                take_number=self.chunker.take_number,
-                upload_id=self.chunker.upload_id,
-            )
-            await self.journal.split(rest, Verdict.none(), parts)
+        keeps = self._settings.keeps_refused and self._recorder.keeps
+        if not tripped:
+            words = verdict.errors[-1] if verdict.errors else ""
+            self._fail(TooManyRefusalsError(len(refused), words or "", kept=keeps))
+        if keeps:
+            self._state.note_left_over()
+            await self._recorder.keep(refused)
 
     def _gave_up_while_stopping(self, error: CallsError) -> bool:
-        """What is no failure, for it was not to be tried again."""
+        """Return whether it is no failure, for the upload is stopping and it was not to be tried again."""
         denied = isinstance(error, NoAnswerError) and error.refused and error.status in ACCESS_STATUSES
-        return self.course.stopping and isinstance(error, NoAnswerError) and not denied
+        return self._state.stopping and isinstance(error, NoAnswerError) and not denied
 
 
-def _not_created(error: CallsError) -> bool:
-    """Whether nothing was created, for certain."""
+def _is_not_created(error: CallsError) -> bool:
+    """Return whether nothing was created, for certain."""
     return isinstance(error, RefusedError) or (isinstance(error, NoAnswerError) and error.not_created)
-
-
-def _verdict_of_failure(chunk: Chunk, error: CallsError) -> Verdict:
-    status = OutcomeStatus.REJECTED if _not_created(error) else OutcomeStatus.UNKNOWN
-    return Verdict.all(status, len(chunk.rows), str(error))

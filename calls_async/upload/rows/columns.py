@@ -18,8 +18,8 @@ from calls_async.errors import ContactError
 from calls_async.protocol.contact import encode_json
 from calls_async.protocol.phones import CLEAN_PATTERN
 from calls_async.upload.rows.cells import carried
-from calls_async.upload.rows.fast_rows import Fragments
-from calls_async.upload.rows.row import EncodedRows, Row, Run, runs_of
+from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.row import EncodedRows, Row, Run, group_into_runs
 from calls_async.upload.rows.table import Table
 
 _WITH_PLUS = (
@@ -42,7 +42,7 @@ class Columns:
     """Encodes whole columns of a `table`; `fragments` are what its settings become."""
 
     table: Table
-    fragments: Fragments
+    fragments: SettingsCache
 
     def encode(
         self, first_row: int, columns: Sequence[pa.Array], other: Other, sure: pa.Array | None = None
@@ -83,11 +83,11 @@ class Columns:
         done = 0
         for index in bad:
             if index > done:
-                runs += [*runs_of(others), encoded.part(done, index)]
+                runs += [*group_into_runs(others), encoded.part(done, index)]
                 others.clear()
             others.append(other(encoded.first_row + index, index))
             done = index + 1
-        runs += runs_of(others)
+        runs += group_into_runs(others)
         if done < len(encoded):
             runs.append(encoded.part(done, len(encoded)))
         return runs

@@ -9,7 +9,7 @@ from calls_async.errors import ContactError
 from calls_async.protocol.contact import FIELDS, Contact, encode_contacts, to_contact
 from calls_async.upload.rows.cells import merge_payload, rejected
 from calls_async.upload.rows.regions import phone_in
-from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, runs_of
+from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, group_into_runs
 
 
 def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], region: str | None) -> list[Run]:
@@ -52,7 +52,7 @@ def _encode_contacts(first_row: int, contacts: Sequence[Contact]) -> list[Run]:
     encoded = encode_contacts(contacts) if contacts else None
     if encoded is not None:
         return [EncodedRows(first_row, [contact.phone for contact in contacts], *encoded)]
-    return runs_of(_encode_contact(row, contact) for row, contact in enumerate(contacts, start=first_row))
+    return group_into_runs(_encode_contact(row, contact) for row, contact in enumerate(contacts, start=first_row))
 
 
 def _encode_contact(row: int, contact: Contact) -> Row:

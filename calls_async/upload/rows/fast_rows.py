@@ -23,7 +23,7 @@ MAX_FRAGMENTS = 50_000
 
 
 @attrs.define
-class Fragments:
+class SettingsCache:
     """What the settings of a row become, behind its phone and payload. Lists have few combinations of settings, so
     each is looked at once, by `as_json`."""
 
@@ -45,7 +45,7 @@ class QuickTable:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._fragments = Fragments(table.settings_as_json)
+        self._fragments = SettingsCache(table.settings_as_json)
         self._settings = [index for index, _ in table.settings]
         self._payload = [index for index, _ in table.payload]
         self._names = [name for _, name in table.payload]
@@ -72,7 +72,7 @@ class QuickObjects:
 
     def __init__(self, mapped: Mapping[str, str]) -> None:
         self._mapped = mapped
-        self._tables: dict[tuple[str, ...], tuple[Table, Fragments] | None] = {}
+        self._tables: dict[tuple[str, ...], tuple[Table, SettingsCache] | None] = {}
         """By the names of the fields, in their order."""
 
     def encode(self, row: int, fields: Mapping[str, Any]) -> Row:
@@ -93,12 +93,12 @@ class QuickObjects:
             return None
         return _joined(row, phone, payload, fragment) if fragment is not None else None
 
-    def _table(self, names: tuple[str, ...]) -> tuple[Table, Fragments] | None:
+    def _table(self, names: tuple[str, ...]) -> tuple[Table, SettingsCache] | None:
         if names not in self._tables:
             if len(self._tables) >= MAX_FRAGMENTS:
                 self._tables.clear()
             table = Table.of_fields(names, self._mapped)
-            self._tables[names] = None if table is None else (table, Fragments(table.values_as_json))
+            self._tables[names] = None if table is None else (table, SettingsCache(table.values_as_json))
         return self._tables[names]
 
 

@@ -97,7 +97,7 @@ BATCH_BYTES = 2**20
 """And bytes of them; a batch ends with the row that reaches it."""
 
 
-class Gathered:
+class RowBuffer:
     """Rows of the row lane, one after the other, until there is a batch of them."""
 
     def __init__(self) -> None:
@@ -139,9 +139,9 @@ class Gathered:
             self._phones, self._bodies = [], []
 
 
-def runs_of(rows: Iterable[Row]) -> list[Run]:
+def group_into_runs(rows: Iterable[Row]) -> list[Run]:
     """Rows in their order, gathered into as few runs as there can be."""
-    gathered = Gathered()
+    gathered = RowBuffer()
     for row in rows:
         gathered.add(row)
     return gathered.take()

@@ -120,7 +120,8 @@ _BYTE_ORDER_MARKS = tuple(
 )
 
 
-def _paths(files: Sequence[str | Path]) -> list[Path]:
+def to_paths(files: Sequence[str | Path]) -> list[Path]:
+    """Return the files of `exclude` as paths. Raises `ConfigurationError`."""
     if isinstance(files, str | Path):
         raise ConfigurationError("exclude is a list of files; put a single one into brackets")
     for file in files:

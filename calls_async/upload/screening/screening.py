@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-from calls_async.concurrency import wait_until_done
-from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, runs_of
+from calls_async.concurrency import SerialThread
+from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, group_into_runs
 from calls_async.upload.screening.exclusions import NumberSet, read_numbers
 from calls_async.upload.screening.repeats import SeenContacts
 from calls_async.upload.status import OutcomeStatus
-
-Result = TypeVar("Result")
 
 
 class Screening:
@@ -37,7 +33,7 @@ class Screening:
         self._lists: list[tuple[str, NumberSet]] = []
         self._dedupe = dedupe
         self._seen: SeenContacts | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: SerialThread | None = None
 
     @property
     def needs_every_row(self) -> bool:
@@ -45,12 +41,13 @@ class Screening:
         return self._dedupe
 
     async def __aenter__(self) -> Self:
-        if self._paths or self._dedupe:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="calls_async-screening")
+        if not self._paths and not self._dedupe:
+            return self
+        thread = self._thread = SerialThread("screening")
         self._seen = SeenContacts() if self._dedupe else None
         try:
             for path in self._paths:
-                numbers = await self._in_thread(partial(read_numbers, path, self._region))
+                numbers = await thread.submit(partial(read_numbers, path, self._region))
                 self._lists.append((str(path), numbers))
                 if self._on_hint is not None:
                     self._on_hint(f"{path}: {len(numbers):,} numbers that must not be called")
@@ -64,19 +61,19 @@ class Screening:
     ) -> None:
         if self._thread is not None:
             if self._seen is not None:
-                await wait_until_done(asyncio.get_running_loop().run_in_executor(self._thread, self._seen.close))
-            self._thread.shutdown(wait=False)
+                await self._thread.run(self._seen.close)
+            self._thread.close()
 
     async def sift(self, runs: Sequence[Run], *, known: int) -> Sequence[Run]:
-        """The rows after the row `known`, with those that must not be sent marked."""
+        """Return the rows after the row `known`, with those that must not be sent marked."""
         if self._thread is None or not runs:
             return runs
-        return await self._in_thread(
-            lambda: runs_of(row for row in map(self._sifted, each_row(runs)) if row.row > known)
+        return await self._thread.submit(
+            lambda: group_into_runs(row for row in map(self._sifted, each_row(runs)) if row.row > known)
         )
 
     def excluded(self, phones: Iterable[str]) -> dict[int, str]:
-        """Which of `phones` must not be called, by index, and why."""
+        """Return which of `phones` must not be called, by index, and why."""
         reasons = {}
         for index, phone in enumerate(phones):
             if (reason := self._excluded(phone)) is not None:
@@ -97,6 +94,3 @@ class Screening:
         if self._seen is not None and (first := self._seen.first_row_of(row)) != row.row:
             return UnsentRow(row.row, row.phone, OutcomeStatus.DUPLICATE, f"says the same as row {first}")
         return row
-
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -12,7 +12,7 @@ import attrs
 from calls_async.errors import JournalRefusedError
 from calls_async.protocol.keys import digest
 from calls_async.upload.chunks.chunk import Mark, PastChunk
-from calls_async.upload.rows.row import EncodedRow, Run, each_row, last_row, runs_of
+from calls_async.upload.rows.row import EncodedRow, Run, each_row, group_into_runs, last_row
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class RowCheck:
                 self._bodies[row.row] = row.body
             while self._waiting and self._waiting[0].last_row <= row.row:
                 self._compare(self._waiting.popleft())
-        return runs_of(new)
+        return group_into_runs(new)
 
     def end(self) -> None:
         """The iterable has ended. Raises `JournalRefusedError` where it had more to give before."""

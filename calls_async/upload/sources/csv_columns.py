@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from calls_async.upload.rows.columns import Columns, read_columns
-from calls_async.upload.rows.fast_rows import Fragments
+from calls_async.upload.rows.fast_rows import SettingsCache
 from calls_async.upload.rows.row import Row, Run
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.text import MAX_LINE_BYTES
@@ -19,7 +19,7 @@ class CsvColumns:
 
     def __init__(self, table: Table, delimiter: str) -> None:
         self._table = table
-        self._columns = Columns(table, Fragments(table.settings_as_json))
+        self._columns = Columns(table, SettingsCache(table.settings_as_json))
         self._delimiter = delimiter
         self._before, self._behind = (delimiter.encode(), b"\n"), (delimiter.encode(), b"\r", b"\n")
 

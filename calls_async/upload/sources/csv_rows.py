@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from calls_async.errors import ContactError, SourceError
 from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.fast_rows import QuickTable
-from calls_async.upload.rows.row import Gathered, Run
+from calls_async.upload.rows.row import RowBuffer, Run
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.text import MAX_LINE_BYTES, LineBlocks, LineTooLong, guess_delimiter
 
@@ -72,7 +72,7 @@ class CsvReader:
 
     def _by_records(self, table: QuickTable, skip: int) -> Iterator[list[Run]]:
         """The rows of the block that was given to the csv module; its last record may go on in the next ones."""
-        gathered = Gathered()
+        gathered = RowBuffer()
         while self._lines:
             try:
                 cells = next(self._records)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from calls_async.errors import MissingExtraError, SourceError
-from calls_async.upload.rows.row import Gathered, Run
+from calls_async.upload.rows.row import RowBuffer, Run
 from calls_async.upload.rows.table import Table
 
 
@@ -29,7 +29,7 @@ def read_excel(
     columns = [str(cell) for cell in header]
     while columns and columns[-1] == "":
         columns.pop()
-    table, gathered = table_of(columns), Gathered()
+    table, gathered = table_of(columns), RowBuffer()
     for row, cells in enumerate((cells for cells in lines if any(cell != "" for cell in cells)), start=1):
         if row > skip:
             gathered.add(table.encode(row, [_whole(cell) for cell in cells[: len(columns)]]))

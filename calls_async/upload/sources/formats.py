@@ -18,7 +18,7 @@ from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile
 from calls_async.upload.sources.csv_rows import CsvReader
 from calls_async.upload.sources.excel import read_excel
 from calls_async.upload.sources.json_rows import JsonReader, line_encoder
-from calls_async.upload.sources.options import Reading, format_of
+from calls_async.upload.sources.options import Reading, detect_format
 from calls_async.upload.sources.parquet import read_parquet
 from calls_async.upload.sources.source import Batch
 
@@ -32,7 +32,7 @@ def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed
     Raises `SourceError` where it cannot be read, with the place, and `JournalRefusedError` where the consumed part
     has changed.
     """
-    form = format_of(name, reading)
+    form = detect_format(name, reading)
     if form in ("csv", "jsonl"):
         yield from _read_in_order(form, name, MarkedFile(file, consumed), reading, consumed)
         return

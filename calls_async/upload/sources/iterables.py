@@ -8,11 +8,11 @@ from contextlib import aclosing
 from calls_async.upload.rows.contacts import encode_items
 from calls_async.upload.rows.row import Run
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, RowCheck
-from calls_async.upload.sources.slices import Drawing, in_slices
-from calls_async.upload.sources.source import Batch, ContactLike, _HandsOver
+from calls_async.upload.sources.slices import AsyncSlices, sliced
+from calls_async.upload.sources.source import Batch, ContactLike, GivenAgain
 
 
-class IterableSource(_HandsOver):
+class IterableSource(GivenAgain):
     """Contacts or mappings from an iterable, drawn on the event loop: what is drawn is handed over at once."""
 
     is_file = False
@@ -26,7 +26,7 @@ class IterableSource(_HandsOver):
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         check = RowCheck(consumed)
-        async with aclosing(in_slices(self._items)) as lists:
+        async with aclosing(sliced(self._items)) as lists:
             async for items in lists:
                 first_row = self._read + 1
                 self._read += len(items)
@@ -43,11 +43,12 @@ class AsyncIterableSource:
 
     is_file = False
     may_pause = True
+    answers_callers = False
     given_again = True
 
     def __init__(self, items: AsyncIterable[ContactLike], region: str | None) -> None:
         self.name = f"a {type(items).__name__}"
-        self._drawing = Drawing(items)
+        self._drawing = AsyncSlices(items)
         self._region = region
         self._rows = 0
         self._check = RowCheck(NOTHING)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from calls_async.upload.rows.columns import Columns, read_columns
-from calls_async.upload.rows.fast_rows import Fragments
+from calls_async.upload.rows.fast_rows import SettingsCache
 from calls_async.upload.rows.row import Row, Run
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.text import MAX_LINE_BYTES
@@ -176,4 +176,4 @@ class JsonColumns:
 
     def _columns_of(self, shape: _Shape) -> Columns | None:
         table = Table.of_fields([field.name for field in shape.fields], self._mapped)
-        return None if table is None else Columns(table, Fragments(table.values_as_json))
+        return None if table is None else Columns(table, SettingsCache(table.values_as_json))

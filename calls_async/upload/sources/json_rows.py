@@ -14,7 +14,7 @@ from calls_async.errors import ContactError
 from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.contacts import encode_object
 from calls_async.upload.rows.fast_rows import QuickObjects
-from calls_async.upload.rows.row import Gathered, Row, Run
+from calls_async.upload.rows.row import Row, RowBuffer, Run
 from calls_async.upload.sources.text import MAX_LINE_BYTES, LineBlocks, LineTooLong
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class JsonReader:
                 yield encoded[1]
 
     def _by_lines(self, block: bytes, encode_line: EncodeLine, skip: int) -> Iterator[list[Run]]:
-        gathered = Gathered()
+        gathered = RowBuffer()
         for line in block.split(b"\n"):
             if stripped := line.strip().removeprefix(codecs.BOM_UTF8):
                 self._row += 1

@@ -31,7 +31,10 @@ class Reading:
 
     format: str | None = None
     """csv, jsonl, parquet or xlsx; None: by the file's ending."""
-    columns: Mapping[str, str] = attrs.field(factory=dict)
+    columns: Mapping[str, str] = attrs.field(
+        factory=dict,
+        converter=attrs.converters.default_if_none(factory=dict),  # type: ignore[misc]
+    )
     """Columns of another name: the name in the file and the field that it means."""
     region: str | None = None
     delimiter: str | None = None
@@ -60,7 +63,7 @@ def _check_encoding(name: str) -> None:
         raise ConfigurationError(f"{name!r} is no encoding of text; name one such as cp1251 or utf-16")
 
 
-def format_of(name: str, reading: Reading) -> str:
+def detect_format(name: str, reading: Reading) -> str:
     """The format of the file `name`. Raises `ConfigurationError`."""
     known = sorted(set(FORMATS.values()))
     found = reading.format or FORMATS.get(Path(name).suffix.lower())

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from calls_async.errors import MissingExtraError, SourceError
-from calls_async.upload.rows.fast_rows import Fragments
-from calls_async.upload.rows.row import Gathered, Run
+from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.row import RowBuffer, Run
 from calls_async.upload.rows.table import Table
 
 _BATCH_ROWS = 8192
@@ -33,7 +33,7 @@ def read_parquet(
         table = table_of(parquet.schema_arrow.names)
         columns = None
         if fast and table.independent and len(table.columns) == len(parquet.schema_arrow.names):
-            columns = columnar.Columns(table, Fragments(table.settings_as_json))
+            columns = columnar.Columns(table, SettingsCache(table.settings_as_json))
         for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
             count, done = batch.num_rows, max(0, skip - row)
             if done < count:
@@ -74,7 +74,7 @@ def _size_bytes(column: Any) -> float:
 
 
 def _by_rows(table: Table, first_row: int, columns: Sequence[Any]) -> Iterator[list[Run]]:
-    gathered = Gathered()
+    gathered = RowBuffer()
     for row, cells in enumerate(zip(*(column.to_pylist() for column in columns), strict=True), start=first_row):
         gathered.add(table.encode(row, cells))
         if gathered.full:

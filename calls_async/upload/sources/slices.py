@@ -18,7 +18,7 @@ SLICE_SECONDS = 0.002
 """The longest that drawing from an iterable keeps the event loop for itself."""
 
 
-async def in_slices(items: Iterable[Item]) -> AsyncGenerator[list[Item], None]:
+async def sliced(items: Iterable[Item]) -> AsyncGenerator[list[Item], None]:
     """Lists of at most `BATCH_ROWS` items. What an iterable gave before it failed comes before its error."""
     drawn: list[Item] = []
     slice_ends = time.monotonic() + SLICE_SECONDS
@@ -38,7 +38,7 @@ async def in_slices(items: Iterable[Item]) -> AsyncGenerator[list[Item], None]:
         yield drawn
 
 
-class Drawing(Generic[Item]):
+class AsyncSlices(Generic[Item]):
     """Draws from an async iterable in a task of its own; what it has drawn is handed on when that waits, or when
     there is a list of `BATCH_ROWS`."""
 

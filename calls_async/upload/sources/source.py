@@ -1,4 +1,4 @@
-"""Source."""
+"""What a source is: numbered rows in batches, once."""
 
 from __future__ import annotations
 
@@ -33,29 +33,32 @@ class Source(Protocol):
     """Whether it is read in blocks, and marked as far as it was read: what was not taken in of it is read again."""
     may_pause: bool
     """Whether it may wait long between rows, so that a chunk should not wait until it is full."""
+    answers_callers: bool
+    """Whether those who brought a contact wait for what becomes of it, and are told of failures themselves."""
     given_again: bool
     """Whether it gives again what an earlier process took from it, to be compared before anything is sent."""
 
     def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        """The rows after those that are `consumed`. Raises `JournalRefusedError` where these have changed."""
+        """Yield the rows after those that are `consumed`. Raises `JournalRefusedError` where these have changed."""
 
     def left(self) -> Sequence[Run]:
-        """When its batches are closed: what was drawn, was not handed over, and cannot be drawn again."""
+        """Return what was drawn, was not handed over, and cannot be drawn again, when its batches are closed."""
 
     def fraction_read(self) -> float | None:
-        """How much of the source has been read, 0 to 1; None where that cannot be known."""
+        """Return how much of the source has been read, 0 to 1; None where that cannot be known."""
 
 
-class _HandsOver:
-    """A source that hands over what it has drawn."""
+class GivenAgain:
+    """A source that is given again when an upload goes on, and hands over all that it has drawn."""
 
+    answers_callers = False
     given_again = True
 
     def left(self) -> Sequence[Run]:
         return ()
 
 
-class NoSource(_HandsOver):
+class NoSource(GivenAgain):
     """Nothing to read: only what a journal holds is sent."""
 
     name = "the journal"

@@ -1,0 +1,160 @@
+"""Opens the journal first, then makes every part of an upload complete. Nothing is assigned into another part later.
+
+This is also where identity, limiter and journal of an upload can be handed in from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+
+from calls_async.concurrency import Channel
+from calls_async.errors import ConfigurationError
+from calls_async.events import EventDispatcher
+from calls_async.transport.clock import Clock
+from calls_async.transport.connection import Connection
+from calls_async.transport.pacing.limiter import Limiter, RateLimiter
+from calls_async.upload.chunks.chunk import Chunk
+from calls_async.upload.chunks.chunker import Chunker
+from calls_async.upload.journal.journal import Journal, NoJournal, Watcher
+from calls_async.upload.journal.opening import open_journal
+from calls_async.upload.journal.settings import JournalOwner, JournalSettings
+from calls_async.upload.outcomes.outcome import Receipt, Summary
+from calls_async.upload.pipeline.chunk_events import ChunkEvents
+from calls_async.upload.pipeline.chunk_queue import ChunkQueue
+from calls_async.upload.pipeline.pipeline import QUEUED_CHUNKS, Pipeline, PipelineParts
+from calls_async.upload.pipeline.reader import Reader, ReaderSettings
+from calls_async.upload.pipeline.receipts import Receipts
+from calls_async.upload.pipeline.recorder import Recorder
+from calls_async.upload.pipeline.sender import Sender, SenderSettings
+from calls_async.upload.pipeline.state import RunState
+from calls_async.upload.pipeline.worker import WorkerSettings
+from calls_async.upload.screening.screening import Screening
+from calls_async.upload.settings import UploadSettings
+from calls_async.upload.sources.checkpoint import Consumed
+from calls_async.upload.sources.source import NoSource, Source
+
+OpenJournal = Callable[[Clock, Watcher], Awaitable[Journal]]
+"""Opens a journal that is handed in from outside."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class UploadRequest:
+    """What is to be uploaded, and how. Raises `ConfigurationError` where there would be nothing to send."""
+
+    source: Source
+    settings: UploadSettings
+    owner: JournalOwner
+    """The campaign's token and host, and the upload's identity where that is given from outside."""
+    journal: JournalSettings | OpenJournal | None = None
+    screening: Screening = attrs.field(factory=Screening)
+    events: EventDispatcher = attrs.field(factory=EventDispatcher)
+    limiter: Limiter | None = None
+    """Where it is given from outside; None: by the rate of the settings."""
+    server_answered: bool = False
+    """Whether the server is believed to be there, so that it is waited for as for one that has answered."""
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.source, NoSource) and self.journal is None:
+            raise ConfigurationError("without a source there must be a journal, whose contacts are sent")
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a journal is kept."""
+        return self.journal is not None
+
+    async def open_journal(self, clock: Clock, watcher: Watcher) -> Journal:
+        """Open its journal. Raises `JournalError`."""
+        if self.journal is None:
+            return NoJournal(self.owner.identity)
+        if isinstance(self.journal, JournalSettings):
+            owner = attrs.evolve(self.owner, source=self.source.name)
+            return await open_journal(self.journal, owner, clock, watcher)
+        return await self.journal(clock, watcher)
+
+    def make_limiter(self, clock: Clock) -> Limiter | None:
+        """Return the limiter that it is sent by; None where there is no limit."""
+        if self.limiter is None and self.settings.rate is not None:
+            return RateLimiter(self.settings.rate, clock)
+        return self.limiter
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Reading:
+    """Who reads the receipts, and how long the upload has been running."""
+
+    channel: Channel[Receipt]
+    on_answer: Callable[[Receipt], None]
+    elapsed: Callable[[], float]
+
+
+@asynccontextmanager
+async def assemble(
+    request: UploadRequest, connection: Connection, state: RunState, reading: Reading
+) -> AsyncIterator[Pipeline]:
+    """Make the pipeline of an upload, for as long as the block lasts. Raises `JournalError`, and `SourceError` for a
+    list of excluded numbers that cannot be read."""
+    watcher = Watcher(tell=request.events, note_commit=connection.telemetry.committed)
+    journal = await request.open_journal(connection.clock, watcher)
+    try:
+        async with request.screening:
+            yield _make_pipeline(request, connection, journal, state, reading)
+    finally:
+        await journal.close()
+
+
+def _make_pipeline(
+    request: UploadRequest, connection: Connection, journal: Journal, state: RunState, reading: Reading
+) -> Pipeline:
+    settings, past, body_limit = request.settings, journal.past, connection.pace.body_limit
+    body_limit.remember(past.body_limit)
+    limiter = request.make_limiter(connection.clock)
+    caller = connection.make_upload_caller(
+        limiter, max_outage_seconds=settings.max_outage_seconds, server_answered=request.server_answered
+    )
+    largest = None if limiter is None else limiter.largest_chunk
+    chunker = Chunker(
+        upload_id=past.upload_id,
+        chunk_rows=min(settings.chunk_rows, largest or settings.chunk_rows),
+        chunk_bytes=settings.chunk_bytes,
+        next_number=past.next_number,
+    )
+    queue: ChunkQueue[Chunk] = ChunkQueue(QUEUED_CHUNKS)
+    events = ChunkEvents(past.upload_id, request.events, connection.clock)
+    summary = Summary(upload_id=past.upload_id)
+    recorder = Recorder(journal, chunker, queue, events, body_limit, [chunk.number for chunk in past.pending])
+    sender_settings = SenderSettings(token=request.owner.token, verify=settings.verify, body_limit=body_limit)
+    consumed = Consumed(
+        journal=journal.name, rows=past.rows, chunks=past.chunks, shown=request.screening.needs_every_row
+    )
+    reader_settings = ReaderSettings(
+        clock=connection.clock,
+        linger_seconds=settings.linger_seconds,
+        consumed=consumed,
+        pending=past.pending,
+        body_limit=body_limit,
+    )
+    answers_callers = request.source.answers_callers
+    return Pipeline(
+        PipelineParts(
+            reader=Reader(request.source, request.screening, chunker, recorder, queue, state, reader_settings),
+            queue=queue,
+            recorder=recorder,
+            sender=Sender(caller, journal, summary, events, sender_settings),
+            receipts=Receipts(reading.channel, summary, reading.on_answer, reading.elapsed),
+            screening=request.screening,
+            events=events,
+            journal=journal,
+            caller=caller,
+            pace=connection.pace,
+        ),
+        state,
+        WorkerSettings(
+            failures_are_verdicts=not answers_callers,
+            keeps_refused=not answers_callers,
+            max_refusals=settings.max_refusals,
+        ),
+        concurrency=settings.concurrency,
+    )
