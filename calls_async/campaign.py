@@ -23,6 +23,7 @@ from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignSt
 from calls_async.transport.attempts import CallPlan
 from calls_async.transport.connection import Connection
 from calls_async.upload.batcher.batcher import Batcher
+from calls_async.upload.journal.settings import JournalSettings, Purpose
 from calls_async.upload.options import BatcherOptions, UploadOptions, make_batcher, make_upload
 from calls_async.upload.reconcile import Reconciliation, reconcile
 from calls_async.upload.sources.source import ContactLike, SourceLike
@@ -88,7 +89,8 @@ class Campaign:
 
         Raises `JournalError` and all that an upload raises.
         """
-        return await reconcile(self._connection, self._token, Path(journal), resend=resend, exclude=exclude)
+        settings = JournalSettings(path=Path(journal), purpose=Purpose.SETTLING)
+        return await reconcile(self._connection, self._token, settings, resend=resend, exclude=exclude)
 
     # --- adding ---
 

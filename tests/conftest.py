@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
 
-import aiohttp
-import attrs
 import pytest
-from aioresponses import aioresponses
 
-from calls_async import CallsClient, Campaign, RetryPolicy
+from calls_async import CallsClient, Campaign
 from calls_async.sandbox.server.server import Sandbox
-from calls_async.transport.clock import Clock
-
-TOKEN = "8231.7056.1b131df1"
-QUICK = RetryPolicy(max_attempts=None, give_up_seconds=20, unreachable_seconds=1, backoff_seconds=0.001)
-"""For uploads to a sandbox: real waits, but short ones."""
-
-
-@attrs.define
-class HeldClock:
-    """A clock that moves only when somebody sleeps."""
-
-    now: float = 1_800_000_000.0
-    slept: list[float] = attrs.field(factory=list)
-
-    def clock(self) -> Clock:
-        return Clock(wall=lambda: self.now, monotonic=lambda: self.now, sleep=self.sleep)
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
+from tests.helpers.clock import HeldClock
+from tests.helpers.servers import QUICK
+from tests.helpers.wire import Wire
 
 
 @pytest.fixture
@@ -65,26 +41,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def campaign(sandbox: Sandbox, client: CallsClient) -> Campaign:
     return client.campaign(sandbox.token)
-
-
-class _Response(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 does not give aiohttp 3.14 the stream writer that it asks for."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("stream_writer", Mock(output_size=0))
-        super().__init__(*args, **kwargs)
-
-
-class Wire(aioresponses):
-    """Answers in place of a network; `sent` has every request as aiohttp got it."""
-
-    def add(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("response_class", _Response)
-        super().add(*args, **kwargs)
-
-    @property
-    def sent(self) -> list[tuple[str, Any, dict[str, Any]]]:
-        return [(method, url, call.kwargs) for (method, url), calls in self.requests.items() for call in calls]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from calls_async.upload.assembly import UploadRequest
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.journal.journal import FileJournal
 from calls_async.upload.journal.opening import open_journal
-from calls_async.upload.journal.settings import JournalOwner, JournalSettings, Purpose
+from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.attribution import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, phone_of
 from calls_async.upload.outcomes.outcome import Summary, Verdict
@@ -78,10 +78,9 @@ class Finding:
 
 
 async def reconcile(
-    connection: Connection, token: str, path: Path, *, resend: bool, exclude: Sequence[str | Path] = ()
+    connection: Connection, token: str, settings: JournalSettings, *, resend: bool, exclude: Sequence[str | Path] = ()
 ) -> Reconciliation:
-    """Settle the unknown rows of the journal at `path`; see `Campaign.reconcile`."""
-    settings = JournalSettings(path=path, purpose=Purpose.SETTLING)
+    """Settle the unknown rows of a journal; see `Campaign.reconcile`."""
     owner, excluded = JournalOwner(token=token, host=connection.base_url), to_paths(exclude)
     caller, clock = connection.make_upload_caller(max_outage_seconds=MAX_OUTAGE), connection.clock
 

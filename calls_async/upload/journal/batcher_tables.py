@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+import attrs
+
 from calls_async.protocol.contact import content_digest
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.journal.database import Database
@@ -12,6 +14,19 @@ from calls_async.upload.rows.row import EncodedRow
 
 FORGOTTEN_AT_A_TIME = 1000
 """Chunks that are looked at in one transaction."""
+
+
+@attrs.frozen(slots=True)
+class Old:
+    """What may be forgotten: numbers of chunks, and keys of `put`."""
+
+    chunks: Sequence[int]
+    keys: Sequence[tuple[str]]
+
+    @property
+    def full(self) -> bool:
+        """Whether there may be more."""
+        return FORGOTTEN_AT_A_TIME in (len(self.chunks), len(self.keys))
 
 
 class BatcherTables:
@@ -77,33 +92,31 @@ class BatcherTables:
         """Note that the owner has had the receipts of these chunks."""
         self._database.write_many("DELETE FROM untold WHERE chunk = ?", [(number,) for number in numbers])
 
-    def forget(self, before: float) -> bool:
-        """Remove some of what was answered before (Unix time, seconds), but nothing unknown or untold; return whether
-        there may be more. The last chunk stays, for no number may be given a second time."""
+    def find_old(self, before: float) -> Old:
+        """Return some of what was answered before (Unix time, seconds). The last chunk is never among it, for no
+        number may be given a second time."""
         seen = self._database.read(
             "SELECT number, answered_at < ? AND number < (SELECT max(number) FROM chunk) FROM chunk "
             "WHERE number > ? ORDER BY number LIMIT ?",
             (before, self._forgotten, FORGOTTEN_AT_A_TIME),
         )
-        old = [number for number, is_old in itertools.takewhile(lambda one: one[1], seen)]
         keys = self._database.read(
             "SELECT key FROM put_key WHERE put_at < ? AND row NOT IN (SELECT row FROM queued)"
             " AND put_at < (SELECT coalesce(min(planned_at), ?1) FROM chunk WHERE state <> 'answered') LIMIT ?",
             (before, FORGOTTEN_AT_A_TIME),
         )
-        with self._database.transaction():
-            self._forget(old, keys)
-        self._forgotten = old[-1] if old else self._forgotten
-        return FORGOTTEN_AT_A_TIME in (len(old), len(keys))
+        return Old([number for number, is_old in itertools.takewhile(lambda one: one[1], seen)], keys)
+
+    def forget(self, old: Old) -> None:
+        """Remove what is old, but nothing unknown or untold."""
+        self._database.write_many(
+            "DELETE FROM chunk WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM body WHERE number = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM untold WHERE chunk = ?1)",
+            [(number,) for number in old.chunks],
+        )
+        self._database.write_many("DELETE FROM put_key WHERE key = ?", old.keys)
+        self._forgotten = old.chunks[-1] if old.chunks else self._forgotten
 
     def remove_people(self) -> None:
         """Remove the keys, which may name people."""
         self._database.write("DELETE FROM put_key")
-
-    def _forget(self, numbers: Sequence[int], keys: Sequence[tuple[str]]) -> None:
-        self._database.write_many(
-            "DELETE FROM chunk WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM body WHERE number = ?1)"
-            " AND NOT EXISTS (SELECT 1 FROM untold WHERE chunk = ?1)",
-            [(number,) for number in numbers],
-        )
-        self._database.write_many("DELETE FROM put_key WHERE key = ?", keys)

@@ -245,7 +245,7 @@ class FileJournal:
         self._submit(lambda store: store.batcher.note_told(numbers), None)
 
     async def forget(self, before: float) -> None:
-        while await self.do(lambda store: store.batcher.forget(before)):
+        while await self.do(lambda store: store.forget(before)):
             pass
 
     async def close(self) -> None:

@@ -125,10 +125,14 @@ class Store:
 
     def settle(self, number: int, verdict: Verdict) -> None:
         """Note what has become known of a chunk's unknown rows."""
-        with self.database.transaction():
-            self.chunks.settle(number, verdict)
-            if self._of_batcher:
-                self.batcher.leave_untold(number)
+        self.commit([lambda store: store._settle(number, verdict)])
+
+    def forget(self, before: float) -> bool:
+        """Remove from a batcher's journal some of what was answered before (Unix time, seconds); return whether there
+        may be more."""
+        old = self.batcher.find_old(before)
+        self.commit([lambda store: store.batcher.forget(old)])
+        return old.full
 
     def purge(self, at: float) -> None:
         """Remove phones, payloads and the server's words; counts, keys and job IDs stay."""
@@ -150,6 +154,11 @@ class Store:
         return (
             self.chunks.next_number() == 1 and not self.batcher.any_queued() and not self.upload.record().source_done
         )
+
+    def _settle(self, number: int, verdict: Verdict) -> None:
+        self.chunks.settle(number, verdict)
+        if self._of_batcher:
+            self.batcher.leave_untold(number)
 
     def _gather_bodies(self) -> None:
         self.chunks.gather_bodies()

@@ -1,0 +1,61 @@
+"""Test campaign."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from calls_async.sandbox.server.server import Sandbox
+from tests.helpers.command import Ran, run, run_here
+from tests.helpers.servers import TOKEN
+
+
+async def test_the_small_commands(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) -> None:
+    sandbox, env = served
+    added = await run_here("add", "+1 650 000-0000", "--gmt-zone=-05:00", "--payload", "name=Al", env=env)
+    tested = await run_here("test", "16500000000", env=env)
+    assert [added.out.strip(), tested.out.strip()] == [job.id for job in sandbox.jobs]
+    assert sandbox.contacts[0] == {"phone": "16500000000", "payload": {"name": "Al"}, "gmtZone": "-05:00"}
+    for command, status in [("pause", "paused"), ("resume", "inProcess"), ("stop", "finished")]:
+        assert (await run_here(command, env=env)).code == 0
+        assert (await run_here("status", env=env)).out == status + "\n"
+    assert json.loads((await run_here("info", env=env)).out)["shortReport"]["totalNumbers"] == 2
+    report = await run_here("report", "--phone", "16500000000", env=env)
+    assert [json.loads(line)["callJobId"] for line in report.out.splitlines()] == [job.id for job in sandbox.jobs]
+    assert (await run_here("attempts", "--id", sandbox.jobs[0].id, env=env)).out == ""
+    results = tmp_path / "r.jsonl"
+    results.write_text(
+        "".join(
+            json.dumps({"phone": "16500000009", "status": "rejected", "job_id": i}) + "\n"
+            for i in [sandbox.jobs[0].id, None]
+        )
+    )
+    canceled = await run_here("cancel", "--from-results", results, "--id", sandbox.jobs[1].id, env=env)
+    assert set(canceled.out.split()) == {job.id for job in sandbox.jobs}
+    assert "canceled 2 call jobs" in canceled.err
+    assert {job.status for job in sandbox.jobs} == {"canceled"}
+
+
+async def test_tokens(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) -> None:  # C-M-18
+    sandbox, _ = served
+    secret = tmp_path / "token"
+    secret.write_text(TOKEN + "\n")
+    host = ("--host", sandbox.url)
+    assert (await run_here("status", *host, "--token-file", secret)) == Ran(0, "planned\n", "")
+    warned = await run_here("status", *host, "--token", TOKEN)
+    assert (warned.code, "other users" in warned.err) == (0, True)
+    for wrong in (["--token", "a", "--token-file", str(secret)], ["--token-file", str(tmp_path / "none")], []):
+        assert (await run_here("status", *host, *wrong)).code == 2
+    secret.write_text("two words")
+    assert (await run_here("status", *host, "--token-file", secret)).code == 2
+
+
+async def test_a_wrong_token_and_a_host_that_does_not_listen(
+    some_csv: Path, served: tuple[Sandbox, dict[str, str]]
+) -> None:
+    _, env = served
+    wrong = await run("upload", some_csv, env=env | {"CALLS_TOKEN": "secret-token"})
+    assert wrong.code == 1
+    assert "404" in wrong.err
+    assert "secret-token" not in wrong.err + wrong.out
+    assert (await run("status", env=env | {"CALLS_HOST": "http://127.0.0.1:9"})).code == 1

@@ -1,0 +1,145 @@
+"""Uploads in virtual time against a scripted server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from calls_async import Event, Outcome, RetryPolicy
+from calls_async.events import EventDispatcher
+from calls_async.protocol.endpoints import Request, Response
+from calls_async.transport.attempts import Runtime
+from calls_async.transport.clock import Clock
+from calls_async.transport.connection import Connection
+from calls_async.transport.exchange import ExchangeFailed
+from calls_async.upload.assembly import UploadRequest
+from calls_async.upload.journal.settings import JournalOwner, JournalSettings
+from calls_async.upload.screening.screening import Screening
+from calls_async.upload.settings import UploadSettings
+from calls_async.upload.sources.detect import open_source
+from calls_async.upload.sources.options import Reading
+from calls_async.upload.upload import Upload
+from tests.proofs.simulation.loop import SimulatedLoop
+
+FIRST = 16500000000
+LOST = ExchangeFailed("the connection broke", reached=True)
+Says = Callable[["Server", list[str], int], Response | Exception | None]
+
+
+@attrs.define
+class Server:
+    """Creates a job for each contact, but where `says` answers in its place: it is given the contacts of the request,
+    and how often that came before."""
+
+    says: Says
+    report: Callable[[Server], Response] | None = None
+    jobs: list[str] = attrs.field(factory=list)
+    came: Counter[str] = attrs.field(factory=Counter)
+    requests: int = 0
+    _known: dict[str, list[str]] = attrs.field(factory=dict)
+
+    async def exchange(self, request: Request) -> Response:
+        await asyncio.sleep(0.1)
+        self.requests += 1
+        if request.path.endswith("getReport"):
+            return self._report(json.loads(request.body or b"{}")["phones"])
+        phones = [contact["phone"] for contact in json.loads(request.body or b"[]")]
+        key = str(request.idempotence_key)
+        self.came[key] += 1
+        said = self.says(self, phones, self.came[key] - 1)
+        if isinstance(said, Exception):
+            raise said
+        return said or self.create(key, phones)
+
+    def create(self, key: str, phones: list[str]) -> Response:
+        if key not in self._known:
+            self._known[key] = [str(len(self.jobs) + n) for n in range(len(phones))]
+            self.jobs += phones
+        return Response(status=200, body=json.dumps(self._known[key]).encode())
+
+    def _report(self, asked: list[str]) -> Response:
+        if self.report is not None:
+            return self.report(self)
+        reports = [{"callJobId": str(n), "phone": phone} for n, phone in enumerate(self.jobs) if phone in asked]
+        return Response(status=200, body=json.dumps(reports).encode())
+
+
+@attrs.define
+class Play:
+    """Uploads of contacts in virtual time."""
+
+    server: Server
+    journal: Path | None = None
+    loop: SimulatedLoop = attrs.field(init=False)
+    outcomes: list[Outcome] = attrs.field(factory=list)
+    told: list[Event] = attrs.field(factory=list)
+    upload: Upload = attrs.field(init=False)
+    started: float = 1.8e9
+
+    def run(
+        self,
+        count: int,
+        *,
+        act: Callable[[Upload], Awaitable[None]] | None = None,
+        exclude: list[Path] | None = None,
+        policy: RetryPolicy | None = None,
+        consumer_seconds: float = 0.0,
+        **settings: Any,
+    ) -> Any:
+        """One life; returns the error that it ends with, if any."""
+        loop = self.loop = SimulatedLoop(random.Random(1))
+        clock = Clock(wall=lambda: self.started + loop.time(), monotonic=loop.time, sleep=asyncio.sleep)
+        connection = Connection(
+            base_url="https://play.invalid",
+            runtime=Runtime(exchange=self.server.exchange, clock=clock, rng=random.Random(2)),
+            retry=RetryPolicy(),
+            upload_retry=policy or RetryPolicy.for_uploads(),
+        )
+        self.outcomes.clear()
+        request = UploadRequest(
+            source=open_source([{"phone": FIRST + n} for n in range(count)], Reading()),
+            settings=UploadSettings(**settings),
+            owner=JournalOwner(token="token", host=connection.base_url),
+            journal=JournalSettings(path=self.journal) if self.journal else None,
+            screening=Screening(exclude=exclude or []),
+            events=EventDispatcher(self.told.append),
+        )
+        self.upload = Upload(request, connection)
+
+        async def main() -> None:
+            acting = asyncio.ensure_future(act(self.upload)) if act else None
+            try:
+                async with self.upload:
+                    async for receipt in self.upload:
+                        self.outcomes.extend(receipt.outcomes())
+                        await asyncio.sleep(consumer_seconds)
+            finally:
+                if acting is not None:
+                    acting.cancel()
+
+        try:
+            loop.run_until_complete(main())
+        except Exception as error:  # noqa: BLE001  # for the test to look at
+            return error
+        finally:
+            loop.close()
+            self.started += loop.time()
+        return None
+
+    def statuses(self) -> Counter[str]:
+        return Counter(str(outcome.status) for outcome in self.outcomes)
+
+
+def after(seconds: float, **how: Any) -> Callable[[Upload], Awaitable[None]]:
+    async def act(upload: Upload) -> None:
+        await asyncio.sleep(seconds)
+        upload.stop(**how)
+
+    return act

@@ -1,0 +1,121 @@
+"""Test opening."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from calls_async import AccessError, CallsClient, Campaign, JournalError, JournalRefusedError, SourceError
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal.schema import SCHEMA_VERSION
+from calls_async.upload.journal.settings import JournalSettings
+from calls_async.upload.journal.store import Store
+from tests.helpers.contacts import contacts
+from tests.helpers.journals import outcomes_in, stopped_after
+
+
+async def test_a_missing_source_leaves_the_journal_as_it_is(campaign: Campaign, path: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(SourceError, match="cannot be read"):
+            await campaign.upload(tmp_path / "none.csv", journal=path).run()
+
+
+async def test_a_wrong_campaign_is_refused(sandbox: Sandbox, client: CallsClient, path: Path) -> None:  # C-M-18
+    await stopped_after(client.campaign(sandbox.token), list(contacts(100)), path, 1, chunk_rows=10)
+    with pytest.raises(JournalRefusedError, match="another campaign"):
+        await client.campaign("another").upload(list(contacts(100)), journal=path).run()
+
+
+async def test_one_journal_belongs_to_one_upload_at_a_time(campaign: Campaign, path: Path) -> None:
+    async with campaign.upload(contacts(100_000), journal=path, chunk_rows=10) as upload:
+        await anext(upload)
+        with pytest.raises(JournalError, match="in use"):
+            await campaign.upload(contacts(10), journal=path).run()
+        upload.stop()
+
+
+async def test_again_begins_a_new_upload_and_keeps_the_old_journal(
+    sandbox: Sandbox, campaign: Campaign, path: Path
+) -> None:
+    first = await campaign.upload(contacts(10), journal=path).run()
+    sandbox.advance(hours=25)
+    second = await campaign.upload(contacts(10), journal=path, again=True).run()
+    assert first.upload_id != second.upload_id
+    assert len(sandbox.jobs) == 20
+    assert path.with_name("list.journal.1").exists()
+    await stopped_after(campaign, list(contacts(100, 17000000000)), path.with_name("other"), 1, chunk_rows=10)
+    # The same again after a death is no new upload.
+    summary = await campaign.upload(
+        list(contacts(100, 17000000000)), journal=path.with_name("other"), again=True
+    ).run()
+    assert summary.rows == 100
+    assert len(sandbox.jobs) == 120
+
+
+async def test_a_rehearsal_gives_way_to_the_real_upload(sandbox: Sandbox, campaign: Campaign, path: Path) -> None:
+    async with Sandbox() as stage, CallsClient(stage.url) as rehearsing:
+        rehearsal = JournalSettings(path=path, rehearsal=True)
+        await rehearsing.campaign(stage.token).upload(contacts(10), journal=rehearsal).run()
+    await campaign.upload(contacts(10), journal=path).run()
+    assert len(sandbox.jobs) == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"not a database, but long enough to be one" * 100, "is not a journal"), (None, "another program")],
+)
+async def test_a_foreign_file_is_refused(campaign: Campaign, path: Path, content: bytes | None, said: str) -> None:
+    if content is None:
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TABLE t (x)")
+        other.close()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(JournalError, match=said):
+        await campaign.upload(contacts(10), journal=path).run()
+    assert content is None or path.read_bytes() == content
+
+
+async def test_a_newer_schema_is_refused(campaign: Campaign, path: Path) -> None:
+    await stopped_after(campaign, list(contacts(100)), path, 1, chunk_rows=10)
+    with sqlite3.connect(path) as newer:
+        newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    newer.close()
+    with pytest.raises(JournalError, match="newer version"):
+        await campaign.upload(list(contacts(100)), journal=path).run()
+
+
+async def test_an_empty_file_is_a_new_journal(campaign: Campaign, path: Path) -> None:
+    path.touch()
+    assert (await campaign.upload(contacts(10), journal=path).run()).accepted == 10
+
+
+async def test_a_folder_that_cannot_be_written(campaign: Campaign, tmp_path: Path) -> None:
+    for place in (tmp_path / "none" / "list.journal", Path("/proc/list.journal"), tmp_path):
+        with pytest.raises(JournalError, match="cannot be written"):
+            await campaign.upload(contacts(10), journal=place).run()
+
+
+async def test_again_while_somebody_reads_the_journal_keeps_both(campaign: Campaign, path: Path) -> None:
+    await campaign.upload(contacts(10), journal=path).run()
+    store = Store(path)  # as an upload that has just ended; its log is still there
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM chunk").fetchone()
+    try:
+        with pytest.raises(JournalError, match="read by another program"):
+            store.set_aside(keep=True)
+    finally:
+        reader.close()
+        store.close()
+    assert len(outcomes_in(path)) == 10
+    await campaign.upload(contacts(10), journal=path, again=True).run()
+    assert len(outcomes_in(path.with_name("list.journal.1"))) == 10
+
+
+async def test_a_mistyped_token_locks_nobody_out(sandbox: Sandbox, client: CallsClient, path: Path) -> None:
+    with pytest.raises(AccessError):
+        await client.campaign("mistyped").upload(list(contacts(30)), journal=path, chunk_rows=10).run()
+    assert (await client.campaign(sandbox.token).upload(list(contacts(30)), journal=path).run()).accepted == 30

@@ -1,0 +1,167 @@
+"""Test stopping."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from calls_async import (
+    AccessError,
+    CallsClient,
+    Contact,
+    Outcome,
+    OutcomeStatus,
+    RetryPolicy,
+    SourceError,
+    UnreachableError,
+)
+from calls_async.sandbox.server.server import Sandbox
+from tests.helpers.asserts import assert_each_once, only_this_task
+from tests.helpers.contacts import contacts
+
+
+async def test_an_error_in_the_source_surfaces_once_and_costs_nothing(sandbox: Sandbox, client: CallsClient) -> None:
+    def failing() -> Iterator[Contact]:
+        yield from contacts(950)
+        raise RuntimeError("the database is gone")
+
+    outcomes: list[Outcome] = []
+    upload = client.campaign(sandbox.token).upload(failing(), chunk_rows=100)
+    with pytest.raises(RuntimeError, match="the database is gone"):
+        async with upload:
+            async for receipt in upload:
+                outcomes.extend(receipt.outcomes())
+    assert_each_once(sandbox, outcomes)
+    assert len(outcomes) == 950
+    assert only_this_task()
+
+
+async def test_an_async_source_that_fails(sandbox: Sandbox, client: CallsClient) -> None:
+    async def failing() -> AsyncIterator[Contact]:
+        for contact in contacts(5):
+            yield contact
+        raise SourceError("the queue", "is gone")
+
+    with pytest.raises(SourceError, match="the queue: is gone"):
+        await client.campaign(sandbox.token).upload(failing()).run()
+    assert len(sandbox.jobs) == 5
+
+
+async def test_an_error_in_the_consumer_surfaces_once(sandbox: Sandbox, client: CallsClient) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with client.campaign(sandbox.token).upload(contacts(100_000), chunk_rows=10) as upload:
+            async for _ in upload:
+                _ = 1 / 0
+    assert only_this_task()
+
+
+async def test_leaving_early_finishes_what_is_in_flight(sandbox: Sandbox, client: CallsClient) -> None:
+    async with client.campaign(sandbox.token).upload(contacts(1_000_000), chunk_rows=10) as upload:
+        async for _ in upload:
+            break
+    assert upload.summary.accepted == upload.summary.rows == len(sandbox.jobs)
+    assert 10 <= len(sandbox.jobs) < 100_000
+    assert only_this_task()
+
+
+async def test_stop_ends_the_iteration(sandbox: Sandbox, client: CallsClient) -> None:
+    async def endless() -> AsyncIterator[Contact]:
+        for contact in contacts(10**9):
+            yield contact
+            await asyncio.sleep(0)
+
+    upload = client.campaign(sandbox.token).upload(endless(), chunk_rows=10)
+    outcomes: list[Outcome] = []
+    async with upload:
+        async for receipt in upload:
+            outcomes.extend(receipt.outcomes())
+            if len(outcomes) >= 100:
+                upload.stop()
+    assert_each_once(sandbox, outcomes)
+    assert only_this_task()
+
+
+async def test_cancelling_leaves_nothing_running(sandbox: Sandbox, client: CallsClient) -> None:
+    for waits in range(40):
+        task = asyncio.create_task(client.campaign(sandbox.token).upload(contacts(500), chunk_rows=10).run())
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert only_this_task()
+        session = client._transport._session
+        assert session is not None
+        assert session.connector is not None
+        assert not session.connector._acquired  # no connection is left in use
+
+
+async def test_what_was_in_flight_is_reported_when_the_upload_fails(sandbox: Sandbox, client: CallsClient) -> None:
+    answer, handled = sandbox.api.handle, 0
+
+    def failing(call: Any) -> Any:
+        nonlocal handled
+        handled += 1
+        return type(answer(call)).error(403, "no more") if handled == 6 else answer(call)
+
+    sandbox.api.handle = failing  # type: ignore[method-assign]
+    outcomes: list[Outcome] = []
+    with pytest.raises(AccessError):
+        async with client.campaign(sandbox.token).upload(contacts(1000), chunk_rows=10, concurrency=4) as upload:
+            async for receipt in upload:
+                outcomes.extend(receipt.outcomes())
+    accepted = {outcome.phone for outcome in outcomes if outcome.status is OutcomeStatus.ACCEPTED}
+    rejected = {outcome.phone for outcome in outcomes if outcome.status is OutcomeStatus.REJECTED}
+    assert len(rejected) == 10
+    assert accepted | rejected == {job.phone for job in sandbox.jobs} | rejected
+    assert len(outcomes) < 200
+    assert upload.summary.rows == len(outcomes)
+
+
+async def test_a_server_that_goes_away_is_not_said_to_have_had_nothing(client: CallsClient, sandbox: Sandbox) -> None:
+    policy = RetryPolicy(max_attempts=None, give_up_seconds=0.2, backoff_seconds=0.01)
+    async with Sandbox() as going, CallsClient(going.url, upload_retry=policy) as other:
+        with pytest.raises(UnreachableError) as caught:
+            async with other.campaign(going.token).upload(contacts(10_000), chunk_rows=10, concurrency=2) as upload:
+                async for _ in upload:
+                    await going.__aexit__()
+        assert "Nothing was sent" not in str(caught.value)
+        assert "This request was not sent" in str(caught.value)
+
+
+async def test_a_source_that_is_cancelled_by_itself(sandbox: Sandbox, client: CallsClient) -> None:
+    async def broken() -> AsyncIterator[Contact]:
+        for contact in contacts(5):
+            yield contact
+        raise asyncio.CancelledError
+
+    with pytest.raises(SourceError, match="was cancelled"):
+        await client.campaign(sandbox.token).upload(broken()).run()
+    assert len(sandbox.jobs) == 5
+    assert only_this_task()
+
+
+@pytest.mark.parametrize("ticks", range(12))
+async def test_leaving_at_once_ends(sandbox: Sandbox, client: CallsClient, ticks: int) -> None:
+    async with client.campaign(sandbox.token).upload(contacts(100_000)) as upload:
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+    assert upload.summary.accepted == len(sandbox.jobs)
+    assert only_this_task()
+
+
+async def test_cancelled_chunks_are_in_doubt(sandbox: Sandbox, client: CallsClient) -> None:
+    sandbox.faults.delay_seconds = 30
+    sandbox.fail_next("delay-after", 100)
+    upload = client.campaign(sandbox.token).upload(contacts(1000), chunk_rows=10, concurrency=3)
+    task = asyncio.create_task(upload.run())
+    while len(sandbox.jobs) < 30:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.wait([task])
+    doubted = {outcome.phone for receipt in upload.in_doubt for outcome in receipt.outcomes()}
+    assert doubted == {job.phone for job in sandbox.jobs}
+    assert upload.summary.unknown == 30

@@ -1,0 +1,111 @@
+"""Test reconcile."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calls_async import CallsClient, JobReport
+from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.outcomes.attribution import LATE_SECONDS
+from calls_async.upload.reconcile import Finding, UnknownRow, settle_unknown
+from tests.helpers.asserts import assert_each_once, outcomes_of
+from tests.helpers.clock import HeldClock
+from tests.helpers.contacts import contacts
+from tests.helpers.journals import outcomes_in, unknown_upload
+
+
+@pytest.mark.parametrize("resend", [False, True])
+async def test_rows_that_have_a_job_are_adopted(sandbox: Sandbox, path: Path, resend: bool) -> None:
+    await unknown_upload(sandbox, path, "500-after")
+    async with CallsClient(sandbox.url) as client:
+        found = await client.campaign(sandbox.token).reconcile(path, resend=resend)
+    assert (found.unknown, found.adopted, found.without_job, found.unclear) == (10, 10, 0, 0)
+    assert_each_once(sandbox, outcomes_in(path))
+
+
+@pytest.mark.parametrize("resend", [False, True])
+async def test_rows_without_a_job_are_sent_again_if_the_user_says_so(
+    sandbox: Sandbox, path: Path, resend: bool, held_clock: HeldClock
+) -> None:
+    await unknown_upload(sandbox, path, "503")
+    keys = {call.key for call in sandbox.calls}
+    held_clock.now = sandbox.clock()
+    async with CallsClient(sandbox.url, clock=held_clock.clock()) as client:
+        found = await client.campaign(sandbox.token).reconcile(path, resend=resend)
+    assert (found.unknown, found.adopted, found.without_job, found.resent) == (10, 0, 10, resend)
+    outcomes = outcomes_in(path)
+    assert sorted(outcome.row for outcome in outcomes) == list(range(1, 11))
+    if resend:
+        assert held_clock.slept  # a late request had time to arrive
+        assert max(held_clock.slept) > 100
+        assert_each_once(sandbox, outcomes)
+        assert len(sandbox.jobs) == 10
+        assert not keys & {call.key for call in sandbox.calls if call.path.endswith("addPhones")}
+    else:
+        assert sandbox.jobs == []
+        assert {str(outcome.status) for outcome in outcomes} == {"unknown"}
+        assert "--resend" in str(outcomes[0].error)
+
+
+def row(index: int, phone: str, content: str = "c") -> UnknownRow:
+    return UnknownRow(1, index, phone, content.encode(), 1_000_000.0)
+
+
+def job(job_id: str, phone: str | None, seconds_after: float | None = 1.0) -> JobReport:
+    created = None if seconds_after is None else int((1_000_000 + seconds_after) * 1000)
+    return JobReport(call_job_id=job_id, phone=phone, created_at=created)
+
+
+@pytest.mark.parametrize(
+    ("rows", "jobs", "found"),
+    [
+        ([row(0, "p")], [job("1", "p")], ["1"]),
+        ([row(0, "p")], [job("1", "+p")], ["1"]),
+        ([row(0, "p")], [], [None]),
+        ([row(0, "p")], [job("1", "q")], ["?"]),  # nobody asked for q: whose is it?
+        ([row(0, "p")], [job("1", None)], ["?"]),  # C-REP-4
+        ([row(0, "p")], [job("taken", "p")], [None]),
+        ([row(0, "p")], [job("1", "p", -26 * 3600)], [None]),  # long before it was first sent
+        ([row(0, "p")], [job("1", "p", -200)], ["1"]),  # the server's clock may be behind
+        ([row(0, "p")], [job("1", "p", -1800)], ["?"]),  # or not so much
+        ([row(0, "p")], [job("1", "p", None)], ["?"]),
+        ([row(0, "p")], [job("1", "p"), job("2", "p")], ["?"]),
+        ([row(0, "p")], [job("1", "p"), job("1", "p")], ["1"]),
+        ([row(0, "p", "a"), row(1, "p", "b")], [job("1", "p")], ["?", "?"]),
+        ([row(0, "p", "a"), row(1, "p", "b")], [job("1", "p"), job("2", "p")], ["?", "?"]),
+        ([row(0, "p", "a"), row(1, "p", "b")], [], [None, None]),
+        ([row(0, "p"), row(1, "p")], [job("1", "p"), job("2", "p")], ["1", "2"]),
+    ],
+)
+def test_what_a_report_says_of_unknown_rows(rows: Any, jobs: Any, found: Any) -> None:
+    findings = settle_unknown(rows, jobs, frozenset({"taken"}), 2_000_000.0)
+    said = ["?" if findings[one].unclear else findings[one].job_id for one in rows]
+    assert said == found
+    assert Finding() == Finding(None, None)
+
+
+async def test_a_refusal_after_a_lost_answer_is_not_believed(sandbox: Sandbox, held_clock: HeldClock) -> None:
+    # C-IDEM-1: the first attempt was accepted; a gateway says no to the second
+    answer = sandbox.api.handle
+    attempts: Counter[str] = Counter()
+
+    def refusing(call: Any) -> Any:
+        attempts[call.key] += 1
+        reply = answer(call)
+        if call.path.endswith("addPhones") and attempts[call.key] > 1:
+            return type(reply).error(400, "no")
+        return reply
+
+    sandbox.api.handle = refusing  # type: ignore[method-assign]
+    sandbox.fail_next("reset-after", 1)
+    held_clock.now = time.time()
+    async with CallsClient(sandbox.url, clock=held_clock.clock()) as client:
+        outcomes = await outcomes_of(client.campaign(sandbox.token).upload(contacts(5)))
+    assert {str(outcome.status) for outcome in outcomes} == {"unknown"}
+    assert max(held_clock.slept) == LATE_SECONDS  # what was lost may have been late
+    assert len(sandbox.jobs) == 5
