@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from calls_async import CallsClient, Campaign
@@ -13,6 +15,11 @@ from calls_async.sandbox.server.server import Sandbox
 from tests.helpers.clock import HeldClock
 from tests.helpers.servers import QUICK
 from tests.helpers.wire import Wire
+
+hypothesis.settings.register_profile(
+    "loaded machine", deadline=timedelta(seconds=10), suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("loaded machine")
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from calls_async.transport.answers import Judgement, TryAgain, judge, judge_unre
 from calls_async.transport.clock import Clock
 from calls_async.transport.evidence import Evidence, Trace
 from calls_async.transport.exchange import Exchange, ExchangeFailed
-from calls_async.transport.pacing.gate import Gate, NoGate
-from calls_async.transport.pacing.limiter import Limiter, NoLimiter
+from calls_async.transport.pacing.gate import Gate
+from calls_async.transport.pacing.limiter import Limiter
 from calls_async.transport.pacing.signals import AttemptResult, Sign
 from calls_async.transport.patience import (
     GiveUp,
@@ -61,8 +61,8 @@ class CallContext:
 
     runtime: Runtime
     policy: RetryPolicy
-    gate: Gate = attrs.field(factory=NoGate)
-    limiter: Limiter = attrs.field(factory=NoLimiter)
+    gate: Gate = attrs.field(factory=Gate)
+    limiter: Limiter = attrs.field(factory=Limiter)
     max_outage_seconds: float = math.inf
     server_answered: bool = False
     halt: Halt = attrs.field(default=Halt.RUNNING, init=False)

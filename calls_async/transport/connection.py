@@ -10,7 +10,7 @@ from calls_async.transport.attempts import CallContext, Runtime
 from calls_async.transport.caller import Caller
 from calls_async.transport.clock import Clock
 from calls_async.transport.pacing.gate import Pace
-from calls_async.transport.pacing.limiter import Limiter, NoLimiter
+from calls_async.transport.pacing.limiter import Limiter
 from calls_async.transport.policy import RetryPolicy
 from calls_async.transport.telemetry import Telemetry
 
@@ -67,7 +67,7 @@ class Connection:
             runtime=self.runtime,
             policy=self.upload_retry,
             gate=self.pace,
-            limiter=limiter or NoLimiter(),
+            limiter=limiter or Limiter(),
             max_outage_seconds=max_outage_seconds,
             server_answered=server_answered,
         )

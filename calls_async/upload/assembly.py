@@ -13,14 +13,15 @@ import attrs
 from calls_async.concurrency import Channel
 from calls_async.errors import ConfigurationError
 from calls_async.events import EventDispatcher
+from calls_async.protocol.keys import new_upload_id
 from calls_async.transport.clock import Clock
 from calls_async.transport.connection import Connection
 from calls_async.transport.pacing.limiter import Limiter, RateLimiter
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.chunks.chunker import Chunker
-from calls_async.upload.journal.journal import Journal, NoJournal, Watcher
+from calls_async.upload.journal.journal import Journal, Watcher
 from calls_async.upload.journal.opening import open_journal
-from calls_async.upload.journal.settings import JournalOwner, JournalSettings
+from calls_async.upload.journal.settings import JournalOwner, JournalSettings, Past
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
@@ -68,7 +69,7 @@ class UploadRequest:
     async def open_journal(self, clock: Clock, watcher: Watcher) -> Journal:
         """Open its journal. Raises `JournalError`."""
         if self.journal is None:
-            return NoJournal(self.owner.identity)
+            return Journal(Past(upload_id=self.owner.identity or new_upload_id()))
         if isinstance(self.journal, JournalSettings):
             owner = attrs.evolve(self.owner, source=self.source.name)
             return await open_journal(self.journal, owner, clock, watcher)

@@ -17,7 +17,7 @@ from calls_async.transport.attempts import CallContext, CallPlan, Runtime
 from calls_async.transport.caller import Caller
 from calls_async.transport.clock import Clock
 from calls_async.transport.pacing.gate import Pace
-from calls_async.transport.pacing.limiter import Limiter, NoLimiter
+from calls_async.transport.pacing.limiter import Limiter
 from tests.proofs.simulation.loop import SimulatedLoop
 
 
@@ -72,7 +72,7 @@ class Setting:
             runtime=Runtime(exchange=self.line.exchange, clock=self.clock, rng=random.Random(3)),
             policy=attrs.evolve(RetryPolicy.for_uploads(), **settings),
             gate=self.pace,
-            limiter=limiter or NoLimiter(),
+            limiter=limiter or Limiter(),
             max_outage_seconds=max_outage_seconds,
         )
         return Caller(context)

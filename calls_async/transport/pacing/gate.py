@@ -8,7 +8,6 @@ import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol
 
 from calls_async.events import Event, OutageBegan, OutageEnded, Throttled
 from calls_async.transport.clock import Clock
@@ -24,67 +23,49 @@ TooLate = Callable[[float], bool]
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Gate(Protocol):
-    """What every attempt passes."""
+class Gate:
+    """What every attempt passes. This one stands open and learns nothing: for single calls."""
+
+    def __init__(self) -> None:
+        self.server_answered = False
+        """Whether the server ever did."""
+        self.answered_at = -math.inf
+        """When it last did; monotonic seconds."""
 
     @property
     def calm(self) -> bool:
         """Whether an attempt may start without a long wait."""
-
-    @property
-    def server_answered(self) -> bool:
-        """Whether the server ever did."""
-
-    @property
-    def answered_at(self) -> float:
-        """When it last did; monotonic seconds, minus infinity where it never did."""
+        return True
 
     @property
     def outage(self) -> Outage | None:
         """The outage that lasts."""
+        return None
 
     @property
     def out_seconds(self) -> float:
         """How long the server has answered nothing, all outages together."""
+        return 0.0
 
     async def enter(self, *, retry: bool, too_late: TooLate, sleep: Sleep) -> bool:
         """Return True when an attempt may start, to be ended by `leave`; False where it would be too late."""
+        return not too_late(0.0)
 
     def leave(self, result: AttemptResult) -> None:
-        """Note that an attempt has ended."""
+        """Note that an attempt has ended, and learn from how."""
 
     def wake_all(self) -> None:
         """Let everybody who waits at the gate ask again whether it is too late."""
 
 
-class NoGate:
-    """A gate that stands open and learns nothing: for single calls."""
-
-    calm = True
-    server_answered = False
-    answered_at = -math.inf
-    outage: Outage | None = None
-    out_seconds = 0.0
-
-    async def enter(self, *, retry: bool, too_late: TooLate, sleep: Sleep) -> bool:
-        return not too_late(0.0)
-
-    def leave(self, result: AttemptResult) -> None:
-        pass
-
-    def wake_all(self) -> None:
-        pass
-
-
-class Pace:
+class Pace(Gate):
     """What one server has shown of itself: the gate that all uploads of a client share."""
 
     def __init__(
         self, *, policy: RetryPolicy, clock: Clock, rng: random.Random, window: Window | None = None
     ) -> None:
+        super().__init__()
         self.body_limit = BodyLimit()
-        self.server_answered = False
-        self.answered_at = -math.inf
         self._clock = clock
         self._window = window or Window(START, START)
         self._budget = RetryBudget(clock.monotonic())

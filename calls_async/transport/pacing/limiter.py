@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from calls_async.errors import ConfigurationError
 from calls_async.transport.clock import Clock
@@ -22,28 +21,21 @@ TooLate = Callable[[float], bool]
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Limiter(Protocol):
-    """Hands out the right to send contacts."""
+class Limiter:
+    """Hands out the right to send contacts. This one sets no limit; a cluster may bring its own."""
 
     @property
     def largest_chunk(self) -> int | None:
         """How many contacts may go at once; None: any number."""
+        return None
 
     async def take(self, contacts: int, enter: Enter, *, too_late: TooLate, sleep: Sleep) -> bool:
         """Return True when `contacts` more may be sent and `enter`, which is asked then, agrees; False where it does
         not, or it would be too late."""
-
-
-class NoLimiter:
-    """No limit."""
-
-    largest_chunk: int | None = None
-
-    async def take(self, contacts: int, enter: Enter, *, too_late: TooLate, sleep: Sleep) -> bool:
         return await enter()
 
 
-class RateLimiter:
+class RateLimiter(Limiter):
     """Hands out places on a time line, first come, first served."""
 
     def __init__(self, contacts_per_second: float, clock: Clock) -> None:
@@ -55,12 +47,9 @@ class RateLimiter:
 
     @property
     def largest_chunk(self) -> int:
-        """How many contacts may go at once."""
         return largest_chunk(self._rate)
 
     async def take(self, contacts: int, enter: Enter, *, too_late: TooLate, sleep: Sleep) -> bool:
-        """Return True when `contacts` more may be sent and `enter`, which is asked then, agrees; False where it does
-        not, or it would be too late."""
         if not contacts:
             return await enter()
         async with self._turn:  # one at a time, or what waits for `enter` would go all at once

@@ -20,7 +20,7 @@ from calls_async.upload.batcher.deliveries import Deliveries
 from calls_async.upload.batcher.inbox import Inbox
 from calls_async.upload.batcher.remaining import Remaining
 from calls_async.upload.chunks.chunk import BRACKETS_BYTES
-from calls_async.upload.journal.journal import Journal, NoJournal
+from calls_async.upload.journal.journal import Journal
 from calls_async.upload.outcomes.outcome import Outcome, Receipt, Summary
 from calls_async.upload.rows.contacts import encode_item
 from calls_async.upload.rows.row import EncodedRow, UnsentRow, each_row
@@ -71,7 +71,7 @@ class Batcher:
         self._settings = settings
         self._rules = rules
         self._clock = clock
-        self._journal: Journal = NoJournal()
+        self._journal: Journal = Journal()
         self._opened_at = self._opened_wall = self._forget_at = 0.0
         self._error: Exception | None = None
         self._ended = False

@@ -1,8 +1,7 @@
 """What was intended and what was answered, written down: intent before send, outcome after answer, in that order.
 
 `Journal` is what an upload needs of it. `FileJournal` keeps it in a file: one writer, off the event loop, commits
-whatever has come together since its last commit, so that many chunks share one transaction. `NoJournal` keeps
-nothing.
+whatever has come together since its last commit, so that many chunks share one transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import attrs
 
@@ -33,29 +32,21 @@ REPLAYED_AT_A_TIME = 20
 """Receipts of earlier processes that are read from the file at once."""
 
 
-class Journal(Protocol):
+class Journal:
     """Keeps what an upload intends and what it was answered. A method that is awaited returns when what it says is
-    kept. Raises `JournalError`."""
+    kept. Raises `JournalError`. This one keeps nothing, for an upload that cannot be resumed; others override it."""
 
-    @property
-    def keeps(self) -> bool:
-        """Whether what it is told survives the process."""
+    keeps = False
+    """Whether what it is told survives the process."""
+    closed = False
+    """Whether it was closed, as opposed to broken."""
+    name = "no journal"
+    """What a person calls it."""
 
-    @property
-    def purpose(self) -> Purpose:
-        """What it was opened for."""
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-
-    @property
-    def past(self) -> Past:
+    def __init__(self, past: Past | None = None, purpose: Purpose = Purpose.UPLOAD) -> None:
+        self.past = past or Past(upload_id=new_upload_id())
         """What earlier processes wrote into it."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed, as opposed to broken."""
+        self.purpose = purpose
 
     def plan(self, chunk: Chunk, mark: Mark | None) -> None:
         """Keep a sealed chunk, sooner or later, but before `note_sent` of it returns."""
@@ -78,16 +69,20 @@ class Journal(Protocol):
     async def note_source_done(self) -> None:
         """Note that the source has been read to its end, and its reader has had every receipt."""
 
-    def replay(self) -> AsyncGenerator[Receipt, None]:
+    async def replay(self) -> AsyncGenerator[Receipt, None]:
         """Yield the receipts of the chunks that earlier processes have had answered."""
+        return
+        yield  # makes it a generator
 
     async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
         """Keep a contact that was put into a batcher. Return the row under which it stands: an earlier one, where it
         was put under the same key before; None where another contact was."""
+        raise JournalError(self.name, "keeps no contact")
 
     async def dequeue(self, row: int, key: str | None) -> bool:
         """Remove a contact whose `put` was cancelled; return True if it must stay, for it was put again since
         then."""
+        return False
 
     def note_told(self, numbers: Sequence[int]) -> None:
         """Note that the batcher's owner has had the receipts of these chunks."""
@@ -100,58 +95,6 @@ class Journal(Protocol):
         """Keep what is waiting and end."""
 
 
-class NoJournal:
-    """Keeps nothing: an upload that dies cannot be resumed."""
-
-    keeps = False
-    purpose = Purpose.UPLOAD
-    name = "no journal"
-    closed = False
-
-    def __init__(self, identity: str | None = None) -> None:
-        self.past = Past(upload_id=identity or new_upload_id())
-
-    def plan(self, chunk: Chunk, mark: Mark | None) -> None:
-        pass
-
-    async def note_sent(self, chunk: Chunk, at: float) -> None:
-        pass
-
-    async def note_unsent(self, chunk: Chunk) -> None:
-        pass
-
-    async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
-        pass
-
-    async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
-        pass
-
-    async def note_body_limit(self, body_bytes: int) -> None:
-        pass
-
-    async def note_source_done(self) -> None:
-        pass
-
-    async def replay(self) -> AsyncGenerator[Receipt, None]:
-        return
-        yield  # makes it a generator
-
-    async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
-        raise JournalError(self.name, "keeps no contact")
-
-    async def dequeue(self, row: int, key: str | None) -> bool:
-        return False
-
-    def note_told(self, numbers: Sequence[int]) -> None:
-        pass
-
-    async def forget(self, before: float) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-
 @attrs.frozen(slots=True, kw_only=True)
 class Watcher:
     """Who hears of a journal's commits."""
@@ -162,7 +105,7 @@ class Watcher:
     """Hears how many seconds each commit took."""
 
 
-class FileJournal:
+class FileJournal(Journal):
     """An open journal in a file; see `open_journal`."""
 
     keeps = True
@@ -170,8 +113,8 @@ class FileJournal:
     def __init__(
         self, store: Store, thread: SerialThread, past: Past, purpose: Purpose, clock: Clock, watcher: Watcher
     ) -> None:
-        self.past = past
-        self.purpose = purpose
+        super().__init__(past, purpose)
+        self.name = str(store.path)
         self._store = store
         self._thread = thread
         self._clock = clock
@@ -182,12 +125,7 @@ class FileJournal:
         self._closed = False
 
     @property
-    def name(self) -> str:
-        """Its path."""
-        return str(self._store.path)
-
-    @property
-    def closed(self) -> bool:
+    def closed(self) -> bool:  # type: ignore[override]
         """Whether it was closed, as opposed to broken."""
         return self._closed and self._broken is None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
-from calls_async.events import ChunkDone, ChunkRetried, ChunkSent, ChunkSplit, ChunkWaits, Event
+from calls_async.events import ChunkDone, ChunkEvent, ChunkRetried, ChunkSent, ChunkSplit, ChunkWaits, Event
 from calls_async.transport.attempts import Retry
 from calls_async.transport.clock import Clock
 from calls_async.upload.chunks.chunk import Chunk
@@ -24,46 +25,31 @@ class ChunkEvents:
 
     def sent(self, chunk: Chunk) -> None:
         """Tell that a chunk's first attempt begins."""
-        rows, size = len(chunk.rows), len(chunk.body)
-        self.tell(
-            ChunkSent(at=self.clock.wall(), upload_id=self.upload_id, chunk=chunk.number, rows=rows, body_bytes=size)
-        )
+        self._tell(ChunkSent, chunk.number, rows=len(chunk.rows), body_bytes=len(chunk.body))
 
     def retried(self, chunk: Chunk, retry: Retry) -> None:
         """Tell that an attempt at a chunk failed and another will be made."""
-        self.tell(
-            ChunkRetried(
-                at=self.clock.wall(),
-                upload_id=self.upload_id,
-                chunk=chunk.number,
-                attempt=retry.attempt,
-                reason=retry.reason,
-                wait_seconds=retry.wait_seconds,
-            )
-        )
+        self._tell(ChunkRetried, chunk.number, **attrs.asdict(retry))
 
     def waits(self, chunk: Chunk, wait_seconds: float) -> None:
         """Tell that a chunk waits for what may be late."""
-        at = self.clock.wall()
-        self.tell(ChunkWaits(at=at, upload_id=self.upload_id, chunk=chunk.number, wait_seconds=wait_seconds))
+        self._tell(ChunkWaits, chunk.number, wait_seconds=wait_seconds)
 
     def split(self, chunk: Chunk, parts: Sequence[Chunk], reason: str) -> None:
         """Tell that rows of a chunk go into smaller ones."""
-        into = tuple(part.number for part in parts)
-        at = self.clock.wall()
-        self.tell(ChunkSplit(at=at, upload_id=self.upload_id, chunk=chunk.number, into=into, reason=reason))
+        self._tell(ChunkSplit, chunk.number, into=tuple(part.number for part in parts), reason=reason)
 
     def done(self, receipt: Receipt) -> None:
         """Tell what became of a chunk's rows."""
         counts = receipt.counts()
-        self.tell(
-            ChunkDone(
-                at=self.clock.wall(),
-                upload_id=self.upload_id,
-                chunk=receipt.chunk,
-                accepted=counts[OutcomeStatus.ACCEPTED],
-                duplicates=counts[OutcomeStatus.DUPLICATE],
-                rejected=counts[OutcomeStatus.REJECTED],
-                unknown=counts[OutcomeStatus.UNKNOWN],
-            )
+        self._tell(
+            ChunkDone,
+            receipt.chunk,
+            accepted=counts[OutcomeStatus.ACCEPTED],
+            duplicates=counts[OutcomeStatus.DUPLICATE],
+            rejected=counts[OutcomeStatus.REJECTED],
+            unknown=counts[OutcomeStatus.UNKNOWN],
         )
+
+    def _tell(self, kind: type[ChunkEvent], number: int, **fields: Any) -> None:
+        self.tell(kind(at=self.clock.wall(), upload_id=self.upload_id, chunk=number, **fields))
