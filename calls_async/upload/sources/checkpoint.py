@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO
+from typing import Protocol
 
 import attrs
 
@@ -46,10 +46,16 @@ class Consumed:
 NOTHING = Consumed()
 
 
+class SupportsRead(Protocol):
+    """A binary file, as far as it is read."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class MarkedFile:
     """Reads a binary file, notes how far, and compares that with what an earlier process noted."""
 
-    def __init__(self, file: BinaryIO, consumed: Consumed) -> None:
+    def __init__(self, file: SupportsRead, consumed: Consumed) -> None:
         # What a pipe has said already, without waiting for more.
         self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
         self._consumed = consumed

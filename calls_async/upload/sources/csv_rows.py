@@ -27,10 +27,18 @@ _LINE_ENDS = (b"\n", b"\r")
 class CsvReader:
     """The rows of a CSV file as lists of runs, numbered from 1; blank lines have no number."""
 
-    def __init__(self, name: str, read: Callable[[int], bytes], encoding: str | None, delimiter: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[int], bytes],
+        encoding: str | None,
+        delimiter: str | None,
+        *,
+        rows_before: int = 0,
+    ) -> None:
         self._name = name
         self._blocks = LineBlocks(name, read, encoding, _LINE_ENDS)
-        self._row = 0
+        self._row = rows_before
         self._lines: list[str] = []
         """What is left of a block for the csv module, the last line first."""
         self._give(self._next_block())

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from calls_async.errors import SourceError
-from calls_async.upload.rows.row import Run
+from calls_async.upload.rows.row import Run, each_row, group_into_runs
+from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile
 from calls_async.upload.sources.csv_rows import CsvReader
 from calls_async.upload.sources.excel import read_excel
 from calls_async.upload.sources.json_rows import JsonReader, line_encoder
-from calls_async.upload.sources.options import Reading, detect_format
-from calls_async.upload.sources.parquet import read_parquet
+from calls_async.upload.sources.options import FilePart, Reading, detect_format
+from calls_async.upload.sources.parquet import ParquetRows, read_parquet
 from calls_async.upload.sources.source import Batch
 
 if TYPE_CHECKING:
@@ -27,26 +28,72 @@ if TYPE_CHECKING:
 
 
 def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING) -> Iterator[Batch]:
-    """The rows of an open file after those that are `consumed`, in batches.
+    """Yield the rows of an open file, or of a part of it, after those that are `consumed`, in batches.
 
     Raises `SourceError` where it cannot be read, with the place, and `JournalRefusedError` where the consumed part
     has changed.
     """
-    form = detect_format(name, reading)
+    form, part = detect_format(name, reading), reading.part or FilePart()
     if form in ("csv", "jsonl"):
-        yield from _read_in_order(form, name, MarkedFile(file, consumed), reading, consumed)
+        whole = file if part.bytes is None else PartFile(file, part.header_bytes, *part.bytes)
+        batches = _read_in_order(form, name, MarkedFile(whole, consumed), reading, consumed)
+    else:
+        batches = _read_whole(form, name, file, reading, consumed)
+    yield from batches if part.last_row is None else _end_at(part.last_row, batches)
+
+
+class PartFile:
+    """The header of a file and some bytes of whole records behind it, as if they were the file."""
+
+    def __init__(self, file: BinaryIO, header_bytes: int, start: int, stop: int) -> None:
+        self._file = file
+        self._spans = [(0, header_bytes), (start, stop)]
+
+    def read(self, size: int, /) -> bytes:
+        """Return what comes next, up to `size` bytes; nothing at the end."""
+        while self._spans:
+            (start, stop), *rest = self._spans
+            self._file.seek(start)
+            wanted = min(size, stop - start)
+            if wanted > 0 and (data := self._file.read(wanted)):
+                self._spans[0] = (start + len(data), stop)
+                return data
+            self._spans = rest
+        return b""
+
+
+def _end_at(last_row: int, batches: Iterator[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        if all(number_of_last(run) <= last_row for run in batch.runs[-1:]):
+            yield batch
+            continue
+        rows = group_into_runs(row for row in each_row(batch.runs) if row.row <= last_row)
+        yield batch._replace(runs=rows)
         return
+
+
+def _rows_before(reading: Reading, consumed: Consumed) -> tuple[int, int]:
+    """Return how many rows of the file come before those that are read, and up to which number none is handed
+    over."""
+    part = reading.part or FilePart()
+    before = 0 if part.by_rows else part.first_row - 1
+    return before, max(consumed.skipped_rows, part.first_row - 1)
+
+
+def _read_whole(form: str, name: str, file: BinaryIO, reading: Reading, consumed: Consumed) -> Iterator[Batch]:
+    """Read a format that cannot be read in order."""
     if not file.seekable():
-        file = io.BytesIO(file.read())  # neither format can be read in order
+        file = io.BytesIO(file.read())
     whole = MarkedFile(file, consumed).read_all()
     file.seek(0)
 
     def table_of(header: Sequence[str]) -> Table:
         return _table(name, header, reading)
 
-    skip = consumed.skipped_rows
+    before, skip = _rows_before(reading, consumed)
     if form == "parquet":
-        batches = read_parquet(name, file, table_of, skip, fast=reading.columnar)
+        groups = None if reading.part is None else reading.part.row_groups
+        batches = read_parquet(name, file, table_of, ParquetRows(skip, before, groups), fast=reading.columnar)
     else:
         batches = read_excel(name, file, table_of, skip)
     for runs in batches:
@@ -55,7 +102,7 @@ def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed
 
 def _read_in_order(form: str, name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[Batch]:
     held: list[Batch] = []
-    for runs in _READERS[form](name, file, reading, consumed.skipped_rows):
+    for runs in _READERS[form](name, file, reading, consumed):
         if runs:
             held.append(Batch(runs, file.mark()))
         # Nothing new is handed over before the consumed part is known to be the same.
@@ -64,8 +111,9 @@ def _read_in_order(form: str, name: str, file: MarkedFile, reading: Reading, con
             held.clear()
 
 
-def _csv_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Iterator[list[Run]]:
-    reader = CsvReader(name, file.read, reading.encoding, reading.delimiter)
+def _csv_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:
+    before, skip = _rows_before(reading, consumed)
+    reader = CsvReader(name, file.read, reading.encoding, reading.delimiter, rows_before=before)
     header = reader.header()
     table = _table(name, header, reading)
     fast = None
@@ -82,7 +130,8 @@ def _csv_columns(table: Table, delimiter: str) -> CsvColumns | None:
     return CsvColumns(table, delimiter) if table.independent else None
 
 
-def _json_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Iterator[list[Run]]:
+def _json_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:
+    before, skip = _rows_before(reading, consumed)
     encode_line = line_encoder(reading.columns, reading.region)
     fast = None
     if reading.columnar and reading.region is None:
@@ -90,7 +139,7 @@ def _json_rows(name: str, file: MarkedFile, reading: Reading, skip: int) -> Iter
             from calls_async.upload.sources.json_columns import JsonColumns
 
             fast = JsonColumns(reading.columns, encode_line)
-    return JsonReader(name, file.read, reading.encoding).rows(encode_line, fast, skip)
+    return JsonReader(name, file.read, reading.encoding, rows_before=before).rows(encode_line, fast, skip)
 
 
 _READERS = {"csv": _csv_rows, "jsonl": _json_rows}

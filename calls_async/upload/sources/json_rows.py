@@ -28,9 +28,11 @@ _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 class JsonReader:
     """The rows of a JSON Lines file as lists of runs, numbered from 1; blank lines have no number."""
 
-    def __init__(self, name: str, read: Callable[[int], bytes], encoding: str | None) -> None:
+    def __init__(
+        self, name: str, read: Callable[[int], bytes], encoding: str | None, *, rows_before: int = 0
+    ) -> None:
         self._blocks = LineBlocks(name, read, encoding or "utf-8", _LINE_ENDS)
-        self._row = 0
+        self._row = rows_before
 
     def rows(self, encode_line: EncodeLine, fast: JsonColumns | None, skip: int) -> Iterator[list[Run]]:
         """The rows after those to `skip`."""

@@ -1,8 +1,8 @@
-"""Options."""
+"""How a file is read: its format, its columns, and which part of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -26,6 +26,26 @@ FORMATS = {
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class FilePart:
+    """A part of a file, for a reader of its own: rows, or bytes of whole records (CSV, JSON Lines), or row groups
+    (Parquet). Its rows keep their numbers: `first_row` is that of the first."""
+
+    first_row: int = 1
+    last_row: int | None = None
+    """The number of its last row, where it is a part by rows; None: as far as the part or the file goes."""
+    bytes: tuple[int, int] | None = None
+    """From where to where."""
+    header_bytes: int = 0
+    """How many bytes the file's header takes, which goes before a part by bytes."""
+    row_groups: Sequence[int] | None = None
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether it is found by counting rows from the file's beginning."""
+        return self.bytes is None and self.row_groups is None
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class Reading:
     """How a file is to be read."""
 
@@ -41,6 +61,8 @@ class Reading:
     """None: the one of `, ; tab |` that the header has most of."""
     encoding: str | None = None
     """None: by the byte order mark, else UTF-8."""
+    part: FilePart | None = None
+    """None: all of it."""
     columnar: bool = True
     """Whether lists may be encoded by columns, many times as fast, where pyarrow is installed; what comes of them is
     the same."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from calls_async.errors import MissingExtraError, SourceError
 from calls_async.upload.rows.fast_rows import SettingsCache
@@ -15,10 +15,19 @@ _FAST_BYTES = 64 * 2**20
 """A batch that takes more memory goes row by row: Arrow's texts count their bytes in 31 bits."""
 
 
+class ParquetRows(NamedTuple):
+    """Which rows are wanted: those after number `skip`, of some row groups (None: all), `before` which there are so
+    many rows in the file."""
+
+    skip: int
+    before: int
+    groups: Sequence[int] | None
+
+
 def read_parquet(
-    name: str, file: BinaryIO, table_of: Callable[[Sequence[str]], Table], skip: int, *, fast: bool
+    name: str, file: BinaryIO, table_of: Callable[[Sequence[str]], Table], wanted: ParquetRows, *, fast: bool
 ) -> Iterator[list[Run]]:
-    """The rows after those to `skip`, as lists of runs. Raises `SourceError`."""
+    """Yield the rows that are wanted, as lists of runs. Raises `SourceError`."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -26,7 +35,7 @@ def read_parquet(
         from calls_async.upload.rows import columns as columnar
     except ImportError:
         raise MissingExtraError("reading Parquet", "arrow") from None
-    row = 0
+    row, skip = wanted.before, wanted.skip
     try:
         # Nothing is read ahead: the file is read as fast as it is sent.
         parquet = pq.ParquetFile(file, pre_buffer=False)
@@ -34,7 +43,7 @@ def read_parquet(
         columns = None
         if fast and table.independent and len(table.columns) == len(parquet.schema_arrow.names):
             columns = columnar.Columns(table, SettingsCache(table.settings_as_json))
-        for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+        for batch in parquet.iter_batches(_BATCH_ROWS, wanted.groups, use_threads=False):
             count, done = batch.num_rows, max(0, skip - row)
             if done < count:
                 left = batch.columns if not done else [column.slice(done) for column in batch.columns]

@@ -121,3 +121,28 @@ def test_ids_go_to_rows_only_when_that_is_certain(rows: Any, ids: Any, jobs: Any
     for status, error in zip(verdict.statuses, verdict.errors, strict=True):
         doubtful = status is U or (status is A and len({p for p, _ in rows}) < len({*rows}))
         assert (error is not None) is doubtful
+
+
+@given(
+    sizes=st.integers(2, 9),
+    first_number=st.integers(1, 1000),
+    picks=st.lists(st.booleans(), min_size=9, max_size=9),
+)
+def test_a_key_comes_from_the_place_and_the_bytes_alone(sizes: int, first_number: int, picks: list[bool]) -> None:
+    # C-IDEM-1, C-IDEM-8: whatever order answers came in, the same rows in the same place have the same key.
+    def parts(number: int) -> dict[str, str]:
+        chunker = Chunker(upload_id="u", chunk_rows=sizes, chunk_bytes=10_000, next_number=number)
+        (chunk,) = chunker.feed([EncodedRows.of(1, ["16500000000"] * sizes, [b"{}"] * sizes)])
+        assert chunk.place == f"1-{sizes}"
+        stays = [index for index in range(sizes) if picks[index]]
+        group = [index for index in range(sizes) if not picks[index]]
+        rest, made = chunk.divide(stays, [group] if group else [], take_number=chunker.take_number, upload_id="u")
+        assert rest.key == chunk.key
+        assert all(part.place == f"1-{sizes}>{part.first_row}-{part.last_row}" for part in made)
+        again = [one for part in made for one in part.divide((), [range(len(part.rows))],
+                 take_number=chunker.take_number, upload_id="u")[1]]  # fmt: skip
+        return {one.place: one.key for one in (chunk, *made, *again)}
+
+    keys = parts(1)
+    assert keys == parts(first_number)
+    assert len(set(keys.values())) == len(keys)  # sent anew, the same rows have another key
