@@ -15,7 +15,7 @@ from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.outcomes.attribution import settle_by_report
 from calls_async.upload.outcomes.outcome import Receipt, Summary, Verdict
-from calls_async.upload.rows.row import EncodedRow, Row, UnsentRow, group_into_runs
+from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, UnsentRow, group_into_runs
 
 sizes = st.lists(st.one_of(st.none(), st.integers(0, 60)), max_size=60)
 
