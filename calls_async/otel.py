@@ -57,6 +57,14 @@ class _CallState:
     failure: str = ""
     """What became of the last attempt."""
 
+    def begin_attempt(self) -> None:
+        """Count an attempt."""
+        self.attempts += 1
+
+    def note(self, failure: str) -> None:
+        """Note what became of it."""
+        self.failure = failure
+
 
 class OpenTelemetry:
     """A client's telemetry. Without providers, the global ones are used."""
@@ -103,7 +111,7 @@ class OpenTelemetry:
             common = {**server, "http.request.method": request.method.value}
             shown = {**common, "url.template": request.path, "url.full": f"{base_url}{request.path}"}
             state = self._call.get() or _CallState()
-            state.attempts += 1
+            state.begin_attempt()
             if state.attempts > 1:
                 self._retries.add(1, {"error.type": state.failure})
                 shown["http.request.resend_count"] = state.attempts - 1
@@ -114,7 +122,7 @@ class OpenTelemetry:
                     told = await _told(span, exchange, self._with_context(request), state)
             finally:
                 self._active.add(-1, common)
-                told_of = {**common, "url.template": request.path, **_result_of(state)}
+                told_of = {**common, "url.template": request.path, **_result_attributes(state)}
                 self._duration.record(time.perf_counter() - began, told_of)
             return told
 
@@ -180,7 +188,7 @@ class OpenTelemetry:
             try:
                 yield span
             except BaseException as error:
-                span.set_attribute("error.type", _type_of(error))
+                span.set_attribute("error.type", _name_type(error))
                 span.set_status(StatusCode.ERROR)
                 raise
 
@@ -193,21 +201,20 @@ class OpenTelemetry:
 
 async def _told(span: Span, exchange: Exchange, request: Request, state: _CallState) -> Response:
     """One attempt, and what is told of it."""
-    state.failure = ""
     try:
         response = await exchange(request)
     except BaseException as error:
-        state.failure = _type_of(error)
+        state.note(_name_type(error))
         raise
     span.set_attribute("http.response.status_code", response.status)
-    state.failure = str(response.status)
+    state.note(str(response.status))
     if response.status >= _FAILED_FROM:
         span.set_attribute("error.type", str(response.status))
         span.set_status(StatusCode.ERROR)
     return response
 
 
-def _result_of(state: _CallState) -> dict[str, str | int]:
+def _result_attributes(state: _CallState) -> dict[str, str | int]:
     """What the metric of an attempt tells of its end."""
     if not state.failure.isdigit():
         return {"error.type": state.failure}
@@ -216,7 +223,7 @@ def _result_of(state: _CallState) -> dict[str, str | int]:
     return {"http.response.status_code": status, **failed}
 
 
-def _type_of(error: BaseException) -> str:
+def _name_type(error: BaseException) -> str:
     """A word for what went wrong; there are few of them."""
     if isinstance(error, ExchangeFailed):
         return "timeout" if error.timed_out else "connection" if error.reached else "unreachable"

@@ -28,7 +28,7 @@ from calls_async.sandbox.model.account import KeyConflict
 from calls_async.sandbox.model.job import Job
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.transport.exchange import ExchangeFailed
-from calls_async.transport.http import headers_of, path_and_query
+from calls_async.transport.http import make_headers, make_path_and_query
 
 Result = TypeVar("Result")
 
@@ -60,12 +60,12 @@ class InProcessSandbox(SandboxCore):
 
 
 def _to_call(request: Request) -> Call:
-    url = urlsplit(path_and_query(request))
+    url = urlsplit(make_path_and_query(request))
     return Call(
         method=request.method.value,
         path=unquote(url.path),
         query=dict(parse_qsl(url.query, keep_blank_values=True)),
-        headers={name.lower(): value for name, value in headers_of(request).items()},
+        headers={name.lower(): value for name, value in make_headers(request).items()},
         body=request.body or b"",
     )
 

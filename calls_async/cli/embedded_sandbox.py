@@ -28,7 +28,7 @@ def parse_faults(arguments: Namespace) -> Faults:
 
 
 @asynccontextmanager
-async def _campaign_of(arguments: Namespace) -> AsyncIterator[Campaign]:
+async def open_campaign(arguments: Namespace) -> AsyncIterator[Campaign]:
     if arguments.fault and not arguments.sandbox:
         raise ConfigurationError("--fault goes with --sandbox")
     if not arguments.sandbox:

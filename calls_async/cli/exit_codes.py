@@ -32,12 +32,12 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def exit_of_error(error: CallsError) -> Exit:
+def choose_error_exit(error: CallsError) -> Exit:
     if isinstance(error, JobsRefusedError):
         return Exit.PARTLY
     usage = isinstance(error, ConfigurationError | ContactError | SourceError | JournalRefusedError)
     return Exit.USAGE if usage else Exit.FAILED
 
 
-def exit_of_summary(summary: Summary) -> Exit:
+def choose_summary_exit(summary: Summary) -> Exit:
     return Exit.PARTLY if summary.rejected or summary.unknown else Exit.DONE

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from calls_async.cli.arguments import make_parser
-from calls_async.cli.exit_codes import Exit, exit_of_error
+from calls_async.cli.exit_codes import Exit, choose_error_exit
 from calls_async.cli.output import silence_output, warn
 from calls_async.errors import CallsError, MissingExtraError
 
@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> Exit:
         return _carry_out(arguments)
     except CallsError as error:
         warn(str(error))
-        return exit_of_error(error)
+        return choose_error_exit(error)
     except BrokenPipeError:
         silence_output()
         return Exit.DONE

@@ -19,13 +19,13 @@ JOURNAL_SUFFIX = ".journal"
 """What a source's name ends with to name its journal."""
 
 
-def _results_of(arguments: Namespace, journal: JournalSettings | None) -> ResultsFile | None:
+def open_results(arguments: Namespace, journal: JournalSettings | None) -> ResultsFile | None:
     if not arguments.results:
         return None
     return ResultsFile(arguments.results, arguments.source, str(journal.path) if journal is not None else None)
 
 
-def _source_of(arguments: Namespace) -> str | BinaryIO:
+def read_source(arguments: Namespace) -> str | BinaryIO:
     if arguments.source != "-":
         return str(arguments.source)
     if arguments.format is None:
@@ -35,7 +35,7 @@ def _source_of(arguments: Namespace) -> str | BinaryIO:
     return sys.stdin.buffer
 
 
-def _journal_of(arguments: Namespace) -> JournalSettings | None:
+def read_journal(arguments: Namespace) -> JournalSettings | None:
     if arguments.no_journal:
         if arguments.journal or arguments.again:
             raise ConfigurationError("--no-journal goes with neither --journal nor --again")
@@ -51,12 +51,12 @@ def _journal_of(arguments: Namespace) -> JournalSettings | None:
     )
 
 
-def _reading(arguments: Namespace) -> dict[str, Any]:
+def read_reading(arguments: Namespace) -> dict[str, Any]:
     names = ("format", "region", "delimiter", "encoding")
     return {name: getattr(arguments, name) for name in names} | {"columns": dict(arguments.column), "on_hint": warn}
 
 
-def _settings(arguments: Namespace) -> dict[str, Any]:
+def read_settings(arguments: Namespace) -> dict[str, Any]:
     names = [field.name for field in attrs.fields(UploadSettings)]
     given = {name: getattr(arguments, name, None) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}

@@ -28,6 +28,12 @@ class _Group:
     """Whether the reasons differ in their numbers."""
     examples: list[int] = attrs.field(factory=list)
 
+    def add(self, row: int, reason: str) -> None:
+        """Count a row with this reason."""
+        self.rows += 1
+        self.varied = self.varied or reason != self.reason
+        self.examples = sorted([*self.examples, row])[:EXAMPLES]
+
 
 class ProblemTable:
     """Reasons that differ in numbers only are the same; the first stands for all."""
@@ -48,9 +54,7 @@ class ProblemTable:
         if key not in self._groups and len(self._groups) >= KEPT_REASONS:
             key, reason = str(status), "many other reasons"
         group = self._groups.setdefault(key, _Group(str(status), reason))
-        group.rows += 1
-        group.varied = group.varied or reason != group.reason
-        group.examples = sorted([*group.examples, row])[:EXAMPLES]
+        group.add(row, reason)
 
     def lines(self) -> Iterator[str]:
         """The table, the most frequent reason first; nothing where there was no trouble."""

@@ -41,7 +41,7 @@ class Records:
         """`bare` names a column that stands alone in a line, where neither a file nor a format was asked for."""
         self._columns = columns
         self._path = path
-        self._form = _form_of(path, form)
+        self._form = _choose_form(path, form)
         self._bare = bare if path is None and form is None else ""
         self._writer: _Writer | None = None
         self._turns = SerialThread("records")
@@ -89,7 +89,7 @@ class Records:
         return _Csv(file, self._columns) if self._form == "csv" else _JsonLines(file)
 
 
-def _form_of(path: str | None, form: str | None) -> str:
+def _choose_form(path: str | None, form: str | None) -> str:
     if path is None:
         return form or "jsonl"
     suffixes = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}

@@ -16,7 +16,7 @@ from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.outcomes.results_file import ResultsFile
 
 
-async def _note(receipts: Sequence[Receipt], troubles: ProblemTable, results: ResultsFile | None) -> None:
+async def note_receipts(receipts: Sequence[Receipt], troubles: ProblemTable, results: ResultsFile | None) -> None:
     for receipt in receipts:
         troubles.note(receipt)
     if results is not None and receipts:
@@ -27,7 +27,7 @@ async def _note(receipts: Sequence[Receipt], troubles: ProblemTable, results: Re
 
 
 @asynccontextmanager
-async def _reported(
+async def show_progress(
     arguments: Namespace, results: ResultsFile | None, look: Callable[[], Snapshot]
 ) -> AsyncIterator[None]:
     """The results file is open and the progress is shown."""
@@ -38,7 +38,7 @@ async def _reported(
         yield
 
 
-def _print_summary(arguments: Namespace, summary: Summary, troubles: ProblemTable) -> None:
+def print_summary(arguments: Namespace, summary: Summary, troubles: ProblemTable) -> None:
     if arguments.command == "upload":
         for line in troubles.lines():
             print(line, file=sys.stderr)

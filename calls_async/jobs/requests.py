@@ -112,7 +112,7 @@ class JobRequests(Generic[Answer]):
         must not wait for its next name."""
         waiting: list[JobName] = []
         drawn = 0
-        drawing = asyncio.ensure_future(_next_of(lists))
+        drawing = asyncio.ensure_future(_draw_next(lists))
         try:
             while True:
                 if waiting:
@@ -128,7 +128,7 @@ class JobRequests(Generic[Answer]):
                     waiting += self._read_names(names, drawn, by_phone=by_phone)
                     drawn += len(names)
                     waiting = await self._put_full(waiting)
-                    drawing = asyncio.ensure_future(_next_of(lists))
+                    drawing = asyncio.ensure_future(_draw_next(lists))
                 else:
                     self._queue.put([waiting])
                     waiting = []
@@ -188,5 +188,5 @@ class JobRequests(Generic[Answer]):
             self._refusals.append(f"{place}: {words}")
 
 
-async def _next_of(lists: AsyncGenerator[list[Any], None]) -> list[Any] | None:
+async def _draw_next(lists: AsyncGenerator[list[Any], None]) -> list[Any] | None:
     return await anext(lists, None)

@@ -38,7 +38,7 @@ def normalise_phone(value: object) -> str:
     Raises `ContactError` for the field `phone`; its text never repeats the number, which is personal data.
     """
     text = phone_text(value)
-    return text if is_clean(text) else check_digits(digits_of(text))
+    return text if is_clean(text) else check_digits(read_digits(text))
 
 
 def phone_text(value: object) -> str:
@@ -59,7 +59,7 @@ def written_internationally(text: str) -> bool:
     return text.translate(_INVISIBLE).lstrip("'( \t").startswith(("+", "\uff0b", "00"))
 
 
-def digits_of(text: str) -> str:
+def read_digits(text: str) -> str:
     """The digits of a number as people write it, `00` and `+` taken away.
 
     Raises `ContactError` where it could be read in two ways: what a spreadsheet has spoilt, two numbers in one place,

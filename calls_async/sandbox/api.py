@@ -30,7 +30,7 @@ class Route:
     verb: str
 
 
-def route_of(path: str) -> Route | None:
+def match_route(path: str) -> Route | None:
     """None: it is not of the API."""
     match = _PATH.fullmatch(path)
     return None if match is None else Route(match["kind"], match["token"], match["verb"] or "")
@@ -119,7 +119,7 @@ class Api:
             return Reply.error(400, "the body is nested too deep")
 
     def _handle(self, call: Call) -> Reply:
-        route = route_of(call.path)
+        route = match_route(call.path)
         handlers = {} if route is None else self._verbs.get((route.kind, route.verb), {})
         if route is None or not handlers:
             raise _Refuse(404, "no such method")

@@ -155,7 +155,7 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(kind, _exactly)
     converter.register_structure_hook(float, lambda value, _: float(_exactly(value, int | float)))
     for listed in (DuplicateRule, Ending, FaultKind):
-        converter.register_structure_hook(listed, _one_of)
+        converter.register_structure_hook(listed, _read_listed)
     for plan in (CampaignConfig, SandboxConfig):
         structure = make_dict_structure_fn(plan, converter, _cattrs_forbid_extra_keys=True)
         converter.register_structure_hook(plan, structure)
@@ -172,7 +172,7 @@ def _exactly(value: Any, kind: Any) -> Any:
     return value
 
 
-def _one_of(value: Any, listed: type[StrEnum]) -> StrEnum:
+def _read_listed(value: Any, listed: type[StrEnum]) -> StrEnum:
     try:
         return listed(value)
     except ValueError:

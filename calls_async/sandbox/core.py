@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 
 import attrs
 
-from calls_async.sandbox.api import Api, Call, Reply, route_of
+from calls_async.sandbox.api import Api, Call, Reply, match_route
 from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.sandbox.model.account import DEFAULT_TOKEN, Account, DuplicateRule, KeyConflict, make_up_token
 from calls_async.sandbox.model.behaviour import Behaviour
@@ -177,7 +177,7 @@ class SandboxCore:
     def take(self, call: Call) -> tuple[Reply | None, FaultKind | None]:
         """Handle a call. Return the reply, None where the connection is reset, and the fault that befell it, which
         may have taken the reply's place: how slowly or how much of it comes is left to the caller."""
-        fault = None if route_of(call.path) is None else self.faults.draw()
+        fault = None if match_route(call.path) is None else self.faults.draw()
         again = self.account.knows(call.key or "")
         conflicts, jobs = len(self.account.key_conflicts), self.account.jobs_created
         reply = self._take(call, fault)

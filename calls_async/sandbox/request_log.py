@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 
 import attrs
 
-from calls_async.sandbox.api import Call, route_of
+from calls_async.sandbox.api import Call, match_route
 from calls_async.sandbox.faults import FaultKind
 
 KEPT_REQUESTS = 500
@@ -69,7 +69,7 @@ class RequestLog:
     ) -> None:
         """A request was dealt with. `again`: its key was known before."""
         self.total += 1
-        route = route_of(call.path)
+        route = match_route(call.path)
         verb = call.path if route is None else route.verb
         key = call.key or None
         entry = Entry(

@@ -152,7 +152,7 @@ class StateFile:
             account.key_conflicts.append(KeyConflict(_key(key), at))
         self._saved_conflicts = len(account.key_conflicts)
         for campaign in campaigns.values():
-            campaign.changed = {}
+            campaign.watch_anew()
             # What was to happen since then comes next, in its order.
             campaign.begin(account.clock() if moment is None else moment)
 
@@ -194,7 +194,7 @@ class StateFile:
         self._saved_conflicts = len(account.key_conflicts)
         account.new_keys.clear()
         for campaign in jobs:
-            campaign.changed = {}
+            campaign.watch_anew()
 
     def _job_rows(self, campaign: Campaign) -> Iterator[tuple[Any, ...]]:
         number = campaign.number

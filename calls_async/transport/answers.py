@@ -63,7 +63,7 @@ def judge(response: Response, request: Request, evidence: Evidence, now: float) 
     if 200 <= status < 300:
         return Judgement(Trace.ANSWERED)
     if status >= 500 or status in BUSY_STATUSES:
-        return Judgement(_trace_of(status), _try_again(response, spell(status), request, now))
+        return Judgement(_read_trace(status), _try_again(response, spell(status), request, now))
     if _is_in_progress(response, evidence):
         return Judgement(Trace.MAYBE_STILL_COMING, _try_again(response, "409, the key is in progress", request, now))
     if request.creates and evidence.maybe_created:
@@ -78,7 +78,7 @@ def judge_unreadable(response: Response, unreadable: UnreadableAnswer, request: 
     return Judgement(Trace.MAYBE_STILL_COMING, failure)
 
 
-def _trace_of(status: int) -> Trace:
+def _read_trace(status: int) -> Trace:
     """Return what a 5xx, 408, 425 or 429 leaves behind."""
     if status in _LATE_STATUSES:
         return Trace.MAYBE_STILL_COMING
@@ -88,7 +88,7 @@ def _trace_of(status: int) -> Trace:
 def _try_again(response: Response, reason: str, request: Request, now: float) -> TryAgain:
     return TryAgain(
         reason,
-        sign=_sign_of(response.status),
+        sign=_read_sign(response.status),
         wait_seconds=retry_after_seconds(response.headers, now),
         status=response.status,
         body=shown_body(response, request.token),
@@ -140,7 +140,7 @@ def spell(status: int) -> str:
         return str(status)
 
 
-def _sign_of(status: int) -> Sign:
+def _read_sign(status: int) -> Sign:
     if status in BUSY_STATUSES:
         return Sign.BUSY
     if status in _OVERLOADED_STATUSES:
@@ -159,11 +159,11 @@ def describe_refusal(error: RequestError) -> str:
     if not isinstance(error, RefusedError) and not (isinstance(error, NoAnswerError) and error.refused):
         return str(error)
     name = spell(error.status) if error.status is not None else "no status"
-    words = _words_of(error.body)
+    words = _read_words(error.body)
     return f"refused with {name}: {words}" if words else f"refused with {name}"
 
 
-def _words_of(body: str) -> str:
+def _read_words(body: str) -> str:
     try:
         said = orjson.loads(body)
     except ValueError:

@@ -59,13 +59,13 @@ class Caller:
             return await attempts.attempt(read)
 
         def wait_seconds(state: tenacity.RetryCallState) -> float:
-            return attempts.backoff_seconds(state.attempt_number, _failure_of(state))
+            return attempts.backoff_seconds(state.attempt_number, _get_failure(state))
 
         def must_stop(state: tenacity.RetryCallState) -> bool:
             return attempts.must_stop(state.attempt_number, state.upcoming_sleep)
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
-            attempts.note_retry(state.attempt_number, _failure_of(state), state.upcoming_sleep)
+            attempts.note_retry(state.attempt_number, _get_failure(state), state.upcoming_sleep)
 
         # A fresh tenacity object for each call: a shared one mixes the counts of concurrent tasks.
         retrying = tenacity.AsyncRetrying(
@@ -91,7 +91,7 @@ class Caller:
         await self._context.nap(seconds)
 
 
-def _failure_of(state: tenacity.RetryCallState) -> TryAgain:
+def _get_failure(state: tenacity.RetryCallState) -> TryAgain:
     failure = state.outcome.exception() if state.outcome is not None else None
     if not isinstance(failure, TryAgain):
         raise TypeError(f"tenacity asked about {failure!r}")

@@ -105,9 +105,9 @@ class HttpTransport:
             # The URL is no variable here: tools that show a traceback with its variables must not show the token.
             async with session.request(
                 request.method.value,
-                URL(self._base_url + path_and_query(request), encoded=True),
+                URL(self._base_url + make_path_and_query(request), encoded=True),
                 data=_body(request),
-                headers=headers_of(request),
+                headers=make_headers(request),
                 allow_redirects=False,
             ) as response:
                 return Response(
@@ -132,7 +132,7 @@ class HttpTransport:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def path_and_query(request: Request) -> str:
+def make_path_and_query(request: Request) -> str:
     """The request's URL after the host, with the token."""
     path = _path(request.path, request.token)
     if not request.query and request.method is Method.POST:
@@ -148,7 +148,7 @@ def _path(path: str, token: str) -> str:
     return path.replace(TOKEN_PLACEHOLDER, quote(token, safe=""))
 
 
-def headers_of(request: Request) -> dict[str, str]:
+def make_headers(request: Request) -> dict[str, str]:
     """The headers that the request itself needs."""
     headers = dict(request.headers)
     if request.body is not None:

@@ -27,7 +27,7 @@ from calls_async.upload.journal.journal import FileJournal
 from calls_async.upload.journal.opening import open_journal
 from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.store import Store
-from calls_async.upload.outcomes.attribution import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, phone_of
+from calls_async.upload.outcomes.attribution import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, read_phone
 from calls_async.upload.outcomes.outcome import Summary, Verdict
 from calls_async.upload.screening.exclusions import to_paths
 from calls_async.upload.screening.screening import Screening
@@ -122,7 +122,7 @@ async def _settle(journal: FileJournal, caller: Caller, token: str, *, resend: b
         verdicts[chunk.number] = receipt.verdict
     rows = [row for chunk in chunks for row in _unknown_rows(chunk, verdicts[chunk.number])]
     phones = sorted({row.phone for row in rows})
-    taken = await journal.do(lambda store: _ids_of(store, set(phones)))
+    taken = await journal.do(lambda store: _find_known_ids(store, set(phones)))
     reports = []
     for first in range(0, len(phones), PHONES_PER_REPORT):
         some = phones[first : first + PHONES_PER_REPORT]
@@ -165,7 +165,7 @@ def settle_unknown(
     jobs: dict[str | None, list[JobReport]] = {}
     for report in reports:
         if report.call_job_id is None or report.call_job_id not in taken:
-            whose = phone_of(report) if report.call_job_id is not None else None
+            whose = read_phone(report) if report.call_job_id is not None else None
             jobs.setdefault(whose, []).append(report)
     asked = {row.phone for row in rows}
     nobodys = [report for phone, some in jobs.items() if phone not in asked for report in some]
@@ -186,7 +186,7 @@ def _settle_same_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport], no
     sure = [job for job in near if job.created_at is not None and job.created_at >= (since - SKEW_SECONDS) * 1000]
     if not near:
         return [Finding()] * len(rows)
-    alike = len({row.content for row in rows}) == 1 and all(phone_of(job) == rows[0].phone for job in sure)
+    alike = len({row.content for row in rows}) == 1 and all(read_phone(job) == rows[0].phone for job in sure)
     if len(sure) == len(near) == len(rows) and alike:
         return [Finding(job_id=job.call_job_id) for job in sure]
     reason = f"phone: {len(near)} jobs for {len(rows)} unknown rows of it; nobody can tell which is whose"
@@ -202,7 +202,7 @@ def _unknown_rows(chunk: Chunk, verdict: Verdict) -> list[UnknownRow]:
     ]
 
 
-def _ids_of(store: Store, phones: set[str]) -> frozenset[str]:
+def _find_known_ids(store: Store, phones: set[str]) -> frozenset[str]:
     """Return the jobs that are known to be of rows with these phones."""
     return frozenset(
         job_id

@@ -28,7 +28,7 @@ from calls_async.cli.arguments import make_parser
 from calls_async.cli.commands import jobs as commands
 from calls_async.cli.commands.watch import RATE_SECONDS, CampaignView, Pace
 from calls_async.cli.commands.watch import watch as watch_command
-from calls_async.cli.exit_codes import Exit, exit_of_error
+from calls_async.cli.exit_codes import Exit, choose_error_exit
 from calls_async.cli.record_files import GROUP_RECORDS, Records
 from calls_async.protocol.reports import to_dict
 from calls_async.sandbox.server.server import Sandbox
@@ -137,7 +137,7 @@ async def test_mistakes(results: Path, tmp_path: Path) -> None:
         await run("report", "--from-results", results, "--output", tmp_path / "nowhere" / "jobs.csv")
     with pytest.raises(JobsRefusedError) as caught:
         await run("report", "--phone", "12", "--quiet")
-    assert exit_of_error(caught.value) is Exit.PARTLY
+    assert choose_error_exit(caught.value) is Exit.PARTLY
 
 
 async def test_without_arrow_there_is_no_parquet(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

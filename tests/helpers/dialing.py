@@ -13,7 +13,7 @@ from calls_async.sandbox.model.behaviour import Behaviour
 from calls_async.sandbox.model.checks import DAYS, check_contact
 from calls_async.sandbox.model.clock import Clock
 from calls_async.sandbox.model.dialer import DialerSettings
-from calls_async.sandbox.model.hours import zone_of
+from calls_async.sandbox.model.hours import read_zone
 from calls_async.sandbox.model.job import Job
 from calls_async.sandbox.server.server import Sandbox
 
@@ -100,7 +100,7 @@ def policies(draw: st.DrawFn, start: float) -> dict[str, Any]:
 
 def allowed(policy: dict[str, Any], moment: float) -> bool:
     """Whether a call may begin, read once more from the clauses: C-DAY-2, C-TIME-3, C-TIME-6, C-F-3, C-F-4."""
-    local = datetime.fromtimestamp(moment, UTC).astimezone(zone_of(policy.get("gmtZone", "Z")))
+    local = datetime.fromtimestamp(moment, UTC).astimezone(read_zone(policy.get("gmtZone", "Z")))
     if "startDateTime" in policy and datetime.fromisoformat(policy["startDateTime"]) > local:
         return False
     if "finishDateTime" in policy and datetime.fromisoformat(policy["finishDateTime"]) <= local:

@@ -7,11 +7,11 @@ from argparse import Namespace
 from contextlib import aclosing
 from pathlib import Path
 
-from calls_async.cli.exit_codes import Exit, exit_of_summary
-from calls_async.cli.options import _reading, _results_of, _settings, _source_of
+from calls_async.cli.exit_codes import Exit, choose_summary_exit
+from calls_async.cli.options import open_results, read_reading, read_settings, read_source
 from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot
-from calls_async.cli.summary import _note, _print_summary, _reported
+from calls_async.cli.summary import note_receipts, print_summary, show_progress
 from calls_async.upload.check import Check
 from calls_async.upload.outcomes.outcome import Receipt
 from calls_async.upload.screening.screening import Screening
@@ -22,11 +22,11 @@ from calls_async.upload.status import OutcomeStatus
 
 
 async def check(arguments: Namespace) -> Exit:
-    results = _results_of(arguments, None)
-    source = open_source(_source_of(arguments), Reading(**_reading(arguments)))
+    results = open_results(arguments, None)
+    source = open_source(read_source(arguments), Reading(**read_reading(arguments)))
     # Repetitions are always shown: what the server does with them is its own affair.
     screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, region=arguments.region)
-    one = Check(source, UploadSettings(**_settings(arguments)), screening)
+    one = Check(source, UploadSettings(**read_settings(arguments)), screening)
     troubles = ProblemTable()
     started = time.monotonic()
 
@@ -34,16 +34,16 @@ async def check(arguments: Namespace) -> Exit:
         rows, seconds = one.summary.rows, time.monotonic() - started
         return Snapshot(rows=rows, seconds=seconds, fraction=one.fraction_read())
 
-    async with _reported(arguments, results, look), aclosing(one.receipts()) as receipts:
+    async with show_progress(arguments, results, look), aclosing(one.receipts()) as receipts:
         async for receipt in receipts:
-            await _note([receipt], troubles, results)
+            await note_receipts([receipt], troubles, results)
             if not arguments.json and not arguments.quiet:
                 _print_bad_rows(receipt)
     if results is not None:
         await results.finish()
-    one.summary.seconds = time.monotonic() - started
-    _print_summary(arguments, one.summary, troubles)
-    return exit_of_summary(one.summary)
+    one.summary.note_time(time.monotonic() - started)
+    print_summary(arguments, one.summary, troubles)
+    return choose_summary_exit(one.summary)
 
 
 # --- in the end ---

@@ -6,14 +6,14 @@ import asyncio
 from argparse import Namespace
 from contextlib import aclosing
 
-from calls_async.cli.embedded_sandbox import _campaign_of
-from calls_async.cli.exit_codes import Exit, exit_of_summary
-from calls_async.cli.options import _journal_of, _reading, _results_of, _settings, _source_of
+from calls_async.cli.embedded_sandbox import open_campaign
+from calls_async.cli.exit_codes import Exit, choose_summary_exit
+from calls_async.cli.options import open_results, read_journal, read_reading, read_settings, read_source
 from calls_async.cli.output import warn
 from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, Traffic
-from calls_async.cli.signals import _signals
-from calls_async.cli.summary import _note, _print_summary, _reported
+from calls_async.cli.signals import SignalHandler
+from calls_async.cli.summary import note_receipts, print_summary, show_progress
 from calls_async.errors import CallsError
 from calls_async.upload.journal.settings import JournalSettings
 from calls_async.upload.outcomes.results_file import ResultsFile
@@ -21,46 +21,46 @@ from calls_async.upload.upload import Upload
 
 
 async def upload(arguments: Namespace) -> Exit:
-    journal = _journal_of(arguments)
-    results = _results_of(arguments, journal)
+    journal = read_journal(arguments)
+    results = open_results(arguments, journal)
     troubles = ProblemTable()
-    async with _campaign_of(arguments) as campaign:
+    async with open_campaign(arguments) as campaign:
         one = campaign.upload(
-            _source_of(arguments),
+            read_source(arguments),
             journal=journal,
             exclude=arguments.exclude,
             dedupe=arguments.dedupe,
-            **_reading(arguments),
-            **_settings(arguments),
+            **read_reading(arguments),
+            **read_settings(arguments),
         )
-        with _signals(one) as signals:
+        with SignalHandler(one) as signals:
             try:
                 await _run(one, arguments, results, troubles)
             except CallsError:
                 if one.summary.rows:
-                    _print_summary(arguments, one.summary, troubles)
+                    print_summary(arguments, one.summary, troubles)
                     warn(f"failed; {_how_to_resume(journal)}")
                 raise
             except asyncio.CancelledError:
                 if not signals.cancelled:
                     raise
-            signals.over = True
-            await _note(one.in_doubt, troubles, results)
+            signals.end()
+            await note_receipts(one.in_doubt, troubles, results)
             if results is not None:
                 await results.finish()
-            _print_summary(arguments, one.summary, troubles)
+            print_summary(arguments, one.summary, troubles)
     if signals.count and not one.complete:
         warn(f"interrupted; {_how_to_resume(journal)}")
         return Exit.INTERRUPTED
     if not one.summary.rows:
         warn("the source has no rows")
-    return exit_of_summary(one.summary)
+    return choose_summary_exit(one.summary)
 
 
 async def _run(one: Upload, arguments: Namespace, results: ResultsFile | None, troubles: ProblemTable) -> None:
-    async with _reported(arguments, results, lambda: _look(one)), one, aclosing(one.batches()) as batches:
+    async with show_progress(arguments, results, lambda: _look(one)), one, aclosing(one.batches()) as batches:
         async for receipts in batches:
-            await _note(receipts, troubles, results)
+            await note_receipts(receipts, troubles, results)
 
 
 def _how_to_resume(journal: JournalSettings | None) -> str:

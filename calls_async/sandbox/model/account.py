@@ -136,7 +136,8 @@ class Account:
         campaign = Campaign(
             token=token, number=number, name=f"Sandbox campaign {number}", created_at_ms=created_at_ms
         )
-        campaign.changed = {} if self._watched else None
+        if self._watched:
+            campaign.watch_anew()
         if self._behaviour is not None:
             campaign.call(self._behaviour)
         self.campaigns[token] = campaign
@@ -288,9 +289,8 @@ class Account:
             packed_settings=self._counting(text),
             settings=shared,
             created_at_ms=self._same_moment(created_at_ms),
-            status=sys.intern(status),
             test=test,
-            attempts=attempts,
         )
+        job.restore(sys.intern(status), attempts)
         self._next_id = max(self._next_id, int(job_id) + 1)
         campaign.take_in(job)

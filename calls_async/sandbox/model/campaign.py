@@ -28,23 +28,27 @@ class Campaign:
     number: int
     name: str
     created_at_ms: int
-    settings: DialerSettings = attrs.field(factory=DialerSettings)
-    dialer: Dialer | None = None
+    settings: DialerSettings = attrs.field(factory=DialerSettings, init=False)
+    dialer: Dialer | None = attrs.field(default=None, init=False)
     """None: nobody is called."""
-    status: str = "planned"
-    stopped: bool = False
+    status: str = attrs.field(default="planned", init=False)
+    stopped: bool = attrs.field(default=False, init=False)
     """By somebody: jobs that come do not open it again."""
-    jobs: dict[str, Job] = attrs.field(factory=dict)
-    by_phone: dict[str, Job | list[Job]] = attrs.field(factory=dict)
+    jobs: dict[str, Job] = attrs.field(factory=dict, init=False)
+    by_phone: dict[str, Job | list[Job]] = attrs.field(factory=dict, init=False)
     """Most numbers have one job."""
-    repeated: dict[str, dict[Content, Job]] = attrs.field(factory=dict)
+    repeated: dict[str, dict[Content, Job]] = attrs.field(factory=dict, init=False)
     """Of numbers with more than `FEW_JOBS`: the last job of each content."""
-    counts: Counter[str] = attrs.field(factory=Counter)
+    counts: Counter[str] = attrs.field(factory=Counter, init=False)
     """How many jobs have each status; counting five millions anew takes a second."""
-    recent: dict[str, OrderedDict[str, Job]] = attrs.field(factory=dict)
+    recent: dict[str, OrderedDict[str, Job]] = attrs.field(factory=dict, init=False)
     """By status, and by `ANY`: the jobs by their IDs that came into it last."""
-    changed: dict[str, Job] | None = None
-    """The jobs that are new or have changed since somebody emptied it; None: nobody wants to know."""
+    changed: dict[str, Job] | None = attrs.field(default=None, init=False)
+    """The jobs that are new or have changed since `watch_anew`; None: nobody wants to know."""
+
+    def watch_anew(self) -> None:
+        """Keep in `changed` what is new or changes from now on."""
+        self.changed = {}
 
     def call(self, behaviour: Behaviour) -> None:
         """From now on, people are called."""
@@ -117,7 +121,7 @@ class Campaign:
         self.counts[job.status] -= 1
         self.counts[status] += 1
         self.recent[job.status].pop(job.id, None)
-        job.status = status
+        job.move_to(status)
         self._note(job)
 
     def _note(self, job: Job) -> None:

@@ -30,8 +30,8 @@ class Clock:
     def speed(self) -> float:
         return self._speed
 
-    @speed.setter
-    def speed(self, speed: float) -> None:
+    def run_at(self, speed: float) -> None:
+        """Run `speed` times as fast from now on. Raises ValueError."""
         check_speed(speed)
         moment, self._since = self(), self._now()
         self._ahead = moment - self._since

@@ -195,9 +195,7 @@ class Dialer:
     def _hang_up(self, job: Job, attempt: Attempt, plan: CallPlan, moment: float) -> None:
         self.busy -= 1
         self.talk_seconds += plan.talk_seconds
-        attempt.finished_at_ms = round(moment * 1000)
-        attempt.talk_seconds = plan.talk_seconds
-        attempt.ending = plan.ending
+        attempt.end(moment, plan.talk_seconds, plan.ending)
         if job.status in FINAL:
             self._move(job, job.status)  # canceled meanwhile
             return

@@ -47,7 +47,7 @@ class Window:
         if not settings:
             return _ALWAYS
         return cls(
-            zone=zone_of(settings.get("gmtZone") or "Z"),
+            zone=read_zone(settings.get("gmtZone") or "Z"),
             starts_at=_moment(settings.get("startDateTime")),
             finishes_at=_moment(settings.get("finishDateTime")),
             days=None if not days else frozenset(map(DAYS.index, days)),
@@ -118,7 +118,7 @@ class Window:
 _ALWAYS = Window()
 
 
-def zone_of(name: str) -> tzinfo:
+def read_zone(name: str) -> tzinfo:
     """The zone that a `gmtZone` means (C-ZONE-1)."""
     if name == "Z":
         return UTC

@@ -28,8 +28,13 @@ class Attempt:
     ending: Ending | None = None
     """None: it is not over."""
 
+    def end(self, moment: float, talk_seconds: int, ending: Ending) -> None:
+        """End the call at `moment` (Unix time, seconds)."""
+        self.finished_at_ms = round(moment * 1000)
+        self.talk_seconds, self.ending = talk_seconds, ending
+
     def report(self) -> dict[str, Any]:
-        """C-REP-2."""
+        """Return it as the API reports it (C-REP-2)."""
         return {
             "callDuration": self.talk_seconds,
             "callResult": None if self.ending is None else str(self.ending),
@@ -50,10 +55,18 @@ class Job:
     """As far as they count where duplicates are looked for."""
     settings: Mapping[str, Any]
     created_at_ms: int
-    status: str = "planned"
     test: bool = False
-    attempts: Sequence[Attempt] = ()
+    status: str = attrs.field(default="planned", init=False)
+    attempts: Sequence[Attempt] = attrs.field(default=(), init=False)
     """A tuple, or a list where there are many: it takes more room, but no time to grow."""
+
+    def restore(self, status: str, attempts: Sequence[Attempt]) -> None:
+        """Take in what it was before."""
+        self.status, self.attempts = status, attempts
+
+    def move_to(self, status: str) -> None:
+        """Take another status."""
+        self.status = status
 
     def begin_attempt(self, moment: float) -> Attempt:
         """One more; `moment` is Unix time in seconds."""

@@ -93,19 +93,21 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        templates.globals |= {
-            "moment": view.moment,
-            "shares": view.shares,
-            "ANY": ANY,
-            "few_campaigns": _FEW_CAMPAIGNS,
-            "kinds": list(FaultKind),
-            "most_shown": view.SHOWN_JOBS,
-            "most_searched": view.SEARCHED_JOBS,
-            "patterns": PATTERNS,
-            "speeds": _SPEEDS,
-            "statuses": view.STATUSES,
-            "steps": _STEPS,
-        }
+        templates.globals.update(
+            {
+                "moment": view.moment,
+                "shares": view.shares,
+                "ANY": ANY,
+                "few_campaigns": _FEW_CAMPAIGNS,
+                "kinds": list(FaultKind),
+                "most_shown": view.SHOWN_JOBS,
+                "most_searched": view.SEARCHED_JOBS,
+                "patterns": PATTERNS,
+                "speeds": _SPEEDS,
+                "statuses": view.STATUSES,
+                "steps": _STEPS,
+            }
+        )
         return templates
 
     # --- reading ---

@@ -30,7 +30,7 @@ class Switches:
         speed, step = _number(fields, "speed"), _number(fields, "step_seconds")
         speed = check_speed(clock.speed if speed is None else speed)
         clock.advance(seconds=step or 0.0)
-        clock.speed = speed
+        clock.run_at(speed)
 
     def set_up(self, fields: Fields) -> None:
         _only(fields, "token", "name", "lines", "max_attempts", "retry_minutes", "new")

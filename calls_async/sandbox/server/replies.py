@@ -38,10 +38,11 @@ def _reset(request: web.Request) -> web.StreamResponse:
 async def _in_parts(
     request: web.Request, reply: Reply, parts: Iterable[bytes], *, pause: float
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=reply.status, headers={"Content-Type": reply.content_type})
     # Also an empty body can be cut short: one byte more is promised.
     whole = b"".join(parts) == reply.body and pause > 0
-    response.content_length = len(reply.body) if whole else len(reply.body) + 1
+    promised = len(reply.body) if whole else len(reply.body) + 1
+    headers = {"Content-Type": reply.content_type, "Content-Length": str(promised)}
+    response = web.StreamResponse(status=reply.status, headers=headers)
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):
         for part in parts:

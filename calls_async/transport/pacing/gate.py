@@ -81,13 +81,13 @@ class Pace(Gate):
         """Share the pace with an upload that has up to `concurrency` chunks in flight and is told what happens."""
         member = (concurrency, tell)
         self._members.append(member)
-        self._window.largest = sum(most for most, _ in self._members)
+        self._window.resize(sum(most for most, _ in self._members))
         try:
             yield
         finally:
             self._members.remove(member)
             if self._members:
-                self._window.largest = sum(most for most, _ in self._members)
+                self._window.resize(sum(most for most, _ in self._members))
 
     @property
     def window(self) -> int:

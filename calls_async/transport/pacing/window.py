@@ -95,8 +95,8 @@ class Window:
     def largest(self) -> int:
         return self._largest
 
-    @largest.setter
-    def largest(self, largest: int) -> None:
+    def resize(self, largest: int) -> None:
+        """Let no more than `largest` be in flight, and at least one."""
         self._largest = max(1, largest)
         self._set(self._size)
 

@@ -210,7 +210,7 @@ class Database:
         sync_folder(copy.parent)
 
     def _explain(self, error: sqlite3.Error) -> JournalError:
-        return JournalError(str(self.path), _words_of(error))
+        return JournalError(str(self.path), _describe(error))
 
 
 def explain_disk(path: Path, error: OSError) -> JournalError:
@@ -223,7 +223,7 @@ def _disk_failed(why: object) -> str:
     return f"the disk failed ({why}); nothing is sent that cannot be written down"
 
 
-def _words_of(error: sqlite3.Error) -> str:
+def _describe(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorname", None) or ""
     if code.startswith("SQLITE_FULL"):
         return DISK_FULL

@@ -39,7 +39,7 @@ def settle_by_report(
 
 def verify_by_report(phones: Sequence[str], ids: Sequence[str], reports: Sequence[JobReport]) -> Verdict | None:
     """The verdict by position, where there are as many IDs as rows and the report contradicts none; else None."""
-    known = {report.call_job_id: phone for report in reports if (phone := phone_of(report)) is not None}
+    known = {report.call_job_id: phone for report in reports if (phone := read_phone(report)) is not None}
     if len(set(ids)) != len(phones) or len(ids) != len(phones):
         return None
     if any(known.get(job_id, phone) != phone for job_id, phone in zip(ids, phones, strict=True)):
@@ -61,11 +61,11 @@ def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport], ph
     report that does not say whose job it is may be of any (C-REP-4)."""
     since_ms = (first_sent_at - DOUBT_SECONDS) * 1000
     recent = [report for report in reports if report.created_at is None or report.created_at >= since_ms]
-    called = {phone_of(report) for report in recent}
+    called = {read_phone(report) for report in recent}
     return set(phones) if None in called or not called <= set(phones) else {phone for phone in called if phone}
 
 
-def phone_of(report: JobReport) -> str | None:
+def read_phone(report: JobReport) -> str | None:
     """The phone of a job, as we write it; None where the report does not say."""
     if report.phone is None:
         return None
@@ -83,7 +83,7 @@ def _jobs_by_phone(ids: Sequence[str], reports: Sequence[JobReport]) -> tuple[di
     whose = {
         report.call_job_id: phone
         for report in reports
-        if report.call_job_id is not None and (phone := phone_of(report)) is not None
+        if report.call_job_id is not None and (phone := read_phone(report)) is not None
     }
     new: dict[str, list[str]] = {}
     for job_id in dict.fromkeys(ids):

@@ -125,14 +125,14 @@ class Summary:
     """An upload in numbers. `requests` are the HTTP requests sent for chunks, `retries` the repeated among them."""
 
     upload_id: str
-    rows: int = 0
-    accepted: int = 0
-    duplicates: int = 0
-    rejected: int = 0
-    unknown: int = 0
-    requests: int = 0
-    retries: int = 0
-    seconds: float = 0.0
+    rows: int = attrs.field(default=0, init=False)
+    accepted: int = attrs.field(default=0, init=False)
+    duplicates: int = attrs.field(default=0, init=False)
+    rejected: int = attrs.field(default=0, init=False)
+    unknown: int = attrs.field(default=0, init=False)
+    requests: int = attrs.field(default=0, init=False)
+    retries: int = attrs.field(default=0, init=False)
+    seconds: float = attrs.field(default=0.0, init=False)
 
     def add(self, receipt: Receipt) -> None:
         """Count the rows of a receipt."""

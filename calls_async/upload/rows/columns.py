@@ -138,7 +138,7 @@ def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:
     phones = column.cast(pa.string()) if pa.types.is_integer(column.type) else _plain(column)
     if not pa.types.is_string(phones.type):
         raise pa.ArrowTypeError("phones are written as text or as whole numbers")
-    if b"+" in _text_of(phones):
+    if b"+" in _join_text(phones):
         phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
     good = pc.match_substring_regex(phones, f"^{CLEAN_PATTERN}$")
     return phones, pc.fill_null(good, False)
@@ -171,7 +171,7 @@ def _value_as_json(value: Any) -> str | None:
 
 
 def _escaped(column: pa.Array) -> tuple[pa.Array, pa.Array | None]:
-    text = _text_of(column)
+    text = _join_text(column)
     sure = None
     if any(control in text for control in _OTHER_CONTROLS):
         sure = pc.fill_null(pc.invert(pc.match_substring_regex(column, _OTHER_CONTROLS_PATTERN)), True)
@@ -192,7 +192,7 @@ def _plain(column: pa.Array) -> pa.Array:
     return column
 
 
-def _text_of(column: pa.Array) -> bytes:
+def _join_text(column: pa.Array) -> bytes:
     """All of a text column, one value after the other."""
     _, starts, text = column.buffers()
     if text is None:

@@ -25,7 +25,7 @@ def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], r
         except ContactError as error:
             runs += _encode_contacts(row - len(contacts), contacts)
             contacts.clear()
-            runs.append(rejected(row, _phone_of(item), error))
+            runs.append(rejected(row, _get_phone(item), error))
     return runs + _encode_contacts(first_row + len(items) - len(contacts), contacts)
 
 
@@ -34,11 +34,11 @@ def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None)
     try:
         contact = _contact_in(region, item)
     except ContactError as error:
-        return rejected(row, _phone_of(item), error)
+        return rejected(row, _get_phone(item), error)
     return _encode_contact(row, contact)
 
 
-def _phone_of(item: object) -> object:
+def _get_phone(item: object) -> object:
     return item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calls_async.errors import ConfigurationError, ContactError, MissingExtraError
-from calls_async.protocol.phones import digits_of, phone_text, written_internationally
+from calls_async.protocol.phones import phone_text, read_digits, written_internationally
 
 
 def phone_in(region: str, phone: Any) -> Any:
@@ -18,7 +18,7 @@ def phone_in(region: str, phone: Any) -> Any:
     import phonenumbers  # an extra; `check_region` has seen it
 
     try:
-        number = phonenumbers.parse(digits_of(text), region)
+        number = phonenumbers.parse(read_digits(text), region)
     except phonenumbers.NumberParseException:
         return text  # the check of international numbers says better what is wrong with it
     if not phonenumbers.is_possible_number(number):

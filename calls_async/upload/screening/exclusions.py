@@ -75,7 +75,7 @@ def _numbers(name: str, lines: Iterator[str], region: str | None) -> Iterator[in
                 if columns.count("phone") > 1:
                     raise ContactError("row", "has more than one column 'phone'")
                 continue
-            cell = text if columns is None else _cell_of(_cells(line, delimiter), columns)
+            cell = text if columns is None else _pick_phone(_cells(line, delimiter), columns)
             yield from _readings(cell, region)
         except ContactError as error:
             reason = error.reason
@@ -92,7 +92,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line.strip("\r\n")], delimiter=delimiter, strict=True), [])]
 
 
-def _cell_of(cells: list[str], columns: list[str]) -> str:
+def _pick_phone(cells: list[str], columns: list[str]) -> str:
     if len(cells) != len(columns):
         raise ContactError("row", f"has {len(cells)} cells, but the header has {len(columns)}")
     return cells[columns.index("phone")]

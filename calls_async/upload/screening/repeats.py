@@ -22,7 +22,7 @@ class SeenContacts:
         self._connection.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID")
         self._connection.execute("BEGIN")
 
-    def first_row_of(self, row: EncodedRow) -> int:
+    def find_first_row(self, row: EncodedRow) -> int:
         """The number of the first row that says the same: this one's, where there is none."""
         found = self._connection.execute(
             "INSERT INTO seen VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET row = row RETURNING row",

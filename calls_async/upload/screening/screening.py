@@ -91,6 +91,6 @@ class Screening:
             return row
         if (reason := self._excluded(row.phone)) is not None:
             return UnsentRow(row.row, row.phone, OutcomeStatus.REJECTED, reason)
-        if self._seen is not None and (first := self._seen.first_row_of(row)) != row.row:
+        if self._seen is not None and (first := self._seen.find_first_row(row)) != row.row:
             return UnsentRow(row.row, row.phone, OutcomeStatus.DUPLICATE, f"says the same as row {first}")
         return row

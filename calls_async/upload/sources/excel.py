@@ -11,7 +11,7 @@ from calls_async.upload.rows.table import Table
 
 
 def read_excel(
-    name: str, file: BinaryIO, table_of: Callable[[Sequence[str]], Table], skip: int
+    name: str, file: BinaryIO, make_table: Callable[[Sequence[str]], Table], skip: int
 ) -> Iterator[list[Run]]:
     """The rows after those to `skip`, as lists of runs; blank lines have no number. Raises `SourceError`."""
     try:
@@ -29,7 +29,7 @@ def read_excel(
     columns = [str(cell) for cell in header]
     while columns and columns[-1] == "":
         columns.pop()
-    table, gathered = table_of(columns), RowBuffer()
+    table, gathered = make_table(columns), RowBuffer()
     for row, cells in enumerate((cells for cells in lines if any(cell != "" for cell in cells)), start=1):
         if row > skip:
             gathered.add(table.encode(row, [_whole(cell) for cell in cells[: len(columns)]]))

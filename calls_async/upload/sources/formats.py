@@ -87,15 +87,15 @@ def _read_whole(form: str, name: str, file: BinaryIO, reading: Reading, consumed
     whole = MarkedFile(file, consumed).read_all()
     file.seek(0)
 
-    def table_of(header: Sequence[str]) -> Table:
+    def make_table(header: Sequence[str]) -> Table:
         return _table(name, header, reading)
 
     before, skip = _rows_before(reading, consumed)
     if form == "parquet":
         groups = None if reading.part is None else reading.part.row_groups
-        batches = read_parquet(name, file, table_of, ParquetRows(skip, before, groups), fast=reading.columnar)
+        batches = read_parquet(name, file, make_table, ParquetRows(skip, before, groups), fast=reading.columnar)
     else:
-        batches = read_excel(name, file, table_of, skip)
+        batches = read_excel(name, file, make_table, skip)
     for runs in batches:
         yield Batch(runs, whole)
 

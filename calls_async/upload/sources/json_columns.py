@@ -74,7 +74,7 @@ class _Shape:
     @property
     def quotes(self) -> int:
         """How many stand in a line, without those behind the commas."""
-        return sum(map(_quotes_of, self.fields))
+        return sum(map(_count_quotes, self.fields))
 
     def split(self, block: bytes) -> list[pa.Array] | None:
         """The columns of a block, values with what is around them; None where its lines have not so many."""
@@ -102,7 +102,7 @@ class _Shape:
             good = pc.and_(good, self._looks_like(field, column))
             if field.text:
                 good = pc.and_(good, pc.match_substring_regex(column, rf'^{_quoted(field.before)}[^"\\]*"'))
-                good = pc.and_(good, pc.equal(pc.count_substring(column, '"'), _quotes_of(field)))
+                good = pc.and_(good, pc.equal(pc.count_substring(column, '"'), _count_quotes(field)))
         return good
 
     @staticmethod
@@ -141,7 +141,7 @@ def _quoted(text: str) -> str:
     return "".join(char if char.isalnum() or char == "_" or ord(char) > 127 else f"\\{char}" for char in text)
 
 
-def _quotes_of(field: _Field) -> int:
+def _count_quotes(field: _Field) -> int:
     return field.before.count('"') + field.behind.count('"')
 
 
@@ -160,7 +160,7 @@ class JsonColumns:
         if shape is None:
             return None
         if shape != self._shape:
-            self._shape, self._columns = shape, self._columns_of(shape)
+            self._shape, self._columns = shape, self._make_columns(shape)
         parts = shape.split(block) if self._columns is not None else None
         if parts is None or self._columns is None:
             return None
@@ -174,6 +174,6 @@ class JsonColumns:
         )
         return count, runs
 
-    def _columns_of(self, shape: _Shape) -> Columns | None:
+    def _make_columns(self, shape: _Shape) -> Columns | None:
         table = Table.of_fields([field.name for field in shape.fields], self._mapped)
         return None if table is None else Columns(table, SettingsCache(table.values_as_json))

@@ -25,7 +25,7 @@ class ParquetRows(NamedTuple):
 
 
 def read_parquet(
-    name: str, file: BinaryIO, table_of: Callable[[Sequence[str]], Table], wanted: ParquetRows, *, fast: bool
+    name: str, file: BinaryIO, make_table: Callable[[Sequence[str]], Table], wanted: ParquetRows, *, fast: bool
 ) -> Iterator[list[Run]]:
     """Yield the rows that are wanted, as lists of runs. Raises `SourceError`."""
     try:
@@ -39,7 +39,7 @@ def read_parquet(
     try:
         # Nothing is read ahead: the file is read as fast as it is sent.
         parquet = pq.ParquetFile(file, pre_buffer=False)
-        table = table_of(parquet.schema_arrow.names)
+        table = make_table(parquet.schema_arrow.names)
         columns = None
         if fast and table.independent and len(table.columns) == len(parquet.schema_arrow.names):
             columns = columnar.Columns(table, SettingsCache(table.settings_as_json))

@@ -37,8 +37,8 @@ def shuffling(sandbox: Sandbox) -> None:
 
 def wrong(sandbox: Sandbox, outcomes: list[Outcome]) -> int:
     """How many outcomes have another row's job."""
-    phone_of = {job.id: job.phone for job in sandbox.jobs}
-    return sum(outcome.job_id is not None and phone_of[outcome.job_id] != outcome.phone for outcome in outcomes)
+    read_phone = {job.id: job.phone for job in sandbox.jobs}
+    return sum(outcome.job_id is not None and read_phone[outcome.job_id] != outcome.phone for outcome in outcomes)
 
 
 @pytest.mark.parametrize("verify", [True, False])

@@ -157,7 +157,7 @@ def test_exclude_is_a_list(campaign: Campaign) -> None:
 def seen(*items: dict[str, Any]) -> list[int]:
     contacts_so_far = SeenContacts()
     rows = list(each_row(encode_items(1, items, None)))
-    found = [contacts_so_far.first_row_of(row) for row in rows if isinstance(row, EncodedRow)]
+    found = [contacts_so_far.find_first_row(row) for row in rows if isinstance(row, EncodedRow)]
     contacts_so_far.close()
     return found
 
