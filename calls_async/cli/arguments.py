@@ -46,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     command("reconcile", "settle a journal's unknown rows by asking the API for their jobs", _server, _reconcile)
     command("journal", "look into a journal: what happened, the results again, the unknown; or purge it", _journal)
     command("sandbox", "run a Calls API server that calls nobody", _sandbox)
+    command("guide", "show the guide's pages, or one of them", _guide)
     return parser
 
 
@@ -232,6 +233,10 @@ def _sandbox(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quoted", action="store_const", const=True, help="answer strings as JSON")
     group.add_argument("--numeric-ids", action="store_const", const=True, help="answer IDs as numbers")
     _faults(group)
+
+
+def _guide(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("page", metavar="PAGE", nargs="?", help="default: the list of pages")
 
 
 def _faults(parser: argparse._ActionsContainer) -> None:

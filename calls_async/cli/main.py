@@ -21,6 +21,7 @@ COMMANDS = {
     "attempts": "jobs",
     "cancel": "jobs",
     "check": "check",
+    "guide": "guide",
     "info": "campaign",
     "journal": "journal",
     "pause": "campaign",

@@ -1,4 +1,4 @@
-"""The README is true: its Python runs, its commands exist, its numbers are the code's."""
+"""The README and the guide are true: their Python runs, their commands exist, their numbers are the code's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.account import DEFAULT_TOKEN
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.settings import BatcherSettings, UploadSettings
-from tests.helpers.guide import EXAMPLES, JAVASCRIPT, README, SHELL
+from tests.helpers.clauses import KNOWN
+from tests.helpers.guide import EXAMPLES, FRONT, JAVASCRIPT, PAGES, README, SHELL
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=map(str, range(len(EXAMPLES))))
@@ -35,6 +36,30 @@ def test_examples_run(example: str, tmp_path: Path) -> None:
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 3
     assert len(SHELL) >= 3
+
+
+def test_the_readme_is_a_front_door() -> None:
+    assert len(FRONT.splitlines()) <= 250
+    linked = re.findall(r"\]\(calls_async/guide/(\w+)\.md\)", FRONT)
+    assert sorted(linked) == sorted(PAGES)
+
+
+def test_the_guide_explains_every_clause() -> None:
+    page = PAGES["clauses"]
+    named = set(re.findall(r"C-[A-Z]+-[0-9]+", page))
+    for chapter, first, last in re.findall(r"C-([A-Z]+)-([0-9]+) to C-[A-Z]+-([0-9]+)", page):
+        named |= {f"C-{chapter}-{number}" for number in range(int(first), int(last) + 1)}
+    assert named == KNOWN
+
+
+def test_the_files_that_the_house_names_are_there() -> None:
+    root = Path(__file__).parents[2]
+    package = root / "calls_async"
+    for name in re.findall(r"`((?:[\w]+/)+)`", PAGES["contributing"].replace("NAME.py", "sample.py")):
+        assert (package / name).is_dir(), name
+    for name in re.findall(r"`([\w/]+\.(?:py|sql|md))`", PAGES["contributing"].replace("NAME.py", "sample.py")):
+        places = [root / name, *package.rglob(Path(name).name)]
+        assert any(str(place).endswith(name) and place.exists() for place in places), name
 
 
 async def test_commands_run(tmp_path: Path) -> None:
@@ -67,7 +92,7 @@ def test_every_command_is_described() -> None:
     (commands,) = (action for action in make_parser()._actions if action.dest == "command")
     assert commands.choices is not None
     for command in commands.choices:
-        assert re.search(rf"`{command}( [A-Za-z]+)?`", README), command
+        assert re.search(rf"`{command}( \[?[A-Za-z]+\]?)?`", README), command
 
 
 def test_every_option_in_the_text_exists() -> None:
