@@ -100,7 +100,7 @@ class OpenTelemetry:
     # --- what the client calls ---
 
     def exchange(self, exchange: Exchange, base_url: str) -> Exchange:
-        """Every attempt gets a span and its metrics, and carries the trace's context."""
+        """Give every attempt a span, its metrics, and the trace's context."""
         url = urlsplit(base_url)
         server: dict[str, str | int] = {
             "server.address": url.hostname or "",
@@ -130,7 +130,7 @@ class OpenTelemetry:
 
     @contextmanager
     def call(self, request: Request) -> Iterator[None]:
-        """A span around a call with all its attempts."""
+        """Open a span around a call with all its attempts."""
         verb = request.path.rpartition("{token}")[2].strip("/") or "campaign"
         before = self._call.set(_CallState())
         try:
@@ -146,7 +146,7 @@ class OpenTelemetry:
 
     @contextmanager
     def chunk(self, number: int, rows: int, body_bytes: int) -> Iterator[Callable[[Mapping[str, int]], None]]:
-        """A span around the sending of a chunk."""
+        """Open a span around the sending of a chunk."""
         shown = {
             "calls_async.chunk": number,
             "calls_async.chunk.rows": rows,
@@ -161,7 +161,7 @@ class OpenTelemetry:
             yield note
 
     def event(self, event: Event) -> None:
-        """Counts the contacts that have an outcome now."""
+        """Count the contacts that have an outcome now."""
         if isinstance(event, ChunkDone):
             counts = {
                 "accepted": event.accepted,
@@ -174,14 +174,14 @@ class OpenTelemetry:
                     self._contacts.add(count, {"calls_async.status": status})
 
     def committed(self, seconds: float) -> None:
-        """Notes how long the journal took."""
+        """Note how long the journal took."""
         self._commits.record(seconds)
 
     # --- how ---
 
     @contextmanager
     def _span(self, name: str, kind: SpanKind, shown: Mapping[str, str | int]) -> Iterator[Span]:
-        """A span that tells of an error by its type alone: its words may hold what the server said of people."""
+        """Open a span that tells of an error by its type alone: its words may hold what the server said of people."""
         with self._tracer.start_as_current_span(
             name, kind=kind, attributes=dict(shown), record_exception=False, set_status_on_exception=False
         ) as span:
@@ -200,7 +200,7 @@ class OpenTelemetry:
 
 
 async def _told(span: Span, exchange: Exchange, request: Request, state: _CallState) -> Response:
-    """One attempt, and what is told of it."""
+    """Make one attempt, and tell of it."""
     try:
         response = await exchange(request)
     except BaseException as error:
@@ -215,7 +215,7 @@ async def _told(span: Span, exchange: Exchange, request: Request, state: _CallSt
 
 
 def _result_attributes(state: _CallState) -> dict[str, str | int]:
-    """What the metric of an attempt tells of its end."""
+    """Return what the metric of an attempt tells of its end."""
     if not state.failure.isdigit():
         return {"error.type": state.failure}
     status = int(state.failure)
@@ -224,7 +224,7 @@ def _result_attributes(state: _CallState) -> dict[str, str | int]:
 
 
 def _name_type(error: BaseException) -> str:
-    """A word for what went wrong; there are few of them."""
+    """Return a word for what went wrong; there are few of them."""
     if isinstance(error, ExchangeFailed):
         return "timeout" if error.timed_out else "connection" if error.reached else "unreachable"
     return type(error).__name__

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Make the marker known."""
     config.addinivalue_line("markers", "calls_sandbox(**settings): settings of the sandbox that the fixtures give")
 
 
 @pytest.fixture
 def calls_sandbox(request: pytest.FixtureRequest) -> Iterator[SandboxThread]:
-    """A running sandbox: `.url .token`, `.contacts .jobs .calls`, `.fail_next(...)`, `.advance(hours=...)`."""
+    """Run a sandbox: `.url .token`, `.contacts .jobs .calls`, `.fail_next(...)`, `.advance(hours=...)`."""
     from calls_async.testing import SandboxThread
 
     with SandboxThread(**_settings(request)) as sandbox:
@@ -34,7 +34,7 @@ def calls_sandbox(request: pytest.FixtureRequest) -> Iterator[SandboxThread]:
 
 @pytest.fixture
 def calls_in_process(request: pytest.FixtureRequest) -> InProcessSandbox:
-    """A sandbox without sockets: as `calls_sandbox`, with `.client()` in place of `.url`."""
+    """Make a sandbox without sockets: as `calls_sandbox`, with `.client()` in place of `.url`."""
     from calls_async.testing import InProcessSandbox
 
     return InProcessSandbox(**_settings(request))

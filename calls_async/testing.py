@@ -44,11 +44,11 @@ class InProcessSandbox(SandboxCore):
     url = IN_PROCESS_HOST
 
     def client(self, **settings: Any) -> CallsClient:
-        """A client of this sandbox; `settings` are those of `CallsClient`."""
+        """Make a client of this sandbox; `settings` are those of `CallsClient`."""
         return CallsClient(IN_PROCESS_HOST, exchange=self.exchange, **settings)
 
     async def exchange(self, request: Request) -> Response:
-        """How a request of such a client travels."""
+        """Take a request of such a client, as if it had travelled."""
         await asyncio.sleep(0)  # whoever is cancelled meanwhile, or has others to let go on
         reply, fault = self.take(_to_call(request))
         if reply is None:
@@ -135,15 +135,15 @@ class SandboxThread:
         return self._ask(lambda: list(self._sandbox.key_conflicts))
 
     def fail_next(self, kind: FaultKind | str, times: int = 1) -> None:
-        """The next `times` requests go wrong in this way."""
+        """Let the next `times` requests go wrong in this way. Raises ValueError."""
         self._ask(lambda: self._sandbox.fail_next(kind, times))
 
     def advance(self, *, hours: float = 0.0, seconds: float = 0.0) -> None:
-        """Moves the server's clock forward; keys and the duplicate rule go by it."""
+        """Move the server's clock forward; keys and the duplicate rule go by it."""
         self._ask(lambda: self._sandbox.advance(hours=hours, seconds=seconds))
 
     def _ask(self, question: Callable[[], Result]) -> Result:
-        """Between two requests, so that nothing changes meanwhile."""
+        """Ask between two requests, so that nothing changes meanwhile."""
         loop = self._loop
         if loop is None:
             return question()

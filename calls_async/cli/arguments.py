@@ -16,7 +16,7 @@ FEW_CODES = "exit codes: 0 done; 1 failed; 2 wrong usage"
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser; the parsed arguments have the command's name in `command`."""
+    """Make the parser; the parsed arguments have the command's name in `command`."""
     parser = argparse.ArgumentParser(
         prog="calls-async", description="Outbound call campaigns through the Calls API.", epilog=EPILOG
     )

@@ -15,7 +15,7 @@ TOKEN_VARIABLE = "CALLS_TOKEN"  # noqa: S105  # the name of a variable
 
 
 def make_client(arguments: Namespace) -> CallsClient:
-    """Raises `ConfigurationError`."""
+    """Make the client of the host that arguments or environment name. Raises `ConfigurationError`."""
     host = arguments.host or os.environ.get(HOST_VARIABLE)
     if not host:
         raise ConfigurationError(f"name the host: --host or ${HOST_VARIABLE}")
@@ -23,7 +23,7 @@ def make_client(arguments: Namespace) -> CallsClient:
 
 
 def read_token(arguments: Namespace) -> str:
-    """Raises `ConfigurationError`."""
+    """Read the token that arguments or environment name. Raises `ConfigurationError`."""
     if arguments.token and arguments.token_file:
         raise ConfigurationError("give one of --token and --token-file")
     if arguments.token:

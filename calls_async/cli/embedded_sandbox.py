@@ -15,7 +15,7 @@ from calls_async.sandbox.server.server import Sandbox
 
 
 def parse_faults(arguments: Namespace) -> Faults:
-    """Raises `ConfigurationError`."""
+    """Return the faults that `--fault` asks for. Raises `ConfigurationError`."""
     kinds = ", ".join(FaultKind)
     try:
         shares = {FaultKind(kind): float(share) for kind, share in arguments.fault}

@@ -43,7 +43,7 @@ Command = Callable[[Namespace], Coroutine[Any, Any, Exit]]
 
 
 def main() -> NoReturn:
-    """The command `calls-async`."""
+    """Run the command `calls-async`."""
     code = run(sys.argv[1:])
     if threading.active_count() > 1:
         # A thread that waits for standard input would keep the process alive until its next line.
@@ -54,7 +54,7 @@ def main() -> NoReturn:
 
 
 def run(argv: Sequence[str]) -> Exit:
-    """The exit code of the command line `argv`. Whatever fails is told on standard error."""
+    """Return the exit code of the command line `argv`; tell on standard error whatever fails."""
     arguments = make_parser().parse_args(argv)
     try:
         return _carry_out(arguments)

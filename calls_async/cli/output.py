@@ -7,10 +7,10 @@ import sys
 
 
 def warn(text: str) -> None:
-    """A message for the person; standard output is for results."""
+    """Tell the person something; standard output is for results."""
     print(f"calls-async: {text}", file=sys.stderr, flush=True)
 
 
 def silence_output() -> None:
-    """Whoever read the output has enough of it. The flush at exit must not fail again."""
+    """Write nothing more: whoever read the output has enough of it, and the flush at exit must not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -57,7 +57,7 @@ class ProblemTable:
         group.add(row, reason)
 
     def lines(self) -> Iterator[str]:
-        """The table, the most frequent reason first; nothing where there was no trouble."""
+        """Yield the table's lines, the most frequent reason first; none where there was no trouble."""
         groups = sorted(self._groups.values(), key=lambda group: -group.rows)
         shown = [
             (f"{group.rows:,}", group.status, _examples(group), _reason(group)) for group in groups[:SHOWN_REASONS]

@@ -134,7 +134,7 @@ def choose_display(*, quiet: bool) -> Display | None:
 
 @asynccontextmanager
 async def shown(display: Display | None, look: Callable[[], Snapshot]) -> AsyncIterator[None]:
-    """Shows what `look` sees, until the block ends."""
+    """Show what `look` sees, until the block ends."""
     if display is None:
         yield
         return

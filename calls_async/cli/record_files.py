@@ -38,7 +38,7 @@ class Records:
     """
 
     def __init__(self, columns: Mapping[str, type], *, path: str | None, form: str | None, bare: str = "") -> None:
-        """`bare` names a column that stands alone in a line, where neither a file nor a format was asked for."""
+        """Take `bare`, a column that stands alone in a line where neither a file nor a format was asked for."""
         self._columns = columns
         self._path = path
         self._form = _choose_form(path, form)
@@ -52,12 +52,12 @@ class Records:
         await self._do(records)
 
     async def finish(self) -> None:
-        """All is written; there is a file also where there was nothing to write."""
+        """Finish the file; there is one also where there was nothing to write."""
         await self._do(())
         await self.close()
 
     async def close(self) -> None:
-        """Gives the file back, as far as it is."""
+        """Give the file back, as far as it is."""
         await self._do(None)
 
     async def _do(self, records: Sequence[Record] | None) -> None:
@@ -174,7 +174,7 @@ class _Parquet:
 
 
 def _row(record: Record, columns: Mapping[str, type]) -> list[Any]:
-    """A cell for each column; what has none, or does not fit into its own, goes into the last one."""
+    """Return a cell for each column; what has none, or does not fit into its own, goes into the last one."""
     cells: list[Any] = []
     extra = {name: value for name, value in record.items() if name not in columns}
     for name, kind in columns.items():
@@ -200,7 +200,7 @@ def _fits(value: Any, kind: type) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Half of a surrogate pair is no character."""
+    """Return text that can be written: half of a surrogate pair is no character."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

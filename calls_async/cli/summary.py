@@ -30,7 +30,7 @@ async def note_receipts(receipts: Sequence[Receipt], troubles: ProblemTable, res
 async def show_progress(
     arguments: Namespace, results: ResultsFile | None, look: Callable[[], Snapshot]
 ) -> AsyncIterator[None]:
-    """The results file is open and the progress is shown."""
+    """Hold the results file open and show the progress."""
     async with AsyncExitStack() as stack:
         if results is not None:
             stack.push_async_callback(results.close)

@@ -121,7 +121,8 @@ class Contact:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Contact:
-        """A contact from the API's field names. Raises `ContactError`, also for a name that the API does not have."""
+        """Make a contact from the API's field names. Raises `ContactError`, also for a name that the API does not
+        have."""
         if not mapping.keys() <= FIELDS.keys():
             name = next(name for name in mapping if name not in FIELDS)
             raise ContactError(str(name)[:60], "is not a field of the API" + did_you_mean(str(name)))
@@ -130,8 +131,8 @@ class Contact:
         return cls(**{FIELDS[name]: value for name, value in mapping.items()})
 
     def to_bytes(self) -> bytes:
-        """The contact as a JSON object, without the fields that are not given. Raises `ContactError` for a payload
-        that JSON cannot carry."""
+        """Return the contact as a JSON object, without the fields that are not given. Raises `ContactError` for a
+        payload that JSON cannot carry."""
         own = self.__dict__.get("_wire")
         if own is None:  # a subclass with an __init__ of its own
             own = Contact(**{name: getattr(self, name) for name in FIELDS.values()})._wire
@@ -143,7 +144,8 @@ _BETWEEN = b'},{"phone":"'
 
 
 def encode_contacts(contacts: Sequence[Contact]) -> tuple[memoryview, list[int]] | None:
-    """What `to_bytes` of each returns, one character apart, and where each begins; at last, where one more would.
+    """Return what `to_bytes` of each returns, one character apart, and where each begins; at last, where one more
+    would.
 
     All at once, which takes a third of the time. None where one of them cannot be encoded, or needs a closer look.
     """
@@ -165,14 +167,14 @@ _LONG_NUMBER = re.compile(rb"[0-9]{16}")
 
 
 def content_digest(body: bytes) -> bytes:
-    """Of what an encoded contact says: the order of its fields does not count (C-DUP-1)."""
+    """Return the digest of what an encoded contact says: the order of its fields does not count (C-DUP-1)."""
     if not _LONG_NUMBER.search(body):  # numbers that orjson might round stand for themselves
         body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
 def to_contact(item: Contact | Mapping[str, Any]) -> Contact:
-    """`item` itself, or the contact that a mapping with the API's field names means. Raises `ContactError`."""
+    """Return `item` itself, or the contact that a mapping with the API's field names means. Raises `ContactError`."""
     if isinstance(item, Contact):
         return item
     if isinstance(item, Mapping):
@@ -183,14 +185,14 @@ def to_contact(item: Contact | Mapping[str, Any]) -> Contact:
 
 
 def did_you_mean(name: str) -> str:
-    """A hint to the API's field that `name` nearly is, or nothing."""
+    """Return a hint to the API's field that `name` nearly is, or nothing."""
     folded = {field.lower(): field for field in FIELDS}
     near = difflib.get_close_matches(name.replace("_", "").lower(), folded, n=1, cutoff=0.8)
     return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
 def _priority(value: Any) -> int:
-    """A priority that is no int: the int that it means, or what the API takes a wrong one for (C-PRIO-2)."""
+    """Return the int that a priority means, or what the API takes a wrong one for (C-PRIO-2)."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
@@ -214,7 +216,8 @@ def _times_to_json(times: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
 
 
 def encode_json(field: str, value: Any) -> bytes:
-    """`value` as JSON. Raises `ContactError` for `field` where JSON cannot carry it: NaN, dates, sets, cycles …"""
+    """Return `value` as JSON. Raises `ContactError` for `field` where JSON cannot carry it: NaN, dates, sets, cycles
+    …"""
     try:
         encoded = orjson.dumps(value, option=_ORJSON_OPTIONS)
     except (TypeError, ValueError, RecursionError):

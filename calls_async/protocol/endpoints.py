@@ -76,7 +76,7 @@ class UnreadableAnswer(Exception):  # noqa: N818  # a signal between the floors,
 
 
 def to_key(idempotence_key: str | UUID | None) -> str:
-    """The key to send: the given one, or a new UUID (C-IDEM-5)."""
+    """Return the key to send: the given one, or a new UUID (C-IDEM-5)."""
     if idempotence_key is None:
         return keys.new_key()
     key = str(idempotence_key)
@@ -89,7 +89,7 @@ def to_key(idempotence_key: str | UUID | None) -> str:
 
 
 def add_phones(token: str, body: bytes, key: str) -> Request:
-    """C-M-1. `body` is a JSON array of contacts, already encoded."""
+    """Make the request of C-M-1; `body` is a JSON array of contacts, already encoded."""
     return Request(method=Method.POST, path=ADD_PHONES, token=token, body=body, idempotence_key=key, creates=True)
 
 
@@ -103,7 +103,8 @@ def add_phone(
     method: str,
     test: bool = False,
 ) -> Request:
-    """C-M-2, C-M-3; with `test`, C-M-4. All parameters are in the URL; every other one is payload (C-CRM-1).
+    """Make the request of C-M-2 or C-M-3; with `test`, C-M-4. All parameters are in the URL; every other one is
+    payload (C-CRM-1).
 
     Raises `ContactError`. Values of the payload that are not strings are sent as JSON.
     """
@@ -133,17 +134,17 @@ def add_phone(
 
 
 def cancel(token: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
-    """C-M-5."""
+    """Make the request of C-M-5."""
     return _by_job(token, "callJob/cancel", ids, phones, key)
 
 
 def job_report(token: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
-    """C-M-6."""
+    """Make the request of C-M-6."""
     return _by_job(token, "callJob/getReport", ids, phones, key)
 
 
 def attempt_report(token: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
-    """C-M-7."""
+    """Make the request of C-M-7."""
     return _by_job(token, "callAttempt/getReport", ids, phones, key)
 
 
@@ -170,17 +171,17 @@ def _by_job(token: str, verb: str, ids: Iterable[object], phones: Iterable[objec
 
 
 def info(token: str) -> Request:
-    """C-M-8."""
+    """Make the request of C-M-8."""
     return Request(method=Method.GET, path=CAMPAIGN, token=token)
 
 
 def status(token: str) -> Request:
-    """C-M-9."""
+    """Make the request of C-M-9."""
     return Request(method=Method.GET, path=f"{CAMPAIGN}/status", token=token)
 
 
 def control(token: str, verb: str, key: str) -> Request:
-    """C-M-10 … C-M-12: `pause`, `resume`, `stop`."""
+    """Make the request of C-M-10 … C-M-12: `pause`, `resume`, `stop`."""
     return Request(method=Method.POST, path=f"{CAMPAIGN}/control/{verb}", token=token, idempotence_key=key)
 
 
@@ -193,7 +194,7 @@ _STATUS = re.compile(r"\w[\w .:-]{0,99}")
 
 
 def read_ids(response: Response) -> list[str]:
-    """A JSON array of IDs, strings or numbers; every digit is kept (C-M-17)."""
+    """Read a JSON array of IDs, strings or numbers; every digit is kept (C-M-17)."""
     if (words := _read_words(response.body)) is not None:
         return words
     ids = _read_json(response)
@@ -203,7 +204,8 @@ def read_ids(response: Response) -> list[str]:
 
 
 def _read_words(body: bytes) -> list[str] | None:
-    """The strings of an array, where it is one and each could be an ID: the usual answer, looked at as a whole."""
+    """Return the strings of an array, where it is one and each could be an ID: the usual answer, looked at as a
+    whole."""
     around = body.translate(None, _WORD_BYTES).replace(b", ", b",").strip()
     if around != b'["%b"]' % (b'","' * (len(around) // 3 - 1)) or b'""' in body:
         return None
@@ -215,7 +217,7 @@ def _read_words(body: bytes) -> list[str] | None:
 
 
 def read_id(response: Response) -> str:
-    """An ID as a string, bare or quoted as JSON (C-M-15)."""
+    """Read an ID as a string, bare or quoted as JSON (C-M-15)."""
     job_id = _word(_read_string(response))
     if not any(char.isdigit() for char in job_id):
         raise UnreadableAnswer("a word that is no ID")
@@ -223,7 +225,7 @@ def read_id(response: Response) -> str:
 
 
 def read_campaign_status(response: Response) -> CampaignStatus:
-    """A string, bare or quoted as JSON (C-M-15); also one that no page names."""
+    """Read a string, bare or quoted as JSON (C-M-15); also one that no page names."""
     text = _read_string(response)
     if not isinstance(text, str) or not _STATUS.fullmatch(text):
         raise UnreadableAnswer("an answer that is no status")
@@ -243,7 +245,7 @@ def read_attempt_reports(response: Response) -> list[AttemptReport]:
 
 
 def read_nothing(response: Response) -> None:
-    """Any 2xx, any or no body (C-M-10)."""
+    """Take any 2xx, with any or no body (C-M-10)."""
 
 
 Kind = TypeVar("Kind", JobReport, AttemptReport)

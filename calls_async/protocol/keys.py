@@ -12,22 +12,22 @@ KEY_MARGIN_SECONDS = 3600
 
 
 def new_key() -> str:
-    """A key for one call; its repeated attempts use the same one (C-IDEM-5)."""
+    """Make a key for one call; its repeated attempts use the same one (C-IDEM-5)."""
     return str(uuid.uuid4())
 
 
 def new_upload_id() -> str:
-    """The identity of an upload, of which the keys of its chunks are made."""
+    """Make the identity of an upload, of which the keys of its chunks are made."""
     return str(uuid.uuid4())
 
 
 def digest(body: bytes) -> bytes:
-    """What a chunk's bytes are recognised by: 32 bytes."""
+    """Return what a chunk's bytes are recognised by: 32 bytes."""
     return hashlib.sha256(body).digest()
 
 
 def chunk_key(upload_id: str, place: str, body_digest: bytes) -> str:
-    """The key of a chunk: the same for the same upload, place and content, another one otherwise.
+    """Return the key of a chunk: the same for the same upload, place and content, another one otherwise.
 
     Place and content both count: two equal chunks are two chunks, and one key never has two contents (C-IDEM-8).
     The upload's identity is random, so that a key meets no other campaign of the account (C-IDEM-6).
@@ -37,5 +37,6 @@ def chunk_key(upload_id: str, place: str, body_digest: bytes) -> str:
 
 
 def last_attempt_at(first_sent_at: float) -> float:
-    """The moment (Unix time, seconds) after which a key first sent at `first_sent_at` must not be sent (C-IDEM-7)."""
+    """Return the moment (Unix time, seconds) after which a key first sent at `first_sent_at` must not be sent
+    (C-IDEM-7)."""
     return first_sent_at + KEY_LIFETIME_SECONDS - KEY_MARGIN_SECONDS

@@ -33,7 +33,7 @@ is_clean = _CLEAN.fullmatch
 
 
 def normalise_phone(value: object) -> str:
-    """The digits of an international number, from a string or a number.
+    """Return the digits of an international number, from a string or a number.
 
     Raises `ContactError` for the field `phone`; its text never repeats the number, which is personal data.
     """
@@ -42,7 +42,7 @@ def normalise_phone(value: object) -> str:
 
 
 def phone_text(value: object) -> str:
-    """What is written where a phone should be. Raises `ContactError` for what cannot be one."""
+    """Return what is written where a phone should be. Raises `ContactError` for what cannot be one."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -55,12 +55,12 @@ def phone_text(value: object) -> str:
 
 
 def written_internationally(text: str) -> bool:
-    """Whether a number says itself that it starts with a country code (`+…` or `00…`)."""
+    """Return whether a number says itself that it starts with a country code (`+…` or `00…`)."""
     return text.translate(_INVISIBLE).lstrip("'( \t").startswith(("+", "\uff0b", "00"))
 
 
 def read_digits(text: str) -> str:
-    """The digits of a number as people write it, `00` and `+` taken away.
+    """Return the digits of a number as people write it, `00` and `+` taken away.
 
     Raises `ContactError` where it could be read in two ways: what a spreadsheet has spoilt, two numbers in one place,
     anything that is no part of a number.
@@ -92,7 +92,7 @@ def read_digits(text: str) -> str:
 
 
 def check_digits(digits: str) -> str:
-    """`digits` as an international number. Raises `ContactError`."""
+    """Return `digits` as an international number. Raises `ContactError`."""
     if not digits:
         raise _wrong("has no digits")
     if digits.startswith("0"):

@@ -122,17 +122,17 @@ Report = TypeVar("Report", JobReport, AttemptReport, CampaignInfo)
 
 
 def to_report(kind: type[Report], fields: Mapping[str, Any]) -> Report:
-    """The report in a JSON object of the server's. A value of an unexpected type is kept as it came."""
+    """Return the report in a JSON object of the server's. A value of an unexpected type is kept as it came."""
     return _converter.structure(fields, kind)
 
 
 def to_dict(report: JobReport | AttemptReport | CampaignInfo) -> dict[str, Any]:
-    """The report under the API's own names, with what the server added."""
+    """Return the report under the API's own names, with what the server added."""
     return cast("dict[str, Any]", _converter.unstructure(report))
 
 
 def field_names(kind: type[JobReport | AttemptReport | CampaignInfo | ShortReport]) -> list[str]:
-    """The API's names of the fields that the pages or public code name (C-REP-2, C-REP-3)."""
+    """Return the API's names of the fields that the pages or public code name (C-REP-2, C-REP-3)."""
     return [_camel(attribute.name) for attribute in attrs.fields(kind) if attribute.name != "extra"]
 
 
@@ -179,7 +179,7 @@ def _add_model(converter: cattrs.Converter, kind: type[Any], statuses: Mapping[s
 
 
 def _plain(value: Any) -> Any:
-    """A field's value as JSON has it: most came so. The converter would take 3 µs to see that."""
+    """Return a field's value as JSON has it: most came so. The converter would take 3 µs to see that."""
     if isinstance(value, OpenEnum):
         return value.value
     return _converter.unstructure(value) if isinstance(value, ShortReport) else value

@@ -55,7 +55,7 @@ class Interval:
 
 
 def check_zone(value: object) -> str:
-    """`value` as a time zone in one of the forms of C-ZONE-1. Raises `ContactError` for `gmtZone`."""
+    """Return `value` as a time zone in one of the forms of C-ZONE-1. Raises `ContactError` for `gmtZone`."""
     if not isinstance(value, str):
         raise ContactError("gmtZone", f"is a {type(value).__name__}; give a string such as '-05:00'")
     if len(value) <= _LONGEST_ZONE and _is_zone(value):
@@ -83,7 +83,7 @@ def _is_offset(value: str) -> bool:
 
 
 def check_days(value: object) -> tuple[str, ...]:
-    """`allowedDays` as a tuple (C-F-5, C-DAY-1). Raises `ContactError`."""
+    """Return `allowedDays` as a tuple (C-F-5, C-DAY-1). Raises `ContactError`."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ContactError("allowedDays", 'is not a list of weekdays such as ["mon", "wed"]')
     days = tuple(value)
@@ -95,7 +95,7 @@ def check_days(value: object) -> tuple[str, ...]:
 
 
 def check_times(value: object, days: Sequence[str] | None) -> dict[str, tuple[Interval, ...]]:
-    """`allowedTime` as intervals by weekday (C-TIME-1 … 6). Raises `ContactError`.
+    """Return `allowedTime` as intervals by weekday (C-TIME-1 … 6). Raises `ContactError`.
 
     `days` is the contact's `allowedDays`, already checked: other weekdays are never called (C-DAY-2), so a night
     interval cannot run into theirs.
@@ -173,7 +173,8 @@ def _minutes(time: str) -> int:
 
 
 def check_date_time(field: str, value: object) -> str:
-    """A moment as the API wants it, from an aware `datetime` or a string (C-F-3, C-F-4). Raises `ContactError`."""
+    """Return a moment as the API wants it, from an aware `datetime` or a string (C-F-3, C-F-4). Raises
+    `ContactError`."""
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ContactError(
@@ -195,12 +196,12 @@ def check_date_time(field: str, value: object) -> str:
 
 
 def moment(checked: str) -> datetime:
-    """The moment that a string accepted by `check_date_time` means."""
+    """Return the moment that a string accepted by `check_date_time` means."""
     # datetime counts microseconds; the form allows nanoseconds.
     return datetime.fromisoformat(_FRACTION.sub(lambda found: f".{found[1][:6]:0<6}", checked))
 
 
 def check_order(start: str | None, finish: str | None) -> None:
-    """Refuses a window that never opens: no call is made before its start nor after its finish (C-F-3, C-F-4)."""
+    """Refuse a window that never opens: no call is made before its start nor after its finish (C-F-3, C-F-4)."""
     if start is not None and finish is not None and moment(start) >= moment(finish):
         raise ContactError("startDateTime", f"{start} is not before finishDateTime {finish}; no call could be made")

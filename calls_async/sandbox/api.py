@@ -31,7 +31,7 @@ class Route:
 
 
 def match_route(path: str) -> Route | None:
-    """None: it is not of the API."""
+    """Return what a path names; None where it is not of the API."""
     match = _PATH.fullmatch(path)
     return None if match is None else Route(match["kind"], match["token"], match["verb"] or "")
 
@@ -52,7 +52,7 @@ class Call:
         return self.headers.get(KEY.lower()) if self.method == "POST" else self.query.get(KEY)
 
     def content(self) -> bytes:
-        """What must be the same when a key comes again."""
+        """Return what must be the same when a key comes again."""
         query = sorted((name, value) for name, value in self.query.items() if name != KEY)
         return _digest([self.method, self.path, query]) + hashlib.sha256(self.body).digest()
 
@@ -132,7 +132,7 @@ class Api:
         return handler(campaign, call)
 
     def _once(self, call: Call, content: bytes, act: Callable[[], Answer]) -> Answer:
-        """What `act` returns, or what it returned when the same key came with the same content (C-IDEM-1)."""
+        """Return what `act` returns, or what it returned when the same key came with the same content (C-IDEM-1)."""
         key = call.key
         if not key:
             return act()  # C-IDEM-2
@@ -158,7 +158,7 @@ class Api:
     def _added(
         self, campaign: Campaign, call: Call, contacts: list[dict[str, Any]], *, test: bool = False
     ) -> list[Job | Ignored]:
-        """What became of a request's contacts; the same ones under the same key are the same request, by any
+        """Return what became of a request's contacts; the same ones under the same key are the same request, by any
         method."""
         named = [{**contact, "phone": str(contact["phone"])} for contact in contacts]
         content = _digest([campaign.token, test, named])
@@ -230,7 +230,7 @@ def _digest(value: Any) -> bytes:
 
 
 def _no_number(name: str) -> None:
-    """JSON has neither NaN nor Infinity."""
+    """Refuse NaN and Infinity, which JSON does not have."""
     raise ValueError(name)
 
 

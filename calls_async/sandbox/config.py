@@ -61,7 +61,7 @@ class SandboxConfig:
     allow_host: tuple[str, ...] = ()
 
     def make(self, *, host: str, port: int) -> Sandbox:
-        """The sandbox. Raises `StateFileError`, and ValueError for values that cannot be."""
+        """Make the sandbox. Raises `StateFileError`, and ValueError for values that cannot be."""
         behaviour = Behaviour(
             seed=self.seed,
             **_said(
@@ -99,18 +99,18 @@ class SandboxConfig:
         return sandbox
 
     def _dialing(self) -> DialerSettings:
-        """Of campaigns that are made later."""
+        """Return the dialing of campaigns that are made later."""
         said = _said(lines=self.lines, max_attempts=self.max_attempts, retry_minutes=self.retry_minutes)
         return DialerSettings(**said)
 
 
 def _said(**values: Any) -> dict[str, Any]:
-    """What is not None: the rest stays as the class has it."""
+    """Return what is not None: the rest stays as the class has it."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def read_config_file(path: Path) -> SandboxConfig:
-    """What a TOML file says; where its state is goes by its own folder. Raises `ConfigError`."""
+    """Return what a TOML file says; where its state is goes by its own folder. Raises `ConfigError`."""
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         _check_shape(path, said)
@@ -137,7 +137,7 @@ _SHAPES = {
 
 
 def _check_shape(path: Path, said: Mapping[str, Any]) -> None:
-    """What would be taken for something else, or be refused in words of the program."""
+    """Refuse what would be taken for something else, or be refused in words of the program."""
     for name, (kind, written) in _SHAPES.items():
         if not isinstance(said.get(name, kind()), kind):
             raise ConfigError(f"{path}: {name} must be {written}")
@@ -166,7 +166,7 @@ _KINDS = {str: "text", int: "a whole number", bool: "true or false", int | float
 
 
 def _exactly(value: Any, kind: Any) -> Any:
-    """TOML has types: "10" is no number, and true is no 1."""
+    """Return a value of just this kind. TOML has types: "10" is no number, and true is no 1."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{value!r} is not {_KINDS[kind]}")
     return value

@@ -56,14 +56,14 @@ class Faults:
         self._rng = random.Random(self.seed)
 
     def change(self, shares: Mapping[FaultKind, float]) -> None:
-        """Gives these kinds other shares. Raises ValueError."""
+        """Give these kinds other shares. Raises ValueError."""
         changed = {**self.shares, **{FaultKind(kind): float(share) for kind, share in shares.items()}}
         if not (all(share >= 0 for share in changed.values()) and sum(changed.values()) <= 1 + 1e-9):
             raise ValueError("the shares of faults must be 0 or more, and together 1 at most")
         self.shares = {FaultKind(kind): share for kind, share in changed.items() if share}
 
     def fail_next(self, kind: FaultKind | str, times: int = 1) -> None:
-        """The next `times` requests go wrong in this way. Raises ValueError."""
+        """Let the next `times` requests go wrong in this way. Raises ValueError."""
         self._next.extend([FaultKind(kind)] * times)
 
     @property
@@ -72,7 +72,7 @@ class Faults:
         return Counter(self._next)
 
     def draw(self) -> FaultKind | None:
-        """The fault of the request that has just come, if any."""
+        """Return the fault of the request that has just come, if any."""
         if self._next:
             return self._next.popleft()
         if not self.shares:

@@ -67,7 +67,7 @@ class RequestLog:
         conflict: bool,
         again: bool,
     ) -> None:
-        """A request was dealt with. `again`: its key was known before."""
+        """Note a request that was dealt with. `again`: its key was known before."""
         self.total += 1
         route = match_route(call.path)
         verb = call.path if route is None else route.verb
@@ -93,8 +93,8 @@ class RequestLog:
             self.troubles.append(entry)
 
     def _first_with(self, key: str, status: int | None, *, again: bool) -> int | None:
-        """The first request with this key, but for the one that is being noted, and for those that no longer count:
-        the key has expired (C-IDEM-7), or its requests were refused."""
+        """Return the first request with this key, but for the one that is being noted, and for those that no longer
+        count: the key has expired (C-IDEM-7), or its requests were refused."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
         first, used = self._first.get(digest, (0 if again else None, again))
         if used and not again:

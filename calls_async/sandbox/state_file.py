@@ -112,7 +112,7 @@ class StateFile:
     # --- reading ---
 
     def load(self, account: Account) -> None:
-        """Puts what the file holds into an account that is empty."""
+        """Put what the file holds into an account that is empty."""
         try:
             self._load(account)
         except Exception as error:  # noqa: BLE001  # anything may be in a file that somebody has changed
@@ -159,7 +159,7 @@ class StateFile:
     # --- writing ---
 
     def save(self, account: Account, *, clock_too: bool = False) -> None:
-        """Writes what is new or has changed; the clock alone only now and then, or if asked to. Where that fails, it
+        """Write what is new or has changed; the clock alone only now and then, or if asked to. Where that fails, it
         is written the next time."""
         moment = account.clock()
         account.catch_up()  # what is written has happened up to the moment that is written
@@ -230,7 +230,7 @@ def _key_row(known: KnownKey) -> tuple[Any, ...]:
 
 
 def _packed_key(key: str) -> bytes:
-    """Any bytes may come in a header; those that are no text are surrogates here."""
+    """Return a key as bytes: any may come in a header; those that are no text are surrogates here."""
     return key.encode("utf-8", "surrogatepass")
 
 

@@ -107,7 +107,7 @@ def _is_in_progress(response: Response, evidence: Evidence) -> bool:
 
 
 def refused(response: Response, request: Request) -> RefusedError:
-    """The error for a 3xx or 4xx."""
+    """Make the error for a 3xx or 4xx."""
     status, body = response.status, shown_body(response, request.token)
     if 300 <= status < 400:
         said = f"{spell(status)}; redirects are not followed with a token. Use the address where the API is."
@@ -120,7 +120,8 @@ def refused(response: Response, request: Request) -> RefusedError:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float:
-    """The server's wish in seconds from `now` (Unix time), given as seconds or as an HTTP date; 0 without one."""
+    """Return the server's wish in seconds from `now` (Unix time), given as seconds or as an HTTP date; 0 without
+    one."""
     wish = headers.get("retry-after", "").strip()
     if not wish:
         return 0.0
@@ -133,7 +134,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float:
 
 
 def spell(status: int) -> str:
-    """A status with its name."""
+    """Spell a status with its name."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

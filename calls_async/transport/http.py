@@ -37,7 +37,7 @@ class Timeouts:
 
 
 def resolve_host(host: str, *, allow_plain_http: bool) -> str:
-    """The base URL that `host` means: one of the four systems by name (C-HOST-1 … 4), or a URL (C-HOST-5).
+    """Return the base URL that `host` means: one of the four systems by name (C-HOST-1 … 4), or a URL (C-HOST-5).
 
     Raises `ConfigurationError`.
     """
@@ -97,7 +97,7 @@ class HttpTransport:
             await session.close()
 
     async def exchange(self, request: Request) -> Response:
-        """Sends `request` once; see `Exchange`."""
+        """Send `request` once; see `Exchange`."""
         session = self._session
         if session is None:
             raise ConfigurationError("the client is not open; use it inside `async with CallsClient(...) as client:`")
@@ -133,7 +133,7 @@ class HttpTransport:
 
 
 def make_path_and_query(request: Request) -> str:
-    """The request's URL after the host, with the token."""
+    """Return the request's URL after the host, with the token."""
     path = _path(request.path, request.token)
     if not request.query and request.method is Method.POST:
         return path
@@ -149,7 +149,7 @@ def _path(path: str, token: str) -> str:
 
 
 def make_headers(request: Request) -> dict[str, str]:
-    """The headers that the request itself needs."""
+    """Return the headers that the request itself needs."""
     headers = dict(request.headers)
     if request.body is not None:
         headers["Content-Type"] = "application/json"

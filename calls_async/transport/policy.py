@@ -34,5 +34,6 @@ class RetryPolicy:
 
     @classmethod
     def for_uploads(cls) -> RetryPolicy:
-        """For an unattended bulk upload: a chunk is given up by time, not after a handful of tries."""
+        """Make the policy for an unattended bulk upload: a chunk is given up by time, not after a handful of
+        tries."""
         return cls(max_attempts=None, give_up_seconds=1800.0)

@@ -14,14 +14,14 @@ SHOWN_BODY_CHARS = 500
 
 
 def scrub(text: str, token: str) -> str:
-    """`text` without the token, which servers like to repeat in their error pages (C-M-18)."""
+    """Return `text` without the token, which servers like to repeat in their error pages (C-M-18)."""
     for form in _forms(token):
         text = text.replace(form, TOKEN_PLACEHOLDER)
     return text
 
 
 def shown_body(response: Response, token: str) -> str:
-    """The beginning of an answer, fit to be shown."""
+    """Return the beginning of an answer, fit to be shown."""
     text = scrub(response.body[: SHOWN_BODY_CHARS * 4].decode("utf-8", "replace"), token)
     for form in _forms(token):
         # The cut may have gone through a token, whose beginning is left at the end.
@@ -31,5 +31,5 @@ def shown_body(response: Response, token: str) -> str:
 
 
 def _forms(token: str) -> set[str]:
-    """How a token may stand in a text or in a URL."""
+    """Return how a token may stand in a text or in a URL."""
     return {token, quote(token, safe=""), quote(token)}

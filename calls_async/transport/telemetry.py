@@ -15,21 +15,21 @@ class Telemetry(Protocol):
     """Hears of all that a client does, on its event loop. It must not raise."""
 
     def exchange(self, exchange: Exchange, base_url: str) -> Exchange:
-        """`exchange`, with whatever is to happen around each attempt."""
+        """Return `exchange`, with whatever is to happen around each attempt."""
 
     def call(self, request: Request) -> AbstractContextManager[None]:
-        """Around a call with all its attempts, and the waits between them."""
+        """Watch a call with all its attempts, and the waits between them."""
 
     def chunk(
         self, number: int, rows: int, body_bytes: int
     ) -> AbstractContextManager[Callable[[Mapping[str, int]], None]]:
-        """Around the sending of a chunk; what it gives is told how many rows have become what."""
+        """Watch the sending of a chunk; what it gives is told how many rows have become what."""
 
     def event(self, event: Event) -> None:
-        """What `on_event` is told, too."""
+        """Hear what `on_event` is told, too."""
 
     def committed(self, seconds: float) -> None:
-        """The journal has written something down, and so long it took."""
+        """Hear that the journal has written something down, and how many seconds it took."""
 
 
 class NoTelemetry:

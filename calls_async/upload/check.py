@@ -24,11 +24,11 @@ class Check:
         self._screening = screening
 
     def fraction_read(self) -> float | None:
-        """How much of the source has been read, 0 to 1; None where that cannot be known."""
+        """Return how much of the source has been read, 0 to 1; None where that cannot be known."""
         return self._source.fraction_read()
 
     async def receipts(self) -> AsyncGenerator[Receipt, None]:
-        """One receipt a chunk. Raises `SourceError`."""
+        """Yield one receipt a chunk. Raises `SourceError`."""
         settings = self._settings
         chunker = Chunker(upload_id="", chunk_rows=settings.chunk_rows, chunk_bytes=settings.chunk_bytes)
         async with self._screening, aclosing(self._source.batches()) as batches:

@@ -55,8 +55,8 @@ class Upload:
         on_answer: Callable[[Receipt], None] = lambda receipt: None,
         context: Context | None = None,
     ) -> None:
-        """`on_answer` hears of each verdict of this process as soon as it is there, before its receipt has its turn;
-        `context` is the one that the upload's tasks run in."""
+        """Take `on_answer`, which hears of each verdict of this process as soon as it is there, before its receipt
+        has its turn; and `context`, the one that the upload's tasks run in."""
         self._request = request
         self._connection = connection
         self._on_answer = on_answer

@@ -54,7 +54,7 @@ async def stop(arguments: Namespace) -> Exit:
 
 
 async def _with_campaign(arguments: Namespace, call: Callable[[Campaign], Awaitable[object]]) -> Exit:
-    """Makes one call and prints its answer, if it has one."""
+    """Make one call and print its answer, if it has one."""
     token = read_token(arguments)
     async with make_client(arguments) as client:
         answer = await call(client.campaign(token))

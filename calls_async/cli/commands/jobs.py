@@ -43,7 +43,7 @@ async def attempts(arguments: Namespace) -> Exit:
 
 
 async def cancel(arguments: Namespace) -> Exit:
-    """All are canceled even where nobody reads the answers any more."""
+    """Cancel all jobs, also where nobody reads the answers any more."""
     return await _write_all(
         arguments, Campaign.cancel_all, lambda job_id: {JOB_ID: job_id}, {JOB_ID: str}, bare=JOB_ID, whole=True
     )
@@ -109,7 +109,7 @@ async def _write_all(
 
 
 async def _heard(records: Records, some: list[Record], *, whole: bool) -> bool:
-    """Whether anybody still reads what is written."""
+    """Return whether anybody still reads what is written."""
     try:
         await records.add(some)
     except BrokenPipeError:

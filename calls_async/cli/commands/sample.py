@@ -23,7 +23,7 @@ _HEADER = "phone,name,age,promo,gmtZone,dialerPriority\n"
 
 
 def sample_csv(count: int, seed: int) -> Iterator[str]:
-    """`count` contacts as a CSV file, in blocks."""
+    """Yield `count` contacts as a CSV file, in blocks."""
     yield _HEADER
     promos = ['"' + promo.replace('"', '""') + '"' if set(promo) & set('",') else promo for promo in _PROMOS]
     for block in _blocks(count, seed):
@@ -35,7 +35,7 @@ def sample_csv(count: int, seed: int) -> Iterator[str]:
 
 
 def sample_jsonl(count: int, seed: int) -> Iterator[str]:
-    """`count` contacts as JSON Lines, in blocks."""
+    """Yield `count` contacts as JSON Lines, in blocks."""
     names = [json.dumps(name, ensure_ascii=False) for name in _NAMES]
     promos = [json.dumps(promo, ensure_ascii=False) for promo in _PROMOS]
     for block in _blocks(count, seed):
@@ -47,7 +47,7 @@ def sample_jsonl(count: int, seed: int) -> Iterator[str]:
 
 
 def _blocks(count: int, seed: int) -> Iterator[list[tuple[str, int]]]:
-    """Phones, and for each a number to draw the rest from."""
+    """Yield phones, and for each a number to draw the rest from."""
     rng = random.Random(seed)
     # Multiplying by a number without a factor of 2 or 5 visits every remainder of 10**9 once: no number twice.
     step = rng.randrange(10**8) * 10 + rng.choice((1, 3, 7, 9))

@@ -65,7 +65,7 @@ async def sandbox(arguments: Namespace) -> Exit:
 
 
 def read_config(arguments: Namespace) -> SandboxConfig:
-    """What the file says, where no flag says otherwise. Raises `ConfigError` and `ConfigurationError`."""
+    """Return what the file says, where no flag says otherwise. Raises `ConfigError` and `ConfigurationError`."""
     plan = read_config_file(Path(arguments.config)) if arguments.config else SandboxConfig()
     given: dict[str, Any] = {name: value for name in _AS_GIVEN if (value := getattr(arguments, name)) is not None}
     if arguments.token:
@@ -96,7 +96,7 @@ def _call_results(pairs: list[tuple[str, str]]) -> dict[Ending, float]:
 
 
 def _pid_in(ready: Path) -> int | None:
-    """Of the process that wrote the file, if it did."""
+    """Return the process ID that a ready file names; None where it names none."""
     try:
         pid = json.loads(ready.read_text(encoding="utf-8"))["pid"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -124,7 +124,7 @@ def _remove(ready: Path) -> None:
 
 
 def _write_ready(path: Path, server: Sandbox) -> None:
-    """Whoever waits for the file never sees half of it."""
+    """Write the ready file in one step, so that nobody sees half of it."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         unfinished.write_text(json.dumps({"url": server.url, "token": server.token, "pid": os.getpid()}) + "\n")

@@ -45,7 +45,7 @@ class Pace:
     _seen: deque[tuple[float, int]] = attrs.field(factory=deque)
 
     def note(self, processed: int, now: float) -> float | None:
-        """Numbers a second; None before anything has moved."""
+        """Note how many were processed by `now`; return numbers a second, None before anything has moved."""
         seen = self._seen
         seen.append((now, processed))
         while len(seen) > 2 and seen[1][0] <= now - RATE_SECONDS:
@@ -100,19 +100,19 @@ class CampaignView:
         return max(0, self.total - self.processed - (self.in_call or 0) - (self.on_retry or 0))
 
     def numbers(self) -> str:
-        """How many have been processed."""
+        """Say how many have been processed."""
         if self.total is None or self.processed is None:
             return "the server does not say how far it is"
         share = "" if self.fraction is None else f" ({self.fraction:.0%})"
         return f"{self.processed:,} of {self.total:,} numbers processed{share}"
 
     def jobs(self) -> str:
-        """Jobs by status."""
+        """Say how many jobs have which status."""
         counts = [("waiting", self.waiting), ("in a call", self.in_call), ("on retry", self.on_retry)]
         return ", ".join(f"{name} {count:,}" for name, count in counts if count is not None)
 
     def speed(self) -> str:
-        """Talking time, rate and time left."""
+        """Say talking time, rate and time left."""
         parts = [] if self.talking_time is None else [f"talking time {self.talking_time:,}"]
         if self.rate is not None:
             parts.append(f"{self.rate * _HOUR_SECONDS:,.0f} numbers an hour")
@@ -122,7 +122,7 @@ class CampaignView:
 
 
 def _number(value: object) -> Any:
-    """A value of an unexpected type is kept as it came (C-REP-4); there is nothing to reckon with it."""
+    """Return a number, or None: a value of an unexpected type is kept as it came (C-REP-4), and not reckoned with."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

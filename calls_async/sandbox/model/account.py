@@ -29,7 +29,7 @@ _NO_SETTINGS: tuple[bytes, Mapping[str, Any]] = b"", {}
 
 
 def make_up_token() -> str:
-    """One that nobody can guess."""
+    """Make a token that nobody can guess."""
     return f"8231.{secrets.token_hex(4)}.sandbox"
 
 
@@ -115,8 +115,8 @@ class Account:
         max_attempts: int | None = None,
         retry_minutes: int | None = None,
     ) -> Campaign:
-        """The campaign of this token, which is made where it does not exist; without a token, a new one. What is
-        given is changed. Raises ValueError."""
+        """Return the campaign of this token, which is made where it does not exist; without a token, a new one. What
+        is given is changed. Raises ValueError."""
         token = make_up_token() if token is None else token
         if not _TOKEN.fullmatch(token):
             raise ValueError(f"{token!r} cannot be a token: it takes 1 to 100 letters, digits and any of . _ ~ -")
@@ -132,7 +132,7 @@ class Account:
         return campaign
 
     def take_in(self, token: str, *, number: int, created_at_ms: int) -> Campaign:
-        """A new campaign, or one of before."""
+        """Take in a new campaign, or one of before."""
         campaign = Campaign(
             token=token, number=number, name=f"Sandbox campaign {number}", created_at_ms=created_at_ms
         )
@@ -144,7 +144,7 @@ class Account:
         return campaign
 
     def catch_up(self) -> None:
-        """Everything has happened that was to happen by now."""
+        """Let happen everything that was to happen by now."""
         for campaign in self.campaigns.values():
             campaign.catch_up(self.clock())
 
@@ -156,7 +156,7 @@ class Account:
     # --- idempotence ---
 
     def answer_to(self, key: str, content: bytes) -> Any:
-        """What `remember` was told of the same key and content within the key's day, or None."""
+        """Return what `remember` was told of the same key and content within the key's day, or None."""
         known = self._keys.get(key, {})
         if (same := known.get(content)) is not None and self._is_fresh(same):
             return same.answer
@@ -165,18 +165,18 @@ class Account:
         return None
 
     def knows(self, key: str) -> bool:
-        """Whether it was used within its day, with any content."""
+        """Return whether a key was used within its day, with any content."""
         known = self._keys.get(key)
         return known is not None and self._is_fresh(known[next(reversed(known))])
 
     def remember(self, key: str, content: bytes, answer: Any) -> None:
-        """What a key stands for from now on, for its day (C-IDEM-7)."""
+        """Remember what a key stands for from now on, for its day (C-IDEM-7)."""
         new = KnownKey(key, self.clock(), content, answer)
         self.take_key_in(new)
         self.new_keys.append(new)
 
     def take_key_in(self, known: KnownKey) -> None:
-        """A new key, or one of before."""
+        """Take in a new key, or one of before."""
         contents = self._keys.setdefault(known.key, {})
         contents.pop(known.content, None)
         contents[known.content] = known
@@ -192,7 +192,8 @@ class Account:
     def add(
         self, campaign: Campaign, contacts: Iterable[Mapping[str, Any]], *, test: bool = False
     ) -> list[Job | Ignored]:
-        """The created job of each contact, unless it is an ignored duplicate. All or nothing: `DuplicatePhone`."""
+        """Return the created job of each contact, unless it is an ignored duplicate. All or nothing:
+        `DuplicatePhone`."""
         wanted = [(str(contact["phone"]), self._content(contact), contact) for contact in contacts]
         if self.duplicates is DuplicateRule.ERROR and not test:
             self._refuse_duplicates(campaign, [(phone, content) for phone, content, _ in wanted])
@@ -206,17 +207,17 @@ class Account:
         return added
 
     def _known(self, campaign: Campaign, phone: str, content: Content) -> Job | None:
-        """The job by which a contact is a duplicate now."""
+        """Return the job by which a contact is a duplicate now."""
         job = campaign.last_like(phone, content)
         return job if job is not None and self._now_ms() - job.created_at_ms < DAY_SECONDS * 1000 else None
 
     def _content(self, contact: Mapping[str, Any]) -> Content:
-        """C-DUP-2 compares the payload, C-DUP-1 the settings, too."""
+        """Return what is compared: C-DUP-2 compares the payload, C-DUP-1 the settings, too."""
         payload = contact.get("payload")
         return None if payload is None else packed(payload), self._counting(self._shared(contact)[0])
 
     def _counting(self, settings: bytes) -> bytes:
-        """What counts of a contact's settings where duplicates are looked for."""
+        """Return what counts of a contact's settings where duplicates are looked for."""
         return b"" if self.duplicates is DuplicateRule.ERROR else settings
 
     def _refuse_duplicates(self, campaign: Campaign, wanted: list[tuple[str, Content]]) -> None:
@@ -227,7 +228,7 @@ class Account:
             seen.add(one)
 
     def _shared(self, contact: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
-        """The contact's settings, as JSON and as they are; the same ones in one place."""
+        """Return the contact's settings, as JSON and as they are; the same ones in one place."""
         if contact.keys() <= {"phone", "payload"}:
             return _NO_SETTINGS
         settings = {name: value for name, value in contact.items() if name not in ("phone", "payload")}
@@ -259,7 +260,7 @@ class Account:
         return job
 
     def _same_moment(self, created_at_ms: int) -> int:
-        """The same object for the jobs of a request: each would take 32 bytes more."""
+        """Return the same object for the jobs of a request: each would take 32 bytes more."""
         if created_at_ms != self._last_moment_ms:
             self._last_moment_ms = created_at_ms
         return self._last_moment_ms
@@ -277,7 +278,7 @@ class Account:
         status: str,
         attempts: Sequence[Attempt],
     ) -> None:
-        """Takes a job of before into a campaign that has not begun; `payload` and `settings` are JSON. Raises
+        """Take a job of before into a campaign that has not begun; `payload` and `settings` are JSON. Raises
         ValueError."""
         text, shared = self._settings.get(settings) or self._share(settings, json.loads(settings or b"{}"))
         if not isinstance(shared, dict) or (status in ("inProcess", "onRetry") and not attempts):

@@ -105,7 +105,7 @@ class Behaviour:
             raise ValueError(f"no_answer_seconds must be 1 to {MAX_CALL_SECONDS}")
 
     def plan(self, job_id: str, phone: str, attempt: int) -> CallPlan:
-        """What becomes of a job's attempt, counted from 1."""
+        """Return what becomes of a job's attempt, counted from 1."""
         rng = random.Random(f"{self.seed} {job_id} {attempt}")
         pattern = PATTERNS.get(phone[-4:])
         if pattern is None:

@@ -51,22 +51,22 @@ class Campaign:
         self.changed = {}
 
     def call(self, behaviour: Behaviour) -> None:
-        """From now on, people are called."""
+        """Call people from now on."""
         self.dialer = Dialer(behaviour, self.settings, self.move)
 
     def set_up(self, *, name: str | None, settings: DialerSettings, now: float) -> None:
-        """Changes what the campaign does."""
+        """Change what the campaign does."""
         self.name = name or self.name
         self.settings = settings
         if self.dialer is not None:
             self.dialer.change(settings, now)
 
     def restore(self, *, name: str, status: str, stopped: bool, settings: DialerSettings) -> None:
-        """As it was before; its jobs come next, and then `begin`."""
+        """Restore what it was before; its jobs come next, and then `begin`."""
         self.name, self.status, self.stopped, self.settings = name, status, stopped, settings
 
     def begin(self, now: float) -> None:
-        """Calls go on, after jobs of before were taken in as they were at `now`."""
+        """Let calls go on, after jobs of before were taken in as they were at `now`."""
         if self.dialer is None:
             return
         self.dialer.change(self.settings, now)
@@ -79,7 +79,7 @@ class Campaign:
     # --- jobs ---
 
     def pick(self, phones: Iterable[str], ids: Iterable[str]) -> list[Job]:
-        """The jobs of these phones and IDs, each once (C-REP-1)."""
+        """Return the jobs of these phones and IDs, each once (C-REP-1)."""
         picked: dict[str, Job] = {}
         for phone in phones:
             picked.update((job.id, job) for job in self.of_phone(phone))
@@ -89,12 +89,12 @@ class Campaign:
         return list(picked.values())
 
     def of_phone(self, phone: str) -> Sequence[Job]:
-        """The jobs of a number, in the order of their creation."""
+        """Return the jobs of a number, in the order of their creation."""
         found = self.by_phone.get(phone, ())
         return [found] if isinstance(found, Job) else found
 
     def take_in(self, job: Job) -> None:
-        """A new job, or one of before."""
+        """Take in a new job, or one of before."""
         self.jobs[job.id] = job
         self.counts[job.status] += 1
         self._note(job)
@@ -110,14 +110,14 @@ class Campaign:
             self.by_phone[job.phone] = [same, job]
 
     def last_like(self, phone: str, content: Content) -> Job | None:
-        """The last job of a number that has this content; test calls do not count (C-DUP-3)."""
+        """Return the last job of a number that has this content; test calls do not count (C-DUP-3)."""
         if (known := self.repeated.get(phone)) is not None:
             return known.get(content)
         same = (job for job in reversed(self.of_phone(phone)) if job.content == content and not job.test)
         return next(same, None)
 
     def move(self, job: Job, status: str) -> None:
-        """Gives a job another status; also called where only its attempts have changed."""
+        """Give a job another status; also called where only its attempts have changed."""
         self.counts[job.status] -= 1
         self.counts[status] += 1
         self.recent[job.status].pop(job.id, None)
@@ -136,7 +136,7 @@ class Campaign:
             self.changed[job.id] = job
 
     def cancel(self, job: Job) -> bool:
-        """Whether the job was still to be canceled (C-M-5)."""
+        """Cancel a job; return whether it was still to be canceled (C-M-5)."""
         if self.dialer is not None:
             return self.dialer.cancel(job)
         if job.status in FINAL:
@@ -147,7 +147,7 @@ class Campaign:
     # --- what happens ---
 
     def control(self, status: str, now: float) -> None:
-        """C-M-10 … C-M-12."""
+        """Pause, resume or stop (C-M-10 … C-M-12)."""
         self.status, self.stopped = status, status == "finished"
         if self.dialer is None:
             return
@@ -159,12 +159,12 @@ class Campaign:
             self.dialer.resume(now)
 
     def open(self) -> None:
-        """Jobs have come: the campaign runs, unless somebody has paused or stopped it."""
+        """Let the campaign run, for jobs have come, unless somebody has paused or stopped it."""
         if self.status in ("planned", "finished") and not self.stopped:
             self.status = "inProcess"
 
     def catch_up(self, now: float) -> None:
-        """Calls that were to be made by now have been."""
+        """Make the calls that were to be made by now."""
         if self.dialer is None:
             return
         self.dialer.run_until(now)
@@ -172,7 +172,7 @@ class Campaign:
             self.status = "finished"
 
     def info(self) -> dict[str, Any]:
-        """C-CAM-1, C-CAM-2."""
+        """Return the campaign as the API tells of it (C-CAM-1, C-CAM-2)."""
         return {
             "id": self.number,
             "name": self.name,

@@ -18,7 +18,7 @@ Wrong = str | None
 
 
 def check_contact(contact: Any) -> Wrong:
-    """What is wrong with one object of `addPhones` (C-F-1 … C-F-10)."""
+    """Return what is wrong with one object of `addPhones` (C-F-1 … C-F-10)."""
     if not isinstance(contact, dict):
         return "must be an object"
     if "phone" not in contact:
@@ -59,7 +59,7 @@ def _count(value: Any) -> Wrong:
 
 
 def _zone(value: Any) -> Wrong:
-    """C-ZONE-1."""
+    """Check a time zone (C-ZONE-1)."""
     if not isinstance(value, str):
         return "must be a string"
     if value == "Z":
@@ -78,7 +78,7 @@ def _zone(value: Any) -> Wrong:
 
 
 def _times(value: Any) -> Wrong:
-    """C-TIME-1, 2, 4, 5 and 6, one weekday at a time."""
+    """Check hours, one weekday at a time (C-TIME-1, 2, 4, 5 and 6)."""
     if not isinstance(value, dict):
         return "must be an object"
     for day, intervals in value.items():
@@ -113,7 +113,7 @@ def _bounds(interval: Any) -> tuple[int, int] | str:
 
 
 def _across_midnight(contact: Mapping[str, Any]) -> Wrong:
-    """A night interval that runs into the next day's."""
+    """Return whether a night interval runs into the next day's."""
     times = contact.get("allowedTime")
     if times is None:
         return None

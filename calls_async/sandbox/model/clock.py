@@ -38,7 +38,7 @@ class Clock:
         self._speed = speed
 
     def advance(self, *, hours: float = 0.0, seconds: float = 0.0) -> None:
-        """Moves it forward. Raises ValueError for a step back, for what has happened stays so, and beyond its end."""
+        """Move it forward. Raises ValueError for a step back, for what has happened stays so, and beyond its end."""
         step = hours * 3600 + seconds
         if not step >= 0:
             raise ValueError("a clock can only be moved forward")
@@ -47,12 +47,12 @@ class Clock:
         self._ahead += step
 
     def not_before(self, moment: float) -> None:
-        """Moves it forward to this moment, if it is behind."""
+        """Move it forward to this moment, if it is behind."""
         self._ahead += max(0.0, moment - self())
 
 
 def check_speed(speed: float) -> float:
-    """Raises ValueError."""
+    """Return a speed that can be. Raises ValueError."""
     if not 0 <= speed <= MAX_SPEED:
         raise ValueError(f"the speed of a clock must be 0 to {MAX_SPEED:.0f}")
     return speed

@@ -43,7 +43,7 @@ class Dialer:
     the ones whose hours end first (C-POL-1); then as they were added. Moments are Unix time in seconds."""
 
     def __init__(self, behaviour: Behaviour, settings: DialerSettings, move: Callable[[Job, str], None]) -> None:
-        """`move` gives a job a status."""
+        """Take `move`, which gives a job a status."""
         self.paused = False
         self.stopped = False
         self.busy = 0
@@ -64,19 +64,19 @@ class Dialer:
         """Of settings, which many jobs share, by their identity; kept beside the window, so that it stays theirs."""
 
     def add(self, jobs: Iterable[Job], now: float) -> None:
-        """Takes new jobs in, at `now`; what happened before must have been played."""
+        """Take new jobs in, at `now`; what happened before must have been played."""
         for job in jobs:
             self._take_in(job, now)
         self._fill(now)
 
     def restore(self, jobs: Iterable[Job], now: float) -> None:
-        """Takes in jobs that had their statuses at `now` before this dialer was there."""
+        """Take in jobs that had their statuses at `now` before this dialer was there."""
         for job in sorted(jobs, key=self._ready_since):
             self._take_in(job, now)
         self._fill(now)
 
     def _ready_since(self, job: Job) -> float:
-        """Who waits for a line, waits in this order."""
+        """Return by what those are ordered who wait for a line."""
         return self._retries_at(job) if job.status == "onRetry" else job.created_at_ms / 1000
 
     def _take_in(self, job: Job, now: float) -> None:
@@ -93,12 +93,12 @@ class Dialer:
             self._wait(job, now, self._ready_since(job))
 
     def change(self, settings: DialerSettings, now: float) -> None:
-        """From now on, it goes by these settings."""
+        """Go by these settings from now on."""
         self._settings = settings
         self._fill(now)
 
     def run_until(self, now: float) -> None:
-        """Lets happen what happens up to and including `now`."""
+        """Let happen what happens up to and including `now`."""
         while self._events and self._events[0][0] <= now:
             moment = self._events[0][0]
             # All of one moment, and then the calls: whoever comes at the same time goes by priority.
@@ -107,16 +107,16 @@ class Dialer:
             self._fill(moment)
 
     def pause(self) -> None:
-        """No more calls begin, until `resume`."""
+        """Begin no more calls, until `resume`."""
         self.paused, self.stopped = True, False
 
     def resume(self, now: float) -> None:
-        """Calls begin again, also of what comes after a stop."""
+        """Begin calls again, also of what comes after a stop."""
         self.paused = self.stopped = False
         self._fill(now)
 
     def stop(self, jobs: Iterable[Job]) -> None:
-        """No call begins; those of its `jobs` that wait are not done."""
+        """Begin no call; those of its `jobs` that wait are not done."""
         self.stopped = True
         self._ready.clear()
         for jobs_of_priority in self._plain.values():
@@ -126,7 +126,7 @@ class Dialer:
                 self._end(job, Ending.NO_ANSWER if job.attempts else "notDone")
 
     def cancel(self, job: Job) -> bool:
-        """Whether the job could be canceled: it was not over."""
+        """Cancel a job; return whether it could be: it was not over."""
         if job.status in FINAL:
             return False
         self._end(job, "canceled")
@@ -140,7 +140,7 @@ class Dialer:
     # --- what happens ---
 
     def _wait(self, job: Job, now: float, earliest: float) -> None:
-        """Until the job may be called, not before `earliest`; where that never comes, it is over."""
+        """Wait until the job may be called, not before `earliest`; where that never comes, it is over."""
         window = self._window(job)
         opens_at = window.opens_at(earliest)
         if opens_at is None:
@@ -161,14 +161,14 @@ class Dialer:
         heapq.heappush(self._ready, (_priority(job), closes_at, next(self._numbers), job))
 
     def _next(self) -> Job | None:
-        """The job whose turn it is."""
+        """Return the job whose turn it is."""
         plain = next((priority for priority, jobs in self._plain.items() if jobs), None)
         if self._ready and (plain is None or self._ready[0][0] <= plain):
             return heapq.heappop(self._ready)[-1]
         return None if plain is None else self._plain[plain].popleft()
 
     def _fill(self, moment: float) -> None:
-        """Gives free lines to jobs that are ready."""
+        """Give free lines to jobs that are ready."""
         while self.busy < self._settings.lines and not (self.paused or self.stopped):
             job = self._next()
             if job is None:
@@ -186,7 +186,8 @@ class Dialer:
         self._hold(job, attempt, moment)
 
     def _hold(self, job: Job, attempt: Attempt, now: float) -> None:
-        """The line of a job's last attempt, until it is over; not before `now`, should the behaviour be another."""
+        """Hold the line of a job's last attempt until it is over; not before `now`, should the behaviour be
+        another."""
         self.busy += 1
         plan = self._behaviour.plan(job.id, job.phone, len(job.attempts))
         ends_at = max(now, attempt.started_at_ms / 1000 + plan.seconds)
@@ -207,18 +208,18 @@ class Dialer:
         self._wait(job, moment, self._retries_at(job))
 
     def _retries_at(self, job: Job) -> float:
-        """Not before that (C-F-8)."""
+        """Return before when it is not called again (C-F-8)."""
         minutes = job.settings.get("retryIntervalInMinutes")
         pause = self._settings.retry_minutes if minutes is None else minutes
         return (job.attempts[-1].finished_at_ms or 0) / 1000 + pause * 60
 
     def _max_attempts(self, job: Job) -> int:
-        """C-F-8; the example's 0 is one call and no callback."""
+        """Return how often a job is tried (C-F-8); the example's 0 is one call and no callback."""
         given = job.settings.get("maxAttempts")
         return self._settings.max_attempts if given is None else max(1, given)
 
     def _expire(self, job: Job) -> None:
-        """No call after `finishDateTime` (C-F-4)."""
+        """End a job after its `finishDateTime` (C-F-4)."""
         if job.status == "planned":
             self._end(job, "notDone")
         elif job.status == "onRetry":
@@ -239,6 +240,6 @@ class Dialer:
 
 
 def _priority(job: Job) -> int:
-    """C-PRIO-1, C-PRIO-2."""
+    """Return a job's priority (C-PRIO-1, C-PRIO-2)."""
     given = job.settings.get("dialerPriority")
     return given if type(given) is int and given in _PRIORITIES else LOWEST_PRIORITY

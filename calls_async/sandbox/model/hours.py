@@ -42,7 +42,7 @@ class Window:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Window:
-        """That of a contact which `check_contact` has let through."""
+        """Make the hours of a contact which `check_contact` has let through."""
         days, times = settings.get("allowedDays"), settings.get("allowedTime")
         if not settings:
             return _ALWAYS
@@ -60,7 +60,7 @@ class Window:
         return self is not _ALWAYS and self != _ALWAYS
 
     def is_open(self, moment: float) -> bool:
-        """Whether a call may begin."""
+        """Return whether a call may begin."""
         if self.starts_at is not None and moment < self.starts_at:
             return False
         if self.finishes_at is not None and moment >= self.finishes_at:
@@ -73,7 +73,7 @@ class Window:
         return self._allows(today, minute) or self._allows((today - 1) % 7, minute + DAY_MINUTES)
 
     def _allows(self, day: int, minute: int) -> bool:
-        """Whether that weekday's hours have the minute, counted from its midnight (C-DAY-2)."""
+        """Return whether that weekday's hours have the minute, counted from its midnight (C-DAY-2)."""
         if self.days is not None and day not in self.days:
             return False
         if self.hours is None:
@@ -81,18 +81,18 @@ class Window:
         return any(one.start <= minute < one.end for one in self.hours[day])
 
     def opens_at(self, moment: float) -> float | None:
-        """The first moment from this one on in which a call may begin; None: never again."""
+        """Return the first moment from this one on in which a call may begin; None: never again."""
         if self.is_open(moment):
             return moment
         return next((one for one in self._changes(moment) if self.is_open(one)), None)
 
     def closes_at(self, moment: float) -> float | None:
-        """The first moment after this one in which no call may begin; None: that is not to be seen."""
+        """Return the first moment after this one in which no call may begin; None: that is not to be seen."""
         return next((one for one in self._changes(moment) if not self.is_open(one)), None)
 
     def _changes(self, moment: float) -> Iterator[float]:
-        """The moments after this one in which anything may change, in their order; a week ahead at most, but from the
-        first moment at which anything is allowed."""
+        """Yield the moments after this one in which anything may change, in their order; a week ahead at most, but
+        from the first moment at which anything is allowed."""
         begin = max(moment, self.starts_at if self.starts_at is not None else moment)
         found = {self.starts_at, self.finishes_at}
         if self.days is not None or self.hours is not None:
@@ -119,7 +119,7 @@ _ALWAYS = Window()
 
 
 def read_zone(name: str) -> tzinfo:
-    """The zone that a `gmtZone` means (C-ZONE-1)."""
+    """Return the zone that a `gmtZone` means (C-ZONE-1)."""
     if name == "Z":
         return UTC
     match = _OFFSET.fullmatch(name)
@@ -142,7 +142,7 @@ def _moment(text: str | None) -> float | None:
 
 
 def _hours(times: Mapping[str, Any], day: str) -> tuple[Interval, ...]:
-    """C-TIME-3: a weekday without hours of its own follows `default`."""
+    """Return a weekday's hours; one without hours of its own follows `default` (C-TIME-3)."""
     intervals = times.get(day, times.get("default", []))
     bounds = ((_minutes(one["localTimeFrom"]), _minutes(one["localTimeTo"])) for one in intervals)
     return tuple(Interval(start, end if end >= start else end + DAY_MINUTES) for start, end in bounds)
@@ -154,7 +154,7 @@ def _minutes(text: str) -> int:
 
 
 def _transition(day_begins: float, zone: tzinfo) -> float:
-    """The second at which the clocks change within a day and a little more."""
+    """Return the second at which the clocks change within a day and a little more."""
     early, late = int(day_begins) - 7200, int(day_begins) + 26 * 3600
     offset = datetime.fromtimestamp(early, zone).utcoffset()
     while late - early > 1:

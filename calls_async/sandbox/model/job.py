@@ -69,7 +69,7 @@ class Job:
         self.status = status
 
     def begin_attempt(self, moment: float) -> Attempt:
-        """One more; `moment` is Unix time in seconds."""
+        """Begin one more attempt; `moment` is Unix time in seconds."""
         attempt = Attempt(started_at_ms=round(moment * 1000))
         if isinstance(self.attempts, list):
             self.attempts.append(attempt)
@@ -93,7 +93,7 @@ class Job:
         return self.packed_payload, self.packed_settings
 
     def report(self) -> dict[str, Any]:
-        """As the API reports it (C-REP-2, C-REP-3)."""
+        """Return it as the API reports it (C-REP-2, C-REP-3)."""
         report = {
             "attemptsCount": len(self.attempts),
             "callDuration": 0,
@@ -115,7 +115,7 @@ class Job:
         return report
 
     def attempt_reports(self) -> list[dict[str, Any]]:
-        """Every attempt of it (C-M-7)."""
+        """Return every attempt of it (C-M-7)."""
         status = self.status
         return [
             {
@@ -129,7 +129,7 @@ class Job:
 
 
 def packed(value: Any) -> bytes:
-    """JSON that is the same for the same value, whatever the order of its names."""
+    """Return JSON that is the same for the same value, whatever the order of its names."""
     try:
         # A copy: what orjson gives holds on to a kilobyte.
         return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))

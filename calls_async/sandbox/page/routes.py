@@ -58,7 +58,7 @@ _HEADERS = {
 
 
 def add_page(app: web.Application, sandbox: SandboxCore) -> None:
-    """Adds the page to a sandbox's server."""
+    """Add the page to a sandbox's server."""
     page, switches = Page(sandbox), Switches(sandbox)
     app.router.add_get("/", page.whole)
     app.router.add_get("/sandbox/overview", page.part("overview"))
@@ -116,7 +116,7 @@ class Page:
         return self._render("page", request)
 
     def part(self, name: str) -> Callable[[web.Request], Any]:
-        """A handler that answers with one part of the page."""
+        """Make a handler that answers with one part of the page."""
 
         async def answer(request: web.Request) -> web.Response:
             return self._render(name, request)
@@ -151,7 +151,7 @@ class Page:
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
     def _context(self, part: str, query: Query) -> dict[str, Any]:
-        """What the template of a part needs; that of the page needs all."""
+        """Return what the template of a part needs; that of the page needs all."""
         contexts = {"jobs": self._jobs, "requests": self._requests}
         wanted = contexts.values() if part == "page" else [contexts[part]] if part in contexts else []
         found = {
@@ -189,7 +189,7 @@ class Page:
     # --- changes ---
 
     def change(self, act: Callable[[Fields], None]) -> Callable[[web.Request], Any]:
-        """A handler that changes something; ValueError says what cannot be."""
+        """Make a handler that changes something; ValueError says what cannot be."""
 
         async def answer(request: web.Request) -> web.Response:
             as_json = request.content_type == "application/json"

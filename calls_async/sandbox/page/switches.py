@@ -63,7 +63,7 @@ class Switches:
         self._sandbox.fail_next(_text(fields, "kind") or "", times or 1)
 
     def campaign(self, fields: Fields) -> Campaign:
-        """The one whose token the fields have."""
+        """Return the campaign whose token the fields have."""
         token = _text(fields, "token")
         campaign = self._sandbox.account.campaigns.get(token or "")
         if campaign is None:

@@ -32,12 +32,12 @@ _VISIBLE_DIGITS = 4
 
 
 def masked(phone: str) -> str:
-    """A number that nobody can call."""
+    """Return a number that nobody can call."""
     return "•" * max(0, len(phone) - _VISIBLE_DIGITS) + phone[-_VISIBLE_DIGITS:]
 
 
 def moment(seconds: float) -> str:
-    """Unix time as people read it, UTC."""
+    """Return Unix time as people read it, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -52,7 +52,7 @@ class Share:
 
 
 def shares(campaign: Campaign) -> list[Share]:
-    """Every status in turn."""
+    """Return the share of every status in turn."""
     total = len(campaign.jobs) or 1
     found, start = [], 0.0
     for status in STATUSES:
@@ -94,8 +94,8 @@ class JobRow:
 
 
 def jobs(campaign: Campaign, wanted: JobFilter, *, shown: Collection[str], opened: Collection[str]) -> list[JobRow]:
-    """First those of `shown` and `opened`, which are IDs, so that they do not run away from who looks at them; then
-    those that changed last."""
+    """Return first those of `shown` and `opened`, which are IDs, so that they do not run away from who looks at them;
+    then those that changed last."""
     if wanted.held:
         return [_row(job, shown=shown, opened=opened) for job in campaign.pick((), wanted.held)]
     kept = campaign.pick((), sorted({*shown, *opened}, reverse=True))
@@ -152,7 +152,7 @@ def _details(job: Job) -> dict[str, Any]:
 
 
 def _cut(text: bytes) -> str:
-    """JSON as it is: indenting what is nested deep may make a thousand times as much of it."""
+    """Cut JSON as it is: indenting what is nested deep may make a thousand times as much of it."""
     start = text[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")[:SHOWN_CHARACTERS]
     return start if len(text) == len(start.encode("utf-8", "replace")) else f"{start} …"
 
@@ -170,7 +170,7 @@ class RequestFilter:
 
 
 def requests(log: RequestLog, wanted: RequestFilter) -> list[Entry]:
-    """The latest first."""
+    """Return the requests, the latest first."""
     entries: Sequence[Entry] = log.troubles if wanted.only_troubles else log.entries
     found = (one for one in reversed(entries) if not wanted.key or wanted.key in (one.key or ""))
     return list(islice(found, SHOWN_REQUESTS))
@@ -180,18 +180,18 @@ def requests(log: RequestLog, wanted: RequestFilter) -> list[Entry]:
 
 
 def contacts(campaign: Campaign) -> list[dict[str, Any]]:
-    """What each job was created from, with its ID and status."""
+    """Return what each job was created from, with its ID and status."""
     # Fields of the same names that a client has sent give way.
     return [{**job.contact, "callJobId": job.id, "jobStatus": job.status} for job in campaign.jobs.values()]
 
 
 def log(requests: RequestLog) -> list[dict[str, Any]]:
-    """The last requests, in their order."""
+    """Return the last requests, in their order."""
     return [attrs.asdict(entry) for entry in requests.entries]
 
 
 def summary(account: Account, log: RequestLog, faults: Faults, *, speed: float) -> dict[str, Any]:
-    """The same for programs, as JSON."""
+    """Return the numbers of the page for programs."""
     return {
         "time_seconds": account.clock(),
         "speed": speed,

@@ -23,7 +23,7 @@ class Guard:
     """Lets requests pass that name this machine, and changes that come from no other origin."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        """Raises ValueError for a name that is none."""
+        """Take the names of this machine. Raises ValueError for a name that is none."""
         self._names = {"localhost", *(name.lower() for name in names)}
         for name in self._names:
             if not name or name.endswith(".") or (set(name) & set(":/@ ") and parse_address(name) is None):
@@ -36,7 +36,7 @@ class Guard:
         return await handler(request)
 
     def refuses(self, request: web.Request) -> str | None:
-        """Why, if it does."""
+        """Return why a request is refused, if it is."""
         headers = request.headers
         host = headers.get("Host", "")
         if not self._is_ours(host):
@@ -56,7 +56,8 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        """A name that is not known may be made to mean this machine by its owner; an address means itself."""
+        """Return whether a name means this machine: one that is not known may be made to by its owner; an address
+        means itself."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:

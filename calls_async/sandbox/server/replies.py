@@ -15,7 +15,7 @@ from calls_async.sandbox.faults import FaultKind
 async def send(
     request: web.Request, reply: Reply | None, fault: FaultKind | None, *, slow_seconds: float
 ) -> web.StreamResponse:
-    """Answers as the fault asks for; None resets the connection."""
+    """Answer as the fault asks for; None resets the connection."""
     if reply is None:
         return _reset(request)
     if fault is FaultKind.DELAY_AFTER:

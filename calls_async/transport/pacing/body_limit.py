@@ -27,7 +27,8 @@ class BodyLimit:
         self._accepted = max(self._accepted, body_bytes)
 
     def refused(self, body_bytes: int, *, certain: bool) -> None:
-        """A body of several contacts was too large. Half of it is tried next, or what was taken before, if more."""
+        """Note that a body of several contacts was too large. Half of it is tried next, or what was taken before, if
+        more."""
         if self._words_mean_contacts and not certain:
             return
         if self._accepted >= body_bytes:
@@ -40,13 +41,13 @@ class BodyLimit:
             self._by_words = min(limit, self._by_words or limit)
 
     def refused_alone(self, *, certain: bool) -> None:
-        """A single contact was refused in this way."""
+        """Note that a single contact was refused in this way."""
         if not certain:
             self._by_words = None
             self._words_mean_contacts = True
 
     def remember(self, body_bytes: int | None) -> None:
-        """What an earlier process has learnt."""
+        """Take in what an earlier process has learnt."""
         if body_bytes is not None:
             self._certain = min(body_bytes, self._certain or body_bytes)
 

@@ -20,7 +20,7 @@ class RetryBudget:
         self._at = now
 
     def wait_seconds(self, now: float) -> float:
-        """How long a retry has to wait."""
+        """Return how long a retry has to wait."""
         self._trickle(now)
         return max(0.0, (self.COST - self._tokens) / self.TRICKLE)
 

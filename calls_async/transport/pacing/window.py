@@ -60,7 +60,7 @@ class _Round:
         self._squares += seconds * seconds
 
     def mean(self) -> tuple[float, float]:
-        """The mean latency, and how far it may be off by chance."""
+        """Return the mean latency, and how far it may be off by chance."""
         mean = self._sum / self.count
         return mean, DOUBT * sqrt(max(0.0, self._squares / self.count - mean * mean) / self.count)
 
@@ -101,14 +101,14 @@ class Window:
         self._set(self._size)
 
     def restart(self, now: float) -> None:
-        """Begins anew with one request, after an outage."""
+        """Begin anew with one request, after an outage."""
         self._set(1.0)
         self._doubling = True
         self._dipped_from = self._shrunk_from = None
         self._begin(now)
 
     def answered(self, now: float, seconds: float, *, full: bool) -> None:
-        """An answer came after `seconds`. `full`: the window was used up."""
+        """Note that an answer came after `seconds`. `full`: the window was used up."""
         one = self._round
         one.answered(now, seconds, full)
         if one.count < max(2, self.limit) or (one.count < ROUND_ANSWERS and now - one.since < ROUND_SECONDS):
@@ -117,7 +117,7 @@ class Window:
         self._begin(now)
 
     def refused(self, now: float, started: float) -> None:
-        """A request that was sent at `started` was refused for the load, or had no answer in time."""
+        """Note that a request that was sent at `started` was refused for the load, or had no answer in time."""
         if started < self._round.began:
             return  # it was sent before the last change and says nothing about it
         self._end_dip(now)

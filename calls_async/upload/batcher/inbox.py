@@ -68,7 +68,7 @@ class Inbox:
         return len(self._waiting)
 
     def restore(self, rows: Sequence[EncodedRow], last_row: int) -> None:
-        """Takes in what an earlier process had queued, before anything else. `last_row` is the highest ever given."""
+        """Take in what an earlier process had queued, before anything else. `last_row` is the highest ever given."""
         self._last_row = last_row
         self._room = asyncio.Semaphore(max(0, self._buffer_rows - len(rows)))
         self._debt = max(0, len(rows) - self._buffer_rows)
@@ -76,7 +76,7 @@ class Inbox:
             self._hold(_Waiting(row, self._clock.monotonic(), kept=True))
 
     async def reserve(self, *, nowait: bool) -> int:
-        """The number of a new row, when there is room for it; to be followed by `put_in` or `give_back`.
+        """Return the number of a new row, when there is room for it; to be followed by `put_in` or `give_back`.
 
         Raises `BatcherClosedError`, and `BatcherFullError` instead of waiting where `nowait`.
         """
@@ -93,30 +93,30 @@ class Inbox:
         return self._last_row
 
     def give_back(self) -> None:
-        """Nothing comes of a reservation."""
+        """Give a reservation back of which nothing comes."""
         self._reserved -= 1
         self._free()
 
     def put_in(self, row: Row, *, kept: bool) -> None:
-        """Takes a contact in. `kept` says that it stands in the journal."""
+        """Take a contact in. `kept` says that it stands in the journal."""
         self._reserved -= 1
         self._hold(_Waiting(row, self._clock.monotonic(), kept))
 
     def take_out(self, row: int) -> bool:
-        """Takes a contact out again; False where it is in a chunk already."""
+        """Take a contact out again; return False where it is in a chunk already."""
         if self._waiting.pop(row, None) is None:
             return False
         self._free()
         return True
 
     def close(self) -> None:
-        """Nothing more is taken in; what is held does not wait any longer."""
+        """Take nothing more in; what is held does not wait any longer."""
         self.closed = True
         self._some.set()
         self._full.set()
 
     def drop(self) -> set[int]:
-        """Lets go of all that is held. Returns the rows that no journal keeps."""
+        """Let go of all that is held. Return the rows that no journal keeps."""
         dropped, self._waiting = self._waiting, {}
         for _ in dropped:
             self._free()
@@ -135,7 +135,8 @@ class Inbox:
         return None
 
     async def _filled(self) -> bool:
-        """Waits until there is enough for a chunk, or something has waited long enough. False: nothing more comes."""
+        """Wait until there is enough for a chunk, or something has waited long enough; return False where nothing
+        more comes."""
         while True:
             if not self._waiting:
                 if self.closed and not self._reserved:

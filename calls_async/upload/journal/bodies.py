@@ -34,7 +34,7 @@ class Bodies:
         self._written = False
 
     def write(self, number: int, body: bytes) -> int:
-        """Where it was put, in bytes from the file's beginning."""
+        """Write a body; return where, in bytes from the file's beginning."""
         descriptor = self._open()
         at = self._free_place(len(body))
         written = 0
@@ -45,29 +45,29 @@ class Bodies:
         return at
 
     def read(self, at: int, size: int) -> bytes:
-        """What stands at a place; less where the file is shorter."""
+        """Return what stands at a place; less where the file is shorter."""
         descriptor = self._descriptor
         if descriptor is not None:
             return os.pread(descriptor, size, at)
         return _read_place(self._path, at, size)
 
     def sync(self) -> None:
-        """What was written is on disk."""
+        """Wait until what was written is on disk."""
         if self._written and self._synced and self._descriptor is not None:
             getattr(os, "fdatasync", os.fsync)(self._descriptor)
         self._written = False
 
     def free(self, number: int) -> None:
-        """Its place may be used again."""
+        """Let a chunk's place be used again."""
         self._places.pop(number, None)
 
     def remove(self) -> None:
-        """Nothing in it is needed any more."""
+        """Remove the file: nothing in it is needed any more."""
         self.close()
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leaves the file as it is."""
+        """Close the file and leave it as it is."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -80,7 +80,7 @@ class Bodies:
         return self._descriptor
 
     def _free_place(self, size: int) -> int:
-        """The first that is large enough."""
+        """Return the first place that is large enough."""
         at = 0
         for start, end in sorted(self._places.values()):
             if at + size <= start:
@@ -90,7 +90,7 @@ class Bodies:
 
 
 def read_body(journal: Path, at: int, size: int) -> bytes:
-    """What stands at a place; less, or nothing, where the file does not have it."""
+    """Return what stands at a place; less, or nothing, where the file does not have it."""
     with contextlib.suppress(OSError):
         return _read_place(bodies_path(journal), at, size)
     return b""

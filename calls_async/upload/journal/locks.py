@@ -15,7 +15,7 @@ take away SQLite's own locks on it, which belong to the process as a whole."""
 
 
 def lock_file(path: Path) -> int:
-    """Creates the file for its owner only, and takes it for this process. The lock ends with the process."""
+    """Create the file for its owner only, and take it for this process. The lock ends with the process."""
     in_use = JournalError(str(path), "is in use by another running upload; wait for it, or stop it")
     if path.exists() and _identity(path.stat()) in _open_here:
         raise in_use
@@ -38,7 +38,7 @@ def lock_file(path: Path) -> int:
 
 
 def unlock_file(descriptor: int) -> None:
-    """Gives a file back that `lock_file` took."""
+    """Give a file back that `lock_file` took."""
     _open_here.discard(_identity(os.fstat(descriptor)))
     os.close(descriptor)
 

@@ -44,7 +44,7 @@ class Overview:
 
 
 def open_for_reading(path: Path) -> Store:
-    """Raises `JournalError` where there is no journal."""
+    """Open a journal and change nothing. Raises `JournalError` where there is none."""
     if not path.is_file():
         raise JournalError(str(path), "there is no such file")
     store = Store(path, writing=False)
@@ -80,12 +80,12 @@ def overview(store: Store) -> Overview:
 
 
 def all_receipts(store: Store) -> Iterator[Receipt]:
-    """The receipts of all answered chunks, in the order of the source but for rows that were sent again."""
+    """Return the receipts of all answered chunks, in the order of the source but for rows that were sent again."""
     return store.chunks.receipts(store.chunks.answered())
 
 
 def unknown_contacts(store: Store) -> Iterator[bytes]:
-    """The contact of each unknown row, as a line of JSON that could be uploaded."""
+    """Yield the contact of each unknown row, as a line of JSON that could be uploaded."""
     for number in store.chunks.with_unknown():
         chunk = store.chunks.chunk(number)
         statuses = store.chunks.receipt(number).verdict.statuses
@@ -95,7 +95,7 @@ def unknown_contacts(store: Store) -> Iterator[bytes]:
 
 
 def purge(path: Path, at: float, *, with_unknown: bool = False) -> None:
-    """Removes phones, payloads and server's words from a journal that is done; counts, keys and job IDs stay.
+    """Remove phones, payloads and server's words from a journal that is done; counts, keys and job IDs stay.
 
     `with_unknown` says that a person has decided what to do about the rows that are unknown.
 

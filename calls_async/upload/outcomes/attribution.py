@@ -14,7 +14,7 @@ from calls_async.upload.status import OutcomeStatus
 def settle_by_report(
     phones: Sequence[str], contents: Sequence[bytes], ids: Sequence[str], reports: Sequence[JobReport]
 ) -> Verdict:
-    """Gives the jobs of one answer to the rows that were sent, where their numbers differ (C-M-19).
+    """Give the jobs of one answer to the rows that were sent, where their numbers differ (C-M-19).
 
     `contents` are the rows' contacts as bytes, `reports` those of `ids` and of `phones`. A row without a job of its
     own is a duplicate where its phone has a job at all (C-DUP-1), and unknown otherwise. Where a phone stands in rows
@@ -38,7 +38,8 @@ def settle_by_report(
 
 
 def verify_by_report(phones: Sequence[str], ids: Sequence[str], reports: Sequence[JobReport]) -> Verdict | None:
-    """The verdict by position, where there are as many IDs as rows and the report contradicts none; else None."""
+    """Return the verdict by position, where there are as many IDs as rows and the report contradicts none; else
+    None."""
     known = {report.call_job_id: phone for report in reports if (phone := read_phone(report)) is not None}
     if len(set(ids)) != len(phones) or len(ids) != len(phones):
         return None
@@ -57,8 +58,8 @@ DOUBT_SECONDS = 25 * 3600.0
 
 
 def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport], phones: Sequence[str]) -> set[str]:
-    """Those of `phones` of which `reports` know a job that may have come from a chunk first sent at that time. A
-    report that does not say whose job it is may be of any (C-REP-4)."""
+    """Return those of `phones` of which `reports` know a job that may have come from a chunk first sent at that time.
+    A report that does not say whose job it is may be of any (C-REP-4)."""
     since_ms = (first_sent_at - DOUBT_SECONDS) * 1000
     recent = [report for report in reports if report.created_at is None or report.created_at >= since_ms]
     called = {read_phone(report) for report in recent}
@@ -66,7 +67,7 @@ def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport], ph
 
 
 def read_phone(report: JobReport) -> str | None:
-    """The phone of a job, as we write it; None where the report does not say."""
+    """Return the phone of a job, as we write it; None where the report does not say."""
     if report.phone is None:
         return None
     try:
@@ -79,7 +80,7 @@ _RowVerdict = tuple[OutcomeStatus, str | None, str | None]
 
 
 def _jobs_by_phone(ids: Sequence[str], reports: Sequence[JobReport]) -> tuple[dict[str, list[str]], set[str]]:
-    """The answered jobs by phone, in the order of the answer, and the phones that have any job."""
+    """Return the answered jobs by phone, in the order of the answer, and the phones that have any job."""
     whose = {
         report.call_job_id: phone
         for report in reports
@@ -93,7 +94,7 @@ def _jobs_by_phone(ids: Sequence[str], reports: Sequence[JobReport]) -> tuple[di
 
 
 def _settle_phone(rows: int, jobs: Sequence[str], known: bool, same: bool) -> list[_RowVerdict]:
-    """What became of the `rows` of one phone, of which `jobs` were created."""
+    """Return what became of the `rows` of one phone, of which `jobs` were created."""
     if 0 < len(jobs) < rows and not same:
         reason = f"phone: stands in {rows} rows of the chunk, of which {len(jobs)} got a job; nobody can tell which"
         return [(OutcomeStatus.UNKNOWN, None, reason)] * rows

@@ -33,7 +33,7 @@ class Verdict:
     errors: Sequence[str | None]
 
     def counts(self) -> Counter[OutcomeStatus]:
-        """How many rows have which status."""
+        """Return how many rows have which status."""
         statuses = self.statuses
         if statuses and statuses.count(statuses[0]) == len(statuses):  # nearly always
             return Counter({statuses[0]: len(statuses)})
@@ -47,17 +47,17 @@ class Verdict:
 
     @classmethod
     def none(cls) -> Verdict:
-        """Of no rows."""
+        """Make the verdict of no rows."""
         return cls(statuses=[], job_ids=[], errors=[])
 
     @classmethod
     def all(cls, status: OutcomeStatus, count: int, error: str | None) -> Verdict:
-        """The same for all rows: none has a job, or none is known to have one."""
+        """Make the same verdict for all rows: none has a job, or none is known to have one."""
         return cls(statuses=[status] * count, job_ids=[None] * count, errors=[error] * count)
 
     @classmethod
     def accepted(cls, job_ids: Sequence[str]) -> Verdict:
-        """As many IDs as rows: by position (C-M-19)."""
+        """Make the verdict of as many IDs as rows: by position (C-M-19)."""
         count = len(job_ids)
         return cls(statuses=[OutcomeStatus.ACCEPTED] * count, job_ids=job_ids, errors=[None] * count)
 
@@ -97,7 +97,7 @@ class Receipt:
         return iter(sorted([*sent, *unsent], key=attrgetter("row")))
 
     def only(self, status: OutcomeStatus) -> Receipt:
-        """With the rows that have this status."""
+        """Return a receipt of the rows that have this status."""
         indexes = [index for index, one in enumerate(self.verdict.statuses) if one is status]
         verdict = Verdict(
             statuses=[status] * len(indexes),
@@ -113,7 +113,7 @@ class Receipt:
         )
 
     def counts(self) -> Counter[OutcomeStatus]:
-        """How many rows have which status."""
+        """Return how many rows have which status."""
         counts = self.verdict.counts()
         if self.unsent:
             counts.update(row.status for row in self.unsent)

@@ -20,7 +20,7 @@ LINES_AT_A_TIME = 500
 
 
 def read_results(path: Path) -> Iterator[list[Outcome]]:
-    """The outcomes in a results file (`.jsonl`, or `.csv`), in lists. Raises `SourceError`, with the line."""
+    """Yield the outcomes in a results file (`.jsonl`, or `.csv`), in lists. Raises `SourceError`, with the line."""
     read = 0
     some: list[Outcome] = []
     try:
@@ -51,7 +51,7 @@ COLUMNS = ("row", "phone", "status", "job_id", "error")
 
 
 def to_jsonl(receipt: Receipt) -> bytes:
-    """One object a line."""
+    """Return the outcomes of a receipt, one object a line."""
     if not receipt.verdict.plain or None in receipt.phones:  # purged
         return b"".join(map(_line, receipt.outcomes()))
     if not receipt.unsent:
@@ -75,8 +75,8 @@ def _line(one: Outcome) -> bytes:
 
 
 def _accepted_lines(receipt: Receipt) -> bytes:
-    """The rows that were sent, where all are accepted: digits, letters and the like need no escape. Joined, not
-    formatted one by one, they take 160 ns a row instead of 260."""
+    """Return the rows that were sent, where all are accepted: digits, letters and the like need no escape. Joined,
+    not formatted one by one, they take 160 ns a row instead of 260."""
     parts = ['{"row":', "", ',"phone":"', "", '","status":"accepted","job_id":"', "", '","error":null}\n']
     parts *= len(receipt.rows)
     parts[1::7] = map(str, receipt.rows)
@@ -104,7 +104,7 @@ class ResultsFile:
     that an upload that fails before has not touched it. Raises `CallsError` for a full disk."""
 
     def __init__(self, path: str, *others: str | None) -> None:
-        """`others` are files that it must not be, such as the source."""
+        """Take the path, and `others`, which are files that it must not be, such as the source."""
         self._path = Path(path)
         suffix = self._path.suffix.lower()
         if suffix not in RESULTS_FORMATS:
@@ -118,16 +118,16 @@ class ResultsFile:
         self._turns = SerialThread("results")
 
     async def add(self, receipts: Sequence[Receipt]) -> None:
-        """When this returns, the death of the process loses none of them."""
+        """Write receipts; when this returns, the death of the process loses none of them."""
         await self._do(lambda: self._append(receipts))
 
     async def finish(self) -> None:
-        """All is written; there is a file also where there was nothing to write."""
+        """Finish the file; there is one also where there was nothing to write."""
         await self._do(lambda: self._append(()))
         await self.close()
 
     async def close(self) -> None:
-        """Gives the file back, as far as it is."""
+        """Give the file back, as far as it is."""
         await self._do(self._close)
 
     def _append(self, receipts: Sequence[Receipt]) -> None:
@@ -156,7 +156,7 @@ class ResultsFile:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether two names mean one file, be it there or not."""
+    """Return whether two names mean one file, be it there or not."""
     try:
         return one.samefile(other)
     except OSError:

@@ -52,30 +52,30 @@ class RunState:
     # --- transitions ---
 
     def begin_reading(self) -> None:
-        """OPENING → READING, where nobody asked to stop meanwhile."""
+        """Go on to READING, where nobody asked to stop meanwhile."""
         self._advance(Phase.READING)
         self._opened.set()
 
     def end_source(self) -> None:
-        """READING → DRAINING: the source has no more."""
+        """Go on to DRAINING: the source has no more."""
         self.read_whole = True
         self._stop(StopReason.END_OF_SOURCE, Phase.DRAINING)
 
     def stop(self, *, at_once: bool) -> None:
-        """→ DRAINING, or HALTING: somebody asks for it."""
+        """Go on to DRAINING, or HALTING: somebody asks for it."""
         if at_once:
             self._stop(StopReason.ASKED_AT_ONCE, Phase.HALTING)
         else:
             self._stop(StopReason.ASKED, Phase.DRAINING)
 
     def fail(self, error: BaseException) -> None:
-        """→ HALTING: every further request would fail, too."""
+        """Go on to HALTING: every further request would fail, too."""
         self.note_error(error)
         self._stop(StopReason.FAILED, Phase.HALTING)
         self._failed.set()
 
     def close(self) -> None:
-        """→ CLOSED."""
+        """Go on to CLOSED."""
         self._advance(Phase.CLOSED)
         self._opened.set()
 

@@ -14,13 +14,13 @@ from calls_async.upload.status import OutcomeStatus
 
 
 def rejected(row: int, phone: Any, error: ContactError) -> UnsentRow:
-    """The rejection; `phone` as it was given, for the reader of the results to find the row by."""
+    """Make the rejection; `phone` as it was given, for the reader of the results to find the row by."""
     shown = None if phone is None else _printable(phone if isinstance(phone, str) else f"{phone!s:.100}")[:100]
     return UnsentRow(row, shown, OutcomeStatus.REJECTED, _printable(f"{error.field}: {error.reason}"))
 
 
 def read_setting(field: str, cell: Any) -> Any:
-    """The value of a setting's cell: text is read as the API's type, anything else is left as it is."""
+    """Return the value of a setting's cell: text is read as the API's type, anything else is left as it is."""
     if isinstance(cell, str):
         text = cell.strip()
         if field in ("retryIntervalInMinutes", "maxAttempts"):
@@ -38,7 +38,7 @@ def read_setting(field: str, cell: Any) -> Any:
 
 
 def merge_payload(payload: Any, own: dict[str, Any]) -> Any:
-    """The payload column's object with the values of the other columns."""
+    """Return the payload column's object with the values of the other columns."""
     own = {name: carried(name, value) for name, value in own.items()}
     if payload is None:
         return own
@@ -51,7 +51,7 @@ def merge_payload(payload: Any, own: dict[str, Any]) -> Any:
 
 
 def carried(name: str, value: Any) -> Any:
-    """A cell as JSON carries it. Text stays text: no type is guessed."""
+    """Return a cell as JSON carries it. Text stays text: no type is guessed."""
     if isinstance(value, str):
         if value.isascii():
             return value

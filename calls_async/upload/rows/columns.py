@@ -47,7 +47,7 @@ class Columns:
     def encode(
         self, first_row: int, columns: Sequence[pa.Array], other: Other, sure: pa.Array | None = None
     ) -> list[Run]:
-        """The rows from number `first_row` on; those that are not `sure` leave the lane. Raises
+        """Return the rows from number `first_row` on; those that are not `sure` leave the lane. Raises
         `pyarrow.ArrowException` for types that it does not know."""
         phones, good = _phones(columns[self.table.phone])
         good = good if sure is None else pc.and_(good, sure)
@@ -77,7 +77,7 @@ class Columns:
         return self._with_others(encoded, bad, other) if bad else [encoded]
 
     def _with_others(self, encoded: EncodedRows, bad: Sequence[int], other: Other) -> list[Run]:
-        """The runs of the good rows, and between them what the row lane makes of the `bad` ones."""
+        """Return the runs of the good rows, and between them what the row lane makes of the `bad` ones."""
         runs: list[Run] = []
         others: list[Row] = []
         done = 0
@@ -93,8 +93,8 @@ class Columns:
         return runs
 
     def _settings(self, columns: Sequence[pa.Array], behind: str) -> pa.Array:
-        """The end of each contact; null where its settings are not valid. Few combinations of settings make up most
-        lists, so each is looked at once."""
+        """Return the end of each contact; null where its settings are not valid. Few combinations of settings make up
+        most lists, so each is looked at once."""
         combinations: list[tuple[Any, ...]] = [()]
         codes = pa.repeat(pa.scalar(0, pa.int64()), len(columns[0]))
         for column in map(_plain, columns):
@@ -112,8 +112,8 @@ class Columns:
 
 
 def read_columns(text: bytes, count: int, delimiter: str, *, quoted: bool | None) -> list[pa.Array] | None:
-    """Text with lines of `count` cells as columns of text; None where it is not that, or not UTF-8. `quoted` tells
-    whether some are in quotes; None: a quote is a character like others."""
+    """Return text with lines of `count` cells as columns of text; None where it is not that, or not UTF-8. `quoted`
+    tells whether some are in quotes; None: a quote is a character like others."""
     names = [str(index) for index in range(count)]
     try:
         table = csv.read_csv(
@@ -134,7 +134,7 @@ def read_columns(text: bytes, count: int, delimiter: str, *, quoted: bool | None
 
 
 def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """The numbers as the API wants them, and which of them are."""
+    """Return the numbers as the API wants them, and which of them are."""
     phones = column.cast(pa.string()) if pa.types.is_integer(column.type) else _plain(column)
     if not pa.types.is_string(phones.type):
         raise pa.ArrowTypeError("phones are written as text or as whole numbers")
@@ -145,8 +145,8 @@ def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 def _as_json(column: pa.Array) -> tuple[pa.Array, str, pa.Array | None]:
-    """A column's values as JSON, the quotation mark that still belongs around each, and which of them can be vouched
-    for (None: all)."""
+    """Return a column's values as JSON, the quotation mark that still belongs around each, and which of them can be
+    vouched for (None: all)."""
     column = _plain(column)
     kind, sure = column.type, None
     if pa.types.is_string(kind):
@@ -182,7 +182,7 @@ def _escaped(column: pa.Array) -> tuple[pa.Array, pa.Array | None]:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Text of any of Arrow's types as its simplest one."""
+    """Return text of any of Arrow's types as its simplest one."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.dictionary_decode()
@@ -193,7 +193,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _join_text(column: pa.Array) -> bytes:
-    """All of a text column, one value after the other."""
+    """Return all of a text column, one value after the other."""
     _, starts, text = column.buffers()
     if text is None:
         return b""

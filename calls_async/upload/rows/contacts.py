@@ -13,7 +13,7 @@ from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, group
 
 
 def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], region: str | None) -> list[Run]:
-    """The rows of consecutive contacts or mappings."""
+    """Return the rows of consecutive contacts or mappings."""
     runs: list[Run] = []
     contacts: list[Contact] = []
     for row, item in enumerate(items, start=first_row):
@@ -30,7 +30,7 @@ def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], r
 
 
 def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None) -> Row:
-    """The row of a single contact or mapping."""
+    """Return the row of a single contact or mapping."""
     try:
         contact = _contact_in(region, item)
     except ContactError as error:
@@ -63,7 +63,7 @@ def _encode_contact(row: int, contact: Contact) -> Row:
 
 
 def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str], region: str | None) -> Row:
-    """The row of one JSON object: the API's field names are settings, all others payload."""
+    """Return the row of one JSON object: the API's field names are settings, all others payload."""
     phone: Any = None
     try:
         renamed = {mapped.get(name, name): value for name, value in fields.items()}

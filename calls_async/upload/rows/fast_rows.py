@@ -31,7 +31,8 @@ class SettingsCache:
     _known: dict[Any, bytes | None] = attrs.field(factory=dict, init=False)
 
     def of(self, values: tuple[Any, ...]) -> bytes | None:
-        """None where they are not valid. Raises `TypeError` for values that cannot be remembered."""
+        """Return the JSON of these settings; None where they are not valid. Raises `TypeError` for values that cannot
+        be remembered."""
         key = values, *map(type, values)  # for 1 equals True
         if key not in self._known:
             if len(self._known) >= MAX_FRAGMENTS:
@@ -52,7 +53,7 @@ class QuickTable:
         self._width = len(table.columns) if table.independent else -1
 
     def encode(self, row: int, cells: Sequence[str]) -> Row:
-        """The row that `cells` mean."""
+        """Return the row that `cells` mean."""
         if len(cells) != self._width or not is_clean(phone := cells[self._table.phone]):
             return self._table.encode(row, cells)
         fragment = self._fragments.of(tuple([cells[index] for index in self._settings]))

@@ -9,7 +9,7 @@ from calls_async.protocol.phones import phone_text, read_digits, written_interna
 
 
 def phone_in(region: str, phone: Any) -> Any:
-    """A national number completed for `region` (`US`, `DE` …), by the phonenumbers library. Raises `ContactError`."""
+    """Complete a national number for `region` (`US`, `DE` …), by the phonenumbers library. Raises `ContactError`."""
     if phone is None or phone == "":
         return phone
     text = phone_text(phone)
@@ -27,7 +27,8 @@ def phone_in(region: str, phone: Any) -> Any:
 
 
 def check_region(region: str | None) -> None:
-    """Raises `ConfigurationError` for a region that does not exist, `MissingExtraError` without the library."""
+    """Refuse a region that does not exist. Raises `ConfigurationError`, and `MissingExtraError` without the
+    library."""
     if region is None:
         return
     try:

@@ -45,7 +45,7 @@ class EncodedRows:
 
     @classmethod
     def of(cls, first_row: int, phones: Sequence[str], bodies: Sequence[bytes]) -> EncodedRows:
-        """Of the contacts of consecutive rows, at least one."""
+        """Make a run of the contacts of consecutive rows, at least one."""
         text = b"%b," % b",".join(bodies)
         starts = [0, *accumulate([len(body) + 1 for body in bodies])]
         return cls(first_row, phones, memoryview(text), starts)
@@ -58,16 +58,16 @@ class EncodedRows:
             yield EncodedRow(self.first_row + index, phone, bytes(self.cut(index, index + 1)))
 
     def part(self, start: int, stop: int) -> EncodedRows:
-        """The contacts from index `start` to before `stop`."""
+        """Return the contacts from index `start` to before `stop`."""
         return EncodedRows(self.first_row + start, self.phones[start:stop], self.text, self.starts[start : stop + 1])
 
     def cut(self, start: int, stop: int) -> memoryview:
-        """The contacts from index `start` to before `stop`, with commas between them."""
+        """Return the contacts from index `start` to before `stop`, with commas between them."""
         return self.text[self.starts[start] : self.starts[stop] - 1]
 
     def fitting(self, start: int, stop: int, size_bytes: int) -> int:
-        """The highest index up to `stop` before which the contacts from `start` on, commas between them, have at most
-        `size_bytes`; `start` where not even one has."""
+        """Return the highest index up to `stop` before which the contacts from `start` on, commas between them, have
+        at most `size_bytes`; `start` where not even one has."""
         end = self.starts[start] + size_bytes + 1
         if self.starts[stop] <= end:
             return stop
@@ -78,7 +78,7 @@ Run = EncodedRows | UnsentRow
 
 
 def each_row(runs: Iterable[Run]) -> Iterator[Row]:
-    """The rows of all runs, one at a time."""
+    """Yield the rows of all runs, one at a time."""
     for run in runs:
         if isinstance(run, UnsentRow):
             yield run
@@ -87,7 +87,7 @@ def each_row(runs: Iterable[Run]) -> Iterator[Row]:
 
 
 def last_row(run: Run) -> int:
-    """The number of its last row."""
+    """Return the number of its last row."""
     return run.row if isinstance(run, UnsentRow) else run.first_row + len(run) - 1
 
 
@@ -140,7 +140,7 @@ class RowBuffer:
 
 
 def group_into_runs(rows: Iterable[Row]) -> list[Run]:
-    """Rows in their order, gathered into as few runs as there can be."""
+    """Return rows in their order, gathered into as few runs as there can be."""
     gathered = RowBuffer()
     for row in rows:
         gathered.add(row)

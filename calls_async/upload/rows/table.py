@@ -30,7 +30,8 @@ class Table:
 
     @classmethod
     def of_fields(cls, names: Sequence[str], mapped: Mapping[str, str]) -> Table | None:
-        """Of objects with these fields in this order; None where a field's meaning depends on another."""
+        """Make the table of objects with these fields in this order; None where a field's meaning depends on
+        another."""
         fields = [mapped.get(name, name) for name in names]
         if "phone" not in fields or "payload" in fields or len(set(fields)) < len(fields):
             return None
@@ -38,7 +39,8 @@ class Table:
 
     @classmethod
     def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], region: str | None) -> Table:
-        """Raises `SourceError` where the header has no phones, a name twice, or lacks a mapped column."""
+        """Make the table of a header. Raises `SourceError` where it has no phones, a name twice, or lacks a mapped
+        column."""
         for name in mapped:
             if _is_phone(name):
                 raise SourceError(source, "seems to have no header: that column's name is a phone number", "header")
@@ -56,7 +58,7 @@ class Table:
         return cls(tuple(header), region, tuple(hints), settings, payload, fields.index("phone"))
 
     def encode(self, row: int, cells: Sequence[Any]) -> Row:
-        """The row that `cells` mean."""
+        """Return the row that `cells` mean."""
         phone = cells[self.phone] if len(cells) > self.phone else None
         try:
             if len(cells) != len(self.columns) and (
@@ -74,7 +76,7 @@ class Table:
             return rejected(row, phone, error)
 
     def values_as_json(self, values: Sequence[Any]) -> bytes | None:
-        """As `settings_as_json`, of values that have their types, as in objects."""
+        """Return `settings_as_json` of values that have their types, as in objects."""
         given = zip(self.settings, values, strict=True)
         return settings_as_json({FIELDS[field]: value for (_, field), value in given})
 
@@ -84,7 +86,8 @@ class Table:
         return self.region is None and all(field != "payload" for _, field in self.settings)
 
     def settings_as_json(self, values: Sequence[Any]) -> bytes | None:
-        """How a contact's JSON ends, with these cells of its settings; None where they are not valid."""
+        """Return how the JSON of a contact with these arguments or cells ends, behind its phone; None where they are
+        not valid."""
         try:
             return settings_as_json(_arguments(self.settings, values))
         except ContactError:
@@ -92,13 +95,14 @@ class Table:
 
 
 def _divided(fields: Sequence[str]) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """The settings and the payload among the fields."""
+    """Return the settings and the payload among the fields."""
     settings = [(index, field) for index, field in enumerate(fields) if field in FIELDS and field != "phone"]
     return settings, [(index, field) for index, field in enumerate(fields) if field not in FIELDS]
 
 
 def settings_as_json(arguments: Mapping[str, Any]) -> bytes | None:
-    """How the JSON of a contact with these arguments ends, behind its phone; None where they are not valid."""
+    """Return how the JSON of a contact with these arguments or cells ends, behind its phone; None where they are not
+    valid."""
     phone = "1000000"
     try:
         contact = Contact(phone=phone, **arguments)

@@ -39,9 +39,9 @@ class NumberSet:
 
 
 def read_numbers(path: Path, region: str | None) -> NumberSet:
-    """The numbers in a file: one a line, where blank lines and lines that begin with # are passed over; or a CSV file
-    with a column `phone`. With a region, a number that does not say what it is counts in both readings, national and
-    international.
+    """Read the numbers in a file: one a line, where blank lines and lines that begin with # are passed over; or a CSV
+    file with a column `phone`. With a region, a number that does not say what it is counts in both readings, national
+    and international.
 
     Raises `SourceError`, with the line, for anything that is no number, and for a file without any: who asked not to
     be called must not be overlooked.
@@ -99,7 +99,7 @@ def _pick_phone(cells: list[str], columns: list[str]) -> str:
 
 
 def _readings(cell: str, region: str | None) -> Iterator[int]:
-    """The numbers that may be meant: who wrote the list may have written either way."""
+    """Yield the numbers that may be meant: who wrote the list may have written either way."""
     if region is None:
         yield int(normalise_phone(cell))
         return

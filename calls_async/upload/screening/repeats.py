@@ -23,7 +23,7 @@ class SeenContacts:
         self._connection.execute("BEGIN")
 
     def find_first_row(self, row: EncodedRow) -> int:
-        """The number of the first row that says the same: this one's, where there is none."""
+        """Return the number of the first row that says the same: this one's, where there is none."""
         found = self._connection.execute(
             "INSERT INTO seen VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET row = row RETURNING row",
             (content_digest(row.body), row.row),

@@ -31,11 +31,11 @@ class Consumed:
         return 0 if self.shown else self.rows
 
     def holds(self, runs: Sequence[Run]) -> bool:
-        """Whether all of these rows are among those."""
+        """Return whether all of these rows are among those."""
         return all(last_row(run) <= self.rows for run in runs[-1:])
 
     def changed(self, chunk: PastChunk, how: str) -> JournalRefusedError:
-        """The error for a source whose consumed part is not what it was."""
+        """Make the error for a source whose consumed part is not what it was."""
         return JournalRefusedError(
             self.journal,
             f"the source has changed since then: {how} (rows {chunk.first_row} to {chunk.last_row}). "
@@ -68,7 +68,7 @@ class MarkedFile:
             raise consumed.changed(last, "it was no file that was read in this way")
 
     def read(self, size: int) -> bytes:
-        """What there is, up to `size` bytes; nothing at the end. Raises `JournalRefusedError`."""
+        """Return what there is, up to `size` bytes; nothing at the end. Raises `JournalRefusedError`."""
         data = self._read(size)
         if not data:
             self._refuse_shorter()
@@ -81,11 +81,11 @@ class MarkedFile:
         return not self._expected
 
     def mark(self) -> Mark:
-        """Where reading has got to."""
+        """Return where reading has got to."""
         return Mark(self._position, self._hash.digest())
 
     def read_all(self) -> Mark:
-        """Where it ends: for formats that are not read in order."""
+        """Read to the end, and return where that is: for formats that are not read in order."""
         while self.read(2**20):
             pass
         return self.mark()
@@ -126,7 +126,7 @@ class RowCheck:
         self._waiting = deque(sorted(self.consumed.chunks, key=lambda chunk: chunk.last_row))
 
     def see(self, runs: Iterable[Run]) -> list[Run]:
-        """Takes in `runs` and returns those to be handed over. Raises `JournalRefusedError`."""
+        """Take in `runs` and return those to be handed over. Raises `JournalRefusedError`."""
         if not self.consumed.rows:
             return list(runs)
         new = []
@@ -142,7 +142,7 @@ class RowCheck:
         return group_into_runs(new)
 
     def end(self) -> None:
-        """The iterable has ended. Raises `JournalRefusedError` where it had more to give before."""
+        """Note the end. Raises `JournalRefusedError` where the iterable had more to give before."""
         if self._waiting:
             raise self.consumed.changed(self._waiting[0], "it has fewer rows now")
 

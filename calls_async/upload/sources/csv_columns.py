@@ -24,7 +24,7 @@ class CsvColumns:
         self._before, self._behind = (delimiter.encode(), b"\n"), (delimiter.encode(), b"\r", b"\n")
 
     def parse(self, block: bytes) -> Sequence[pa.Array] | None:
-        """The columns, all of them text; None where the two readers might not agree."""
+        """Return the columns, all of them text; None where the two readers might not agree."""
         quoted = b'"' in block
         # pyarrow takes a byte order mark at the beginning of whatever it reads for no part of the text.
         if len(block) > MAX_LINE_BYTES or block.startswith(codecs.BOM_UTF8):
@@ -36,7 +36,7 @@ class CsvColumns:
         return read_columns(block, len(self._table.columns), self._delimiter, quoted=quoted)
 
     def _well_quoted(self, block: bytes) -> bool:
-        """Whether each quote stands at the beginning of a cell, or at its end, or is doubled in between."""
+        """Return whether each quote stands at the beginning of a cell, or at its end, or is doubled in between."""
         parts = block.split(b'"')
         if len(parts) % 2 == 0:
             return False  # the last one is never closed
@@ -46,7 +46,8 @@ class CsvColumns:
         return all(not part or (part.startswith(self._behind) and part.endswith(self._before)) for part in between)
 
     def encode(self, first_row: int, columns: Sequence[pa.Array]) -> list[Run]:
-        """The rows from number `first_row` on."""
+        """Return the rows from number `first_row` on; those that are not `sure` leave the lane. Raises
+        `pyarrow.ArrowException` for types that it does not know."""
 
         def other(row: int, index: int) -> Row:
             return self._table.encode(row, [column[index].as_py() for column in columns])

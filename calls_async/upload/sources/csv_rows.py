@@ -47,7 +47,7 @@ class CsvReader:
         self._records = csv.reader(self._all_lines(), delimiter=self.delimiter, strict=True)
 
     def header(self) -> list[str]:
-        """The first line that is not blank. Raises `SourceError` where there is none."""
+        """Return the first line that is not blank. Raises `SourceError` where there is none."""
         try:
             header = next((cells for cells in self._records if cells), None)
         except csv.Error as error:
@@ -57,7 +57,8 @@ class CsvReader:
         return header
 
     def rows(self, table: Table, fast: CsvColumns | None, skip: int) -> Iterator[list[Run]]:
-        """The rows after those to `skip`. Raises `SourceError` where it cannot go on, after what was before that."""
+        """Yield the rows after those to `skip`. Raises `SourceError` where it cannot go on, after what was before
+        that."""
         slow = QuickTable(table)
         block = self._blocks.encoded("".join(self._lines[::-1])) or self._next_block()
         self._lines.clear()
@@ -79,7 +80,8 @@ class CsvReader:
             block = self._next_block()
 
     def _by_records(self, table: QuickTable, skip: int) -> Iterator[list[Run]]:
-        """The rows of the block that was given to the csv module; its last record may go on in the next ones."""
+        """Yield the rows of the block that was given to the csv module; its last record may go on in the next
+        ones."""
         gathered = RowBuffer()
         while self._lines:
             try:
@@ -122,7 +124,8 @@ class CsvReader:
 
 
 def _count_rows(block: bytes) -> int | None:
-    """How many rows a block has, where its lines are rows: no quotes, no blank lines, no bare carriage returns."""
+    """Return how many rows a block has, where its lines are rows: no quotes, no blank lines, no bare carriage
+    returns."""
     if len(block) > MAX_LINE_BYTES or b'"' in block or b"\n\n" in block or block.startswith((b"\n", b"\r")):
         return None
     if b"\r" in block and (b"\n\r" in block or block.count(b"\r") != block.count(b"\r\n")):

@@ -19,7 +19,7 @@ from calls_async.upload.sources.source import ContactLike, NoSource, Source, Sou
 
 
 def open_source(source: SourceLike | None, reading: Reading) -> Source:
-    """The source that `source` means. Raises `ConfigurationError`; a file is opened only when it is read."""
+    """Return the source that `source` means. Raises `ConfigurationError`; a file is opened only when it is read."""
     check_region(reading.region)
     if source is None:
         return NoSource()

@@ -13,7 +13,7 @@ from calls_async.upload.rows.table import Table
 def read_excel(
     name: str, file: BinaryIO, make_table: Callable[[Sequence[str]], Table], skip: int
 ) -> Iterator[list[Run]]:
-    """The rows after those to `skip`, as lists of runs; blank lines have no number. Raises `SourceError`."""
+    """Yield the rows after those to `skip`, as lists of runs; blank lines have no number. Raises `SourceError`."""
     try:
         import python_calamine
     except ImportError:

@@ -50,7 +50,7 @@ class _Shape:
 
     @classmethod
     def of(cls, line: bytes) -> _Shape | None:
-        """Of a line, where it is simple enough."""
+        """Return the shape of a line, where it is simple enough."""
         try:
             read = orjson.loads(line)
         except ValueError:
@@ -77,7 +77,7 @@ class _Shape:
         return sum(map(_count_quotes, self.fields))
 
     def split(self, block: bytes) -> list[pa.Array] | None:
-        """The columns of a block, values with what is around them; None where its lines have not so many."""
+        """Return the columns of a block, values with what is around them; None where its lines have not so many."""
         if any(control in block for control in _CONTROLS) or block.startswith(_BLANKS):
             return None
         if any(b"\n" + blank in block for blank in _BLANKS):
@@ -86,7 +86,7 @@ class _Shape:
         return read_columns(text, len(self.fields), _MARK.decode(), quoted=None)
 
     def alike(self, columns: Sequence[pa.Array], block: bytes) -> pa.Array:
-        """Which rows have just this shape."""
+        """Return which rows have just this shape."""
         good = pa.repeat(pa.scalar(value=True), len(columns[0]))
         for field, column in zip(self.fields, columns, strict=True):
             good = pc.and_(good, self._looks_like(field, column))
@@ -96,7 +96,7 @@ class _Shape:
         return good if plain and pc.all(good).as_py() else pc.and_(good, self.alike_one_by_one(columns))
 
     def alike_one_by_one(self, columns: Sequence[pa.Array]) -> pa.Array:
-        """As `alike`, for some rows of a block, or where some are of another shape."""
+        """Return what `alike` does, for some rows of a block, or where some are of another shape."""
         good = pa.repeat(pa.scalar(value=True), len(columns[0]))
         for field, column in zip(self.fields, columns, strict=True):
             good = pc.and_(good, self._looks_like(field, column))
@@ -114,11 +114,11 @@ class _Shape:
         return pc.and_(long, around)
 
     def values(self, columns: Sequence[pa.Array]) -> list[pa.Array]:
-        """The columns without what is around their values; those of rows of another shape mean nothing."""
+        """Return the columns without what is around their values; those of rows of another shape mean nothing."""
         return [_value(field, column) for field, column in zip(self.fields, columns, strict=True)]
 
     def line(self, columns: Sequence[pa.Array], index: int) -> bytes:
-        """A line as it was."""
+        """Return a line as it was."""
         return f'{self.comma}"'.join([column[index].as_py() for column in columns]).encode()
 
 
@@ -137,7 +137,7 @@ def _value(field: _Field, column: pa.Array) -> pa.Array:
 
 
 def _quoted(text: str) -> str:
-    """`text` as a pattern."""
+    """Return `text` as a pattern."""
     return "".join(char if char.isalnum() or char == "_" or ord(char) > 127 else f"\\{char}" for char in text)
 
 
@@ -155,7 +155,8 @@ class JsonColumns:
         self._columns: Columns | None = None
 
     def encode(self, rows_before: int, block: bytes, skip: int) -> tuple[int, list[Run]] | None:
-        """How many rows a block has, and those after the row `skip`; None where it is none for columns."""
+        """Return the rows from number `first_row` on; those that are not `sure` leave the lane. Raises
+        `pyarrow.ArrowException` for types that it does not know."""
         shape = _Shape.of(block.split(b"\n", 1)[0])
         if shape is None:
             return None

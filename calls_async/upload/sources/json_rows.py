@@ -35,7 +35,7 @@ class JsonReader:
         self._row = rows_before
 
     def rows(self, encode_line: EncodeLine, fast: JsonColumns | None, skip: int) -> Iterator[list[Run]]:
-        """The rows after those to `skip`."""
+        """Return the rows after those to `skip`."""
         while True:
             try:
                 block = self._blocks.next()
@@ -71,7 +71,7 @@ class JsonReader:
 
 
 def _count_rows(block: bytes) -> int | None:
-    """How many rows a block has, where each of its lines begins an object."""
+    """Return how many rows a block has, where each of its lines begins an object."""
     count = block.count(b"\n") + (not block.endswith(b"\n"))
     return count if block.startswith(b"{") and block.count(b"\n{") == count - 1 else None
 
@@ -80,7 +80,7 @@ EncodeLine = Callable[[int, bytes], Row]
 
 
 def line_encoder(columns: Mapping[str, str], region: str | None) -> EncodeLine:
-    """The row lane: what a line becomes."""
+    """Return the row lane: what a line becomes."""
 
     quick = QuickObjects(columns) if region is None else None
 

@@ -86,7 +86,7 @@ def _check_encoding(name: str) -> None:
 
 
 def detect_format(name: str, reading: Reading) -> str:
-    """The format of the file `name`. Raises `ConfigurationError`."""
+    """Return the format of the file `name`. Raises `ConfigurationError`."""
     known = sorted(set(FORMATS.values()))
     found = reading.format or FORMATS.get(Path(name).suffix.lower())
     if found not in known:

@@ -76,7 +76,7 @@ def _by_columns(columns: Any, first_row: int, cells: Sequence[Any]) -> list[Run]
 
 
 def _size_bytes(column: Any) -> float:
-    """About how much memory a column takes when each of its values is written out."""
+    """Return about how much memory a column takes when each of its values is written out."""
     values = getattr(column, "dictionary", None)
     size: float = column.nbytes
     return size if values is None or not len(values) else size + values.nbytes / len(values) * len(column)

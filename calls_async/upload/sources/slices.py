@@ -19,7 +19,7 @@ SLICE_SECONDS = 0.002
 
 
 async def sliced(items: Iterable[Item]) -> AsyncGenerator[list[Item], None]:
-    """Lists of at most `BATCH_ROWS` items. What an iterable gave before it failed comes before its error."""
+    """List of at most `BATCH_ROWS` items. What an iterable gave before it failed comes before its error."""
     drawn: list[Item] = []
     slice_ends = time.monotonic() + SLICE_SECONDS
     try:
@@ -48,7 +48,7 @@ class AsyncSlices(Generic[Item]):
         self._closing = False
 
     def take(self) -> list[Item]:
-        """What was drawn and not handed over yet; after `lists` was closed, what cannot be drawn again."""
+        """Return what was drawn and not handed over yet; after `lists` was closed, what cannot be drawn again."""
         drawn, self._drawn = self._drawn, []
         return drawn
 

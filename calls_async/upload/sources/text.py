@@ -41,15 +41,16 @@ class LineBlocks:
         self._ended = False
 
     def text(self, block: bytes) -> str:
-        """`block` decoded; what is not of the encoding became halves of surrogate pairs."""
+        """Decode a block; what is not of the encoding became halves of surrogate pairs."""
         return block.decode("utf-8", self._errors)
 
     def encoded(self, text: str) -> bytes:
-        """What `text` was made of."""
+        """Return what `text` was made of."""
         return text.encode("utf-8", self._errors)
 
     def next(self) -> bytes:
-        """The next whole lines; nothing at the end. Raises `LineTooLong`, and `SourceError` for another encoding."""
+        """Return the next whole lines; nothing at the end. Raises `LineTooLong`, and `SourceError` for another
+        encoding."""
         while not self._ended:
             for end in self._ends:
                 if cut := self._rest.rfind(end) + 1:
@@ -97,7 +98,8 @@ class LineBlocks:
 
 
 def guess_encoding(beginning: bytes) -> str:
-    """The encoding that the first bytes of a text show: a byte order mark, or UTF-16's zero bytes; else UTF-8."""
+    """Return the encoding that the first bytes of a text show: a byte order mark, or UTF-16's zero bytes; else
+    UTF-8."""
     if beginning.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
     if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -113,7 +115,7 @@ _DELIMITERS = ",;\t|"
 
 
 def guess_delimiter(beginning: str) -> str:
-    """The delimiter that the header has most of, outside quotes; a comma where it has none."""
+    """Return the delimiter that the header has most of, outside quotes; a comma where it has none."""
     header = beginning.lstrip("\r\n").splitlines()[0] if beginning.strip() else ""
     outside = "".join(header.split('"')[::2])
     return max(_DELIMITERS, key=outside.count)
