@@ -1,4 +1,4 @@
-"""Test client."""
+"""Hosts and tokens."""
 
 from __future__ import annotations
 

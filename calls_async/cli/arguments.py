@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 HOSTS_HELP = "jaicp, aimylogic, tovie, dialogstudio, or a URL; default: $CALLS_HOST"
 EPILOG = """\
@@ -48,6 +48,17 @@ def make_parser() -> argparse.ArgumentParser:
     command("sandbox", "run a Calls API server that calls nobody", _sandbox)
     command("guide", "show the guide's pages, or one of them", _guide)
     return parser
+
+
+def join_zone(argv: Sequence[str]) -> list[str]:
+    """Return a command line in which a time zone such as -05:00 is not taken for an option."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] == "--gmt-zone":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 class _Version(argparse.Action):

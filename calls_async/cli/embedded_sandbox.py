@@ -1,4 +1,4 @@
-"""Embedded sandbox."""
+"""The campaign that a command works on: of a host, or of a sandbox that runs inside the command."""
 
 from __future__ import annotations
 

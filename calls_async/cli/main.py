@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from calls_async.cli.arguments import make_parser
+from calls_async.cli.arguments import join_zone, make_parser
 from calls_async.cli.exit_codes import Exit, choose_error_exit
 from calls_async.cli.output import silence_output, warn
 from calls_async.errors import CallsError, MissingExtraError
@@ -55,7 +55,7 @@ def main() -> NoReturn:
 
 def run(argv: Sequence[str]) -> Exit:
     """Return the exit code of the command line `argv`; tell on standard error whatever fails."""
-    arguments = make_parser().parse_args(argv)
+    arguments = make_parser().parse_args(join_zone(argv))
     try:
         return _carry_out(arguments)
     except CallsError as error:

@@ -1,4 +1,4 @@
-"""Options."""
+"""Arguments as the library wants them."""
 
 from __future__ import annotations
 

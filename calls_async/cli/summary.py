@@ -1,4 +1,4 @@
-"""Summary."""
+"""What an upload or a check says while it runs, and in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redaction."""
+"""What may be shown: texts without the token, beginnings of answers."""
 
 from __future__ import annotations
 

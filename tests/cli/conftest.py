@@ -1,4 +1,4 @@
-"""Conftest."""
+"""Fixtures of the command line's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test arguments."""
+"""Commands, options and wrong ones."""
 
 from __future__ import annotations
 

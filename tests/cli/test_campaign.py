@@ -1,4 +1,4 @@
-"""Test campaign."""
+"""The small commands, and tokens."""
 
 from __future__ import annotations
 

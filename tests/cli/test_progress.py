@@ -1,4 +1,4 @@
-"""Test progress."""
+"""What a person sees while an upload runs, and of its problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test sample."""
+"""The command `sample`."""
 
 from __future__ import annotations
 

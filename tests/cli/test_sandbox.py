@@ -1,4 +1,4 @@
-"""Test sandbox."""
+"""The command `sandbox`."""
 
 from __future__ import annotations
 

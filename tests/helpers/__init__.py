@@ -1,1 +1,1 @@
-"""Helpers."""
+"""What tests share."""

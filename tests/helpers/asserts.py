@@ -1,4 +1,4 @@
-"""Asserts."""
+"""What must hold after an upload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batching."""
+"""Contacts and clocks for the batcher's tests."""
 
 from __future__ import annotations
 

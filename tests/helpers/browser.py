@@ -1,4 +1,4 @@
-"""Browser."""
+"""A page in headless Chromium."""
 
 from __future__ import annotations
 

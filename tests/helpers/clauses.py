@@ -1,4 +1,4 @@
-"""Clauses."""
+"""The codes of the API's clauses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clock."""
+"""A clock that is held."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command."""
+"""The command line, as a process and in this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contacts."""
+"""Contacts for uploads."""
 
 from __future__ import annotations
 

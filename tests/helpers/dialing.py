@@ -1,4 +1,4 @@
-"""Dialing."""
+"""People with hours, zones and lines, as properties draw them."""
 
 from __future__ import annotations
 

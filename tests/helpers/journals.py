@@ -1,4 +1,4 @@
-"""Journals."""
+"""Uploads that stop in the middle, and what their journals say."""
 
 from __future__ import annotations
 

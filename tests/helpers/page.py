@@ -1,4 +1,4 @@
-"""Page."""
+"""A sandbox with its page, and a client of it."""
 
 from __future__ import annotations
 

@@ -77,6 +77,7 @@ class Play:
 
     server: Server
     journal: Path | None = None
+    disk_seconds: float = 0.01
     loop: SimulatedLoop = attrs.field(init=False)
     outcomes: list[Outcome] = attrs.field(factory=list)
     told: list[Event] = attrs.field(factory=list)
@@ -94,7 +95,7 @@ class Play:
         **settings: Any,
     ) -> Any:
         """One life; returns the error that it ends with, if any."""
-        loop = self.loop = SimulatedLoop(random.Random(1))
+        loop = self.loop = SimulatedLoop(random.Random(1), None, self.disk_seconds)
         clock = Clock(wall=lambda: self.started + loop.time(), monotonic=loop.time, sleep=asyncio.sleep)
         connection = Connection(
             base_url="https://play.invalid",

@@ -1,4 +1,4 @@
-"""Promises."""
+"""A batcher whose promises are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sandboxes."""
+"""Sandboxes that are called and closed without a socket."""
 
 from __future__ import annotations
 

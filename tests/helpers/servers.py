@@ -1,4 +1,4 @@
-"""Servers."""
+"""A token, and a policy for real waits that are short."""
 
 from __future__ import annotations
 

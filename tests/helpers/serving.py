@@ -1,4 +1,4 @@
-"""Serving."""
+"""A server that answers as a handler says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources."""
+"""Rows and contacts of a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wire."""
+"""Answers in place of a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test watch."""
+"""A campaign as it goes on."""
 
 from __future__ import annotations
 

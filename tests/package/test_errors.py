@@ -1,4 +1,4 @@
-"""Test errors."""
+"""Errors travel between processes."""
 
 from __future__ import annotations
 

@@ -26,14 +26,21 @@ from calls_async import (
     Throttled,
 )
 from calls_async.events import EventDispatcher
+from calls_async.protocol.endpoints import Response
 from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.transport.exchange import ExchangeFailed
 from calls_async.upload.journal.store import Store
 from tests.helpers.clock import HeldClock
 from tests.helpers.contacts import contacts
+from tests.helpers.play import FIRST, LOST, Play, Server
 from tests.helpers.servers import QUICK
 
-KINDS = [kind for kind in vars(calls_async).values() if isinstance(kind, type) and issubclass(kind, Event)]
+KINDS = {
+    kind
+    for name in calls_async.__all__
+    if isinstance(kind := getattr(calls_async, name), type) and issubclass(kind, Event)
+} - {Event}
 
 
 async def events_of(campaign: Campaign, count: int = 100, **settings: Any) -> list[Event]:
@@ -184,3 +191,31 @@ def test_a_failing_callback_logs_no_words_of_the_server(caplog: pytest.LogCaptur
             EventDispatcher(failing)(OutageBegan(at=0.0, reason="x"))
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "16500000000" not in logging.Formatter().format(record)
+
+
+class Troubled:
+    """A server that is busy, fails, refuses, loses an answer, and is gone for a while."""
+
+    def __init__(self) -> None:
+        self.gone_until = 0.0
+
+    def says(self, server: Server, phones: list[str], earlier: int) -> Response | Exception | None:
+        number = int(phones[0]) - FIRST
+        if asyncio.get_running_loop().time() < self.gone_until:
+            return ExchangeFailed("no connection", reached=False)
+        if number == 0 and earlier == 0:
+            return Response(status=429, headers={"retry-after": "5"})
+        if number == 10:
+            return LOST if earlier == 0 else Response(status=400, body=b"no")
+        if number == 20 and earlier == 0:
+            self.gone_until = asyncio.get_running_loop().time() + 60
+            return ExchangeFailed("no connection", reached=False)
+        return None
+
+
+def test_each_kind_is_told_of(tmp_path: Path) -> None:
+    play = Play(Server(Troubled().says), journal=tmp_path / "journal", disk_seconds=0.6)
+    assert play.run(100, chunk_rows=10, concurrency=2) is None
+    assert {type(event) for event in play.told} == KINDS
+    assert len(KINDS) == 9
+    assert all(str(event) for event in play.told)

@@ -1,4 +1,4 @@
-"""Test sandbox kill."""
+"""A sandbox that is killed while an upload goes through it."""
 
 from __future__ import annotations
 

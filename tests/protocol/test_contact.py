@@ -1,4 +1,4 @@
-"""Test contact."""
+"""One contact, from a mapping to its bytes."""
 
 from __future__ import annotations
 

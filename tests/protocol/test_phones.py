@@ -1,4 +1,4 @@
-"""Test phones."""
+"""Numbers as people write them."""
 
 from __future__ import annotations
 

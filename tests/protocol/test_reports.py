@@ -1,4 +1,4 @@
-"""Test reports."""
+"""Reports, with what no page names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test schedule."""
+"""Days, hours, zones and moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conftest."""
+"""Fixtures of the sandbox's tests."""
 
 from __future__ import annotations
 

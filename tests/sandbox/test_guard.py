@@ -1,4 +1,4 @@
-"""Test guard."""
+"""Web pages of other origins: what they cannot do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test answers."""
+"""What answers mean to single calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test reconcile."""
+"""Unknown rows are settled by the report."""
 
 from __future__ import annotations
 

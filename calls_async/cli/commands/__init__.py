@@ -1,1 +1,1 @@
-"""Commands."""
+"""One file a command, or a few that are alike."""

@@ -1,4 +1,4 @@
-"""Check."""
+"""The command `check`: all that an upload does, but for sending."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`journal` and `reconcile`."""
+"""The commands `journal` and `reconcile`."""
 
 from __future__ import annotations
 

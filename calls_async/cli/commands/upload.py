@@ -1,4 +1,4 @@
-"""`upload` and `check`."""
+"""The command `upload`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Model."""
+"""What the sandbox knows: account, campaigns, jobs, and the calls that are made for them. Pure but for the clock."""

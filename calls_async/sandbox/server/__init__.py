@@ -1,1 +1,1 @@
-"""Server."""
+"""The sandbox on a socket."""

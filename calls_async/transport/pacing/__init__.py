@@ -1,1 +1,1 @@
-"""Pacing."""
+"""How fast, and how many at once."""

@@ -1,4 +1,4 @@
-"""Budget."""
+"""How many retries there may be among the attempts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Batcher."""
+"""Single contacts from many tasks."""

@@ -1,1 +1,1 @@
-"""Chunks."""
+"""Rows become chunks, with their places and keys."""

@@ -1,1 +1,1 @@
-"""Journal."""
+"""What was intended and what was answered, written down."""

@@ -1,1 +1,1 @@
-"""Outcomes."""
+"""What became of each contact."""

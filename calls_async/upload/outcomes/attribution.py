@@ -1,4 +1,4 @@
-"""Attribution."""
+"""Which ID is whose, by position or by the report. Pure."""
 
 from __future__ import annotations
 

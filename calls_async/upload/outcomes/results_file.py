@@ -52,7 +52,8 @@ COLUMNS = ("row", "phone", "status", "job_id", "error")
 
 def to_jsonl(receipt: Receipt) -> bytes:
     """Return the outcomes of a receipt, one object a line."""
-    if not receipt.verdict.plain or None in receipt.phones:  # purged
+    # Purged, or of a check, which has no IDs.
+    if not receipt.verdict.plain or None in receipt.phones or None in receipt.verdict.job_ids:
         return b"".join(map(_line, receipt.outcomes()))
     if not receipt.unsent:
         return _accepted_lines(receipt)  # nearly always

@@ -1,1 +1,1 @@
-"""Pipeline."""
+"""The tasks of one upload: from sealed chunks to receipts."""

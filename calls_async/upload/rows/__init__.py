@@ -1,1 +1,1 @@
-"""Rows."""
+"""A row of a list becomes the bytes of a contact."""

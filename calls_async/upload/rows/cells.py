@@ -1,4 +1,4 @@
-"""Cells."""
+"""One cell becomes a setting or a part of the payload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions."""
+"""National numbers, completed by the phonenumbers library."""
 
 from __future__ import annotations
 

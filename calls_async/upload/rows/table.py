@@ -1,4 +1,4 @@
-"""Table."""
+"""A header becomes columns, and a row of cells the bytes of a contact."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Screening."""
+"""Rows that are taken out before anything is sent."""

@@ -1,4 +1,4 @@
-"""Repeats."""
+"""The same contact twice in one list."""
 
 from __future__ import annotations
 

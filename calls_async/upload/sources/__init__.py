@@ -1,1 +1,1 @@
-"""Sources."""
+"""Where contacts come from: files, streams, iterables."""

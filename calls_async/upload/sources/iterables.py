@@ -1,4 +1,4 @@
-"""Iterables."""
+"""Contacts from iterables and async iterables, drawn on the event loop."""
 
 from __future__ import annotations
 

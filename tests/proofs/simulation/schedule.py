@@ -32,7 +32,6 @@ from calls_async.transport.clock import Clock
 from calls_async.transport.connection import Connection
 from calls_async.transport.policy import RetryPolicy
 from calls_async.upload.assembly import UploadRequest
-from calls_async.upload.journal.locks import unlock_file
 from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Purpose
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.outcome import Outcome
@@ -45,6 +44,7 @@ from calls_async.upload.sources.source import SourceLike
 from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.upload import Upload
 from tests.proofs.simulation.loop import Crash, SimulatedLoop
+from tests.proofs.simulation.process import live
 from tests.proofs.simulation.world import LATEST_SECONDS, TOKEN, World
 
 MOST_LIVES = 12
@@ -156,61 +156,8 @@ class Schedule:
 
     def _in_a_process(self, main: Any, crash_after: int | None) -> Any:
         loop = SimulatedLoop(self.rng, crash_after, self.disk_seconds)
-        stores: list[Store] = []
-        started = self.world.now
-        make = Store.__init__
-
-        def noting(store: Store, *args: Any, **kwargs: Any) -> None:
-            make(store, *args, **kwargs)
-            stores.append(store)
-
-        commit = Store.commit
-
-        def commit_if_alive(store: Store, operations: Any) -> None:
-            if loop.dead:
-                raise Crash
-            commit(store, operations)
-
-        Store.__init__ = noting  # type: ignore[method-assign,assignment]
-        Store.commit = commit_if_alive  # type: ignore[method-assign,assignment]
-        try:
-            task = loop.create_task(main(loop))
-            loop.call_soon(self._tick, loop, started)
-            if self.first_cancel is not None:
-                loop.at_step(self.first_cancel, task.cancel)
-                self.first_cancel = None
-            try:
-                return loop.run_until_complete(task)
-            except (Crash, Exception, asyncio.CancelledError) as error:
-                if not task.done() and not loop.dead:
-                    raise  # the loop itself has failed
-                if not loop.dead:
-                    self._check_nothing_left(loop)
-                return error
-        finally:
-            if loop.dead:
-                for store in stores:
-                    _tear_away(store)
-                loop.bury()
-            else:
-                loop.close()
-            Store.__init__, Store.commit = make, commit  # type: ignore[method-assign]
-
-    def _tick(self, loop: SimulatedLoop, started: float) -> None:
-        """Keeps the world's time at the process's."""
-        step = loop.step
-
-        def stepping(timeout: float | None) -> None:
-            step(timeout)
-            self.world.now = started + loop.time()
-            self.world.catch_up()
-
-        loop.step = stepping  # type: ignore[method-assign]
-
-    @staticmethod
-    def _check_nothing_left(loop: SimulatedLoop) -> None:
-        left = [task.get_name() for task in asyncio.all_tasks(loop)]
-        assert not left, left
+        cancel_at, self.first_cancel = self.first_cancel, None
+        return live(loop, main, self.world, cancel_at)
 
     async def _upload(self, loop: SimulatedLoop, outcomes: list[Outcome], *, calm: bool) -> bool:
         rng = self.rng
@@ -428,12 +375,3 @@ class Schedule:
         except AccessError as error:
             raise CallsError(str(error)) from error
         return True
-
-
-def _tear_away(store: Store) -> None:
-    """What the operating system does with the open files of a dead process."""
-    database = store.database
-    database._connection.close()
-    if database._lock is not None:
-        unlock_file(database._lock)
-        database._lock = None

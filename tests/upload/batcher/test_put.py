@@ -1,4 +1,4 @@
-"""Test put."""
+"""Contacts that are kept on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test chunker."""
+"""Rows become chunks; places become keys."""
 
 from __future__ import annotations
 

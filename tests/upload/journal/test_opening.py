@@ -1,4 +1,4 @@
-"""Test opening."""
+"""Journals that are begun, gone on with, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test overview."""
+"""Looking into a journal, and taking the people out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test stopping."""
+"""Uploads that stop, fail, are left or cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test regions."""
+"""National numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test exclusions."""
+"""Lists of numbers that must not be called."""
 
 from __future__ import annotations
 

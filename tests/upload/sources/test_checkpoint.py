@@ -1,4 +1,4 @@
-"""Test checkpoint."""
+"""A source that is read again: the same, grown, or another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test files."""
+"""Lists in files: every format, good and bad rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test iterables."""
+"""Contacts from iterables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conftest."""
+"""Fixtures: a sandbox without sockets."""
 
 from __future__ import annotations
 

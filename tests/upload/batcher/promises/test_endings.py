@@ -1,4 +1,4 @@
-"""Test endings."""
+"""How a batcher ends, and what it does beside its promises."""
 
 from __future__ import annotations
 

@@ -1,0 +1,254 @@
+"""Each option of each command is exercised, and does what its help says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from calls_async import CallsClient
+from calls_async.cli.arguments import make_parser
+from calls_async.cli.commands.sandbox import read_config
+from calls_async.sandbox import DuplicateRule, Ending, FaultKind, Sandbox
+from tests.helpers.command import Ran, run, run_here
+from tests.helpers.servers import TOKEN
+
+SERVER = ("--host {host}", "--token {token}", "--token-file token.txt", "--plain-http")
+SERVED = (
+    "info",
+    "status",
+    "pause",
+    "resume",
+    "stop",
+    "watch --interval 0.1",
+    "report --id 1",
+    "attempts --id 1",
+    "cancel --id 1",
+    "add 16500000009",
+    "test 16500000009",
+    "reconcile half.journal",
+    "upload ok.csv",
+)
+
+
+@attrs.frozen
+class Case:
+    """A command line in the folder of files below, its exit code, and what it must say or leave behind."""
+
+    line: str
+    code: int = 0
+    out: str = ""
+    err: str = ""
+    jobs: int | None = None
+    """How many jobs the server has afterwards, beyond those of the folder."""
+    file: tuple[str, str] | None = None
+    """A file, and what stands in it."""
+
+
+CASES = [
+    Case("check list.csv", 3, "4 rows: 2 fit to be sent, 1 duplicates, 1 rejected", jobs=0),
+    Case("check list.csv --results out.jsonl", 3, file=("out.jsonl", '"status":"accepted","job_id":null')),
+    Case("check list.csv --results out.csv", 3, file=("out.csv", "1,16500000001,accepted,,")),
+    Case("check list.csv --json", 3, '"rejected": 1'),
+    Case("check list.csv --quiet", 3, "1 rejected"),
+    Case("check semicolons.csv --delimiter ;", 0, "2 fit"),
+    Case("check cp1251.csv --encoding cp1251", 0, "1 fit"),
+    Case("check tel.csv --column Tel=phone", 0, "1 fit"),
+    Case("check national.csv --region US", 0, "1 fit"),
+    Case("check list.txt --format jsonl", 0, "1 fit"),
+    Case("check list.csv --exclude excluded.txt", 3, "excluded by excluded.txt"),
+    Case("check ok.csv --chunk-bytes 49", 3, "more than a chunk may have (49)"),
+    Case("check list.csv --chunk-rows 1", 3, "2 fit"),
+    Case("upload ok.csv", 0, "3 accepted, 0 duplicates", jobs=3, file=("ok.csv.journal", "")),
+    Case("upload ok.csv --sandbox", 0, "3 accepted", jobs=0),
+    Case("upload ok.csv --sandbox --fault 503=0.5 --fault-seed 3", 0, "3 accepted"),
+    Case("upload list.txt --format jsonl", 0, "1 accepted", jobs=1),
+    Case("upload national.csv --region US", 0, "1 accepted", jobs=1),
+    Case("upload tel.csv --column Tel=phone", 0, "1 accepted", jobs=1),
+    Case("upload semicolons.csv --delimiter ;", 0, "2 accepted", jobs=2),
+    Case("upload cp1251.csv --encoding cp1251", 0, "1 accepted", jobs=1),
+    Case("upload ok.csv --exclude excluded.txt", 3, "2 accepted, 0 duplicates, 1 rejected", jobs=2),
+    Case("upload ok.csv --chunk-rows 1", 0, "3 requests", jobs=3),
+    Case("upload ok.csv --chunk-bytes 80", 0, "3 requests", jobs=3),
+    Case("upload ok.csv --concurrency 1", 0, "3 accepted", jobs=3),
+    Case("upload ok.csv --rate 10", 0, "3 requests", jobs=3),
+    Case("upload list.csv --dedupe", 3, "2 accepted, 1 duplicates, 1 rejected", jobs=2),
+    Case("upload ok.csv --verify", 0, "2 requests", jobs=3),
+    Case("upload ok.csv --max-outage 60", 0, "3 accepted", jobs=3),
+    Case("upload ok.csv --max-refusals 0", 0, "3 accepted", jobs=3),
+    Case("upload ok.csv --uvloop", 0, "3 accepted", jobs=3),
+    Case("upload ok.csv --journal other.journal", 0, "3 accepted", file=("other.journal", "")),
+    Case("upload ok.csv --no-journal", 0, "3 accepted", jobs=3),
+    Case("upload done.csv", 2, "", "finished", jobs=0),
+    Case("upload done.csv --again", 0, "rows", jobs=0, file=("done.csv.journal.1", "")),
+    Case("upload ok.csv --durability process", 0, "3 accepted", jobs=3),
+    Case("upload ok.csv --results out.csv", 0, file=("out.csv", "3,16500000003,accepted,")),
+    Case("upload ok.csv --json", 0, '"accepted": 3'),
+    Case("upload ok.csv --quiet", 0, "3 accepted"),
+    Case("sample 2 --format jsonl", 0, '{"phone":'),
+    Case("sample 2 --seed 9", 0, "phone,"),
+    Case("add 16500000009 --gmt-zone -05:00", 0, "566", jobs=1),
+    Case("add 16500000009 --payload name=Alex", 0, "566", jobs=1),
+    Case("test 16500000009 --gmt-zone Z", 0, "566", jobs=1),
+    Case("test 16500000009 --payload name=Alex", 0, "566", jobs=1),
+    Case("report --id 5665330001", 0, '"callJobId":'),
+    Case("report --phone 16500000099", 0, '"phone":'),
+    Case("report --from-results done.jsonl", 0, '"jobStatus":'),
+    Case("report --id 5665330001 --format csv", 0, "callJobId,"),
+    Case("report --id 5665330001 --output jobs.csv", 0, file=("jobs.csv", "callJobId,")),
+    Case("report --id 5665330001 --concurrency 1", 0, '"callJobId":'),
+    Case("report --id 5665330001 --quiet", 0, '"callJobId":'),
+    Case("attempts --id 5665330001", 0, "", "0 records"),
+    Case("attempts --phone 16500000099", 0, "", "0 records"),
+    Case("attempts --from-results done.jsonl", 0, "", "0 records"),
+    Case("attempts --id 5665330001 --format csv", 0, "callJobId,"),
+    Case("attempts --id 5665330001 --output tries.jsonl", 0, file=("tries.jsonl", "")),
+    Case("attempts --id 5665330001 --concurrency 2", 0, "", "0 records"),
+    Case("attempts --id 5665330001 --quiet", 0),
+    Case("cancel --id 5665330001", 0, "5665330001"),
+    Case("cancel --phone 16500000099", 0, "5665330001"),
+    Case("cancel --from-results done.jsonl", 0, "5665330001"),
+    Case("cancel --id 5665330001 --format csv", 0, "callJobId,extra\n5665330001"),
+    Case("cancel --id 5665330001 --output gone.csv", 0, file=("gone.csv", "5665330001")),
+    Case("cancel --id 5665330001 --concurrency 1", 0, "5665330001"),
+    Case("cancel --id 5665330001 --quiet", 0, "5665330001"),
+    Case("reconcile done.csv.journal --resend", 0, "0 rows were unknown"),
+    Case("reconcile done.csv.journal --exclude excluded.txt", 0, "0 rows were unknown"),
+    Case("reconcile done.csv.journal --json", 0, '"unknown": 0'),
+    Case("journal show done.csv.journal --json", 0, '"finished": true'),
+    Case("journal results done.csv.journal --format csv", 0, "row,phone,status"),
+    Case("journal results done.csv.journal --status accepted", 0, '"status":"accepted"'),
+    Case("journal export-unknown done.csv.journal", 0),
+    Case("journal purge done.csv.journal --with-unknown", 0, "", "holds no phone"),
+]
+
+SANDBOX: dict[str, Callable[[Any], bool]] = {
+    "--token mine": lambda config: [one.token for one in config.campaign] == ["mine"],
+    "--config sandbox.toml": lambda config: config.quoted,
+    "--state state.db": lambda config: config.state == "state.db",
+    "--no-calls": lambda config: not config.calls,
+    "--lines 3": lambda config: config.lines == 3,
+    "--max-attempts 2": lambda config: config.max_attempts == 2,
+    "--retry-minutes 5": lambda config: config.retry_minutes == 5,
+    "--speed 60": lambda config: config.speed == 60,
+    "--seed 4": lambda config: config.seed == 4,
+    "--call-result noAnswer=1": lambda config: config.call_result == {Ending.NO_ANSWER: 1.0},
+    "--duplicates error": lambda config: config.duplicates is DuplicateRule.ERROR,
+    "--quoted": lambda config: config.quoted,
+    "--numeric-ids": lambda config: config.numeric_ids,
+    "--fault 503=0.1": lambda config: config.fault == {FaultKind.UNAVAILABLE: 0.1},
+    "--fault-seed 2": lambda config: config.fault_seed == 2,
+    "--allow-host sandbox.test": lambda config: config.allow_host == ("sandbox.test",),
+}
+IN_TEST_SANDBOX = {"--bind", "--port", "--ready-file"}
+"""Of the command `sandbox`, where it listens: `test_sandbox.py` starts it."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    texts = {
+        "list.csv": "phone,name\n16500000001,Ann\n16500000002,Bob\n16500000001,Ann\n12,Eve\n",
+        "ok.csv": "phone,name\n16500000001,Ann\n16500000002,Bob\n16500000003,Cy\n",
+        "semicolons.csv": "phone;name\n16500000001;a,b\n16500000002;c\n",
+        "tel.csv": "Tel\n16500000001\n",
+        "national.csv": "phone\n(650) 253-0000\n",
+        "list.txt": '{"phone": "16500000001"}\n',
+        "excluded.txt": "16500000001\n",
+        "token.txt": TOKEN + "\n",
+        "done.csv": "phone\n16500000099\n",
+        "sandbox.toml": "quoted = true\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "cp1251.csv").write_bytes("phone,имя\n16500000001,Анна\n".encode("cp1251"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+async def done(folder: Path, served: tuple[Sandbox, dict[str, str]]) -> Sandbox:
+    """The folder with a finished upload of `done.csv` in it, and one that is to be reconciled."""
+    sandbox, _ = served
+    async with CallsClient(sandbox.url) as client:
+        upload = client.campaign(TOKEN).upload("done.csv", journal="done.csv.journal", durability="process")
+        await upload.run()
+    row = {"row": 1, "phone": "16500000099", "status": "accepted", "job_id": sandbox.jobs[0].id, "error": None}
+    (folder / "done.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "half.journal").write_bytes((folder / "done.csv.journal").read_bytes())
+    return sandbox
+
+
+async def carry_out(line: str, env: dict[str, str]) -> Ran:
+    arguments = shlex.split(line)
+    return await (run if arguments[0] == "upload" else run_here)(*arguments, env=env)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.line)
+async def test_an_option(case: Case, done: Sandbox, served: tuple[Sandbox, dict[str, str]], folder: Path) -> None:
+    before = len(done.jobs)
+    ran = await carry_out(case.line, served[1])
+    assert ran.code == case.code, ran
+    assert case.out in ran.out, ran
+    assert case.err in ran.err, ran
+    assert "Traceback" not in ran.err
+    if case.jobs is not None:
+        assert len(done.jobs) - before == case.jobs
+    if case.file is not None:
+        assert case.file[1] in (folder / case.file[0]).read_text(errors="replace")
+
+
+@pytest.mark.parametrize("how", SERVER)
+@pytest.mark.parametrize("line", SERVED)
+async def test_which_campaign(line: str, how: str, done: Sandbox, served: tuple[Sandbox, dict[str, str]]) -> None:
+    env = dict(served[1])
+    missing = {
+        "--host {host}": "CALLS_HOST",
+        "--token {token}": "CALLS_TOKEN",
+        "--token-file token.txt": "CALLS_TOKEN",
+    }
+    env.pop(missing.get(how, ""), None)
+    if line.startswith("watch"):
+        await run_here("stop", env=served[1])  # it is watched until it is finished
+    ran = await carry_out(f"{line} {how.format(host=done.url, token=TOKEN)}", env)
+    assert ran.code == 0, ran
+
+
+@pytest.mark.parametrize("option", SANDBOX)
+def test_a_sandbox_option(option: str, folder: Path) -> None:
+    assert SANDBOX[option](read_config(make_parser().parse_args(["sandbox", *shlex.split(option)])))
+
+
+def test_no_option_is_left_out() -> None:
+    exercised = {(case.line.split()[0], word) for case in CASES for word in case.line.split() if word[:2] == "--"}
+    exercised |= {(line.split()[0], how.split()[0]) for line in SERVED for how in SERVER}
+    exercised |= {("watch", "--interval"), *(("sandbox", option.split()[0]) for option in SANDBOX)}
+    exercised |= {("sandbox", option) for option in IN_TEST_SANDBOX}
+    (commands,) = (one for one in make_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    known = {
+        (command, option)
+        for command, parser in commands.choices.items()
+        for action in parser._actions
+        for option in action.option_strings
+        if option not in ("-h", "--help")
+    }
+    assert known == exercised
+    started = (Path(__file__).parent / "test_sandbox.py").read_text()
+    assert all(option in started for option in IN_TEST_SANDBOX)
+
+
+async def test_results_of_a_check_are_those_of_an_upload_without_ids(
+    done: Sandbox, served: tuple[Sandbox, dict[str, str]], folder: Path
+) -> None:
+    assert (await run_here("check", "list.csv", "--results", "checked.jsonl")).code == 3
+    assert (await run("upload", "list.csv", "--dedupe", "--results", "sent.jsonl", env=served[1])).code == 3
+    checked, sent = (
+        sorted((json.loads(line) for line in (folder / name).read_text().splitlines()), key=lambda one: one["row"])
+        for name in ("checked.jsonl", "sent.jsonl")
+    )
+    assert checked == [{**one, "job_id": None} for one in sent]
