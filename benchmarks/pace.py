@@ -90,7 +90,8 @@ async def upload(window: Window, seconds: float, places: list[int]) -> Run:
 
         async with CallsClient(url) as client:
             policy = RetryPolicy.for_uploads()
-            client._pace = Pace(policy=policy, clock=Clock(), rng=random.Random(1), window=window)
+            pace = Pace(policy=policy, clock=Clock(), rng=random.Random(1), window=window)
+            client._connection = attrs.evolve(client._connection, pace=pace)
             contacts = (Contact(phone=str(16500000000 + n)) for n in range(10**9))
             one = client.campaign("t").upload(contacts, chunk_rows=CHUNK_ROWS, concurrency=MOST, on_event=hear)
 

@@ -38,7 +38,6 @@ SPEED: dict[str, tuple[str, ...]] = {
     "careful script, CSV": ("careful", "plain.csv"),
     "usual script, CSV": ("usual", "plain.csv"),
     "CSV": ("file", "plain.csv"),
-    "CSV, uvloop": ("file", "plain.csv", "--uvloop"),
     "CSV, no journal": ("file", "plain.csv", "--durability", "none"),
     "CSV, without pyarrow": ("file", "plain.csv", "--without-arrow"),
     "careful script, CSV of unique strings": ("careful", "unique.csv"),

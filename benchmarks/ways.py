@@ -1,6 +1,6 @@
 """One way to upload one list, as a process of its own: prints seconds, rows and its peak of memory as JSON.
 
-    python benchmarks/ways.py WAY FILE URL FOLDER [--uvloop]
+    python benchmarks/ways.py WAY FILE URL FOLDER
 
 `ceiling`, `careful` and `usual` are the baselines; the others are ours, with validation, journal, retries and a
 results file.
@@ -310,7 +310,6 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--without-arrow", action="store_true")
     parser.add_argument("--core", type=int)
     parser.add_argument("--in-flight", type=int, default=IN_FLIGHT)
@@ -324,13 +323,7 @@ def main() -> None:
     IN_FLIGHT, DURABILITY, STOP_ROWS = arguments.in_flight, arguments.durability, arguments.stop_rows
     if arguments.without_arrow:
         sys.modules["pyarrow"] = None  # type: ignore[assignment]
-    factory = None
-    if arguments.uvloop:
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        seconds, rows = runner.run(WAYS[arguments.way](arguments.file, arguments.url, arguments.folder))
+    seconds, rows = asyncio.run(WAYS[arguments.way](arguments.file, arguments.url, arguments.folder))
     print(json.dumps({"seconds": seconds, "rows": rows, "peak_mb": _peak_mb(), **SAYS}))
 
 

@@ -123,7 +123,6 @@ def _upload(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="stop when so many contacts in a row are refused, each by itself; 0: never; default: 2000",
     )
-    group.add_argument("--uvloop", action="store_true", help="run on uvloop, a faster event loop, if installed")
     group.add_argument("--sandbox", action="store_true", help="send to an embedded sandbox instead of a host")
     _faults(group)
     group = parser.add_argument_group("journal")

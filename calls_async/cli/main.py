@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from calls_async.cli.arguments import join_zone, make_parser
 from calls_async.cli.exit_codes import Exit, choose_error_exit
 from calls_async.cli.output import silence_output, warn
-from calls_async.errors import CallsError, MissingExtraError
+from calls_async.errors import CallsError
 
 COMMANDS = {
     "add": "campaign",
@@ -77,15 +77,6 @@ def _carry_out(arguments: Namespace) -> Exit:
     command: Command = getattr(
         import_module(f"calls_async.cli.commands.{COMMANDS[arguments.command]}"), arguments.command
     )
-    with asyncio.Runner(loop_factory=_uvloop() if getattr(arguments, "uvloop", False) else None) as runner:
-        code = runner.run(command(arguments))
+    code = asyncio.run(command(arguments))
     sys.stdout.flush()
     return code
-
-
-def _uvloop() -> Callable[[], Any]:
-    try:
-        import uvloop
-    except ImportError:
-        raise MissingExtraError("--uvloop", "uvloop") from None
-    return uvloop.new_event_loop

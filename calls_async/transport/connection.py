@@ -27,7 +27,7 @@ class Connection:
     """For uploads and everything else with many requests."""
     single: Caller = attrs.field(init=False)
     """Makes single calls."""
-    pace: Pace = attrs.field(init=False)
+    pace: Pace = attrs.field()
     """What all uploads have learnt of the server."""
 
     @single.default

@@ -82,7 +82,6 @@ CASES = [
     Case("upload ok.csv --verify", 0, "2 requests", jobs=3),
     Case("upload ok.csv --max-outage 60", 0, "3 accepted", jobs=3),
     Case("upload ok.csv --max-refusals 0", 0, "3 accepted", jobs=3),
-    Case("upload ok.csv --uvloop", 0, "3 accepted", jobs=3),
     Case("upload ok.csv --journal other.journal", 0, "3 accepted", file=("other.journal", "")),
     Case("upload ok.csv --no-journal", 0, "3 accepted", jobs=3),
     Case("upload done.csv", 2, "", "finished", jobs=0),
