@@ -43,12 +43,19 @@ def read_journal(arguments: Namespace) -> JournalSettings | None:
     if arguments.journal is None and arguments.source == "-":
         warn("standard input has no name, so there is no journal; --journal FILE keeps one")
         return None
+    path = Path(arguments.journal or arguments.source + JOURNAL_SUFFIX)
     return JournalSettings(
-        path=Path(arguments.journal or arguments.source + JOURNAL_SUFFIX),
+        path=_name_rehearsal(path) if arguments.sandbox else path,
         durability=Durability(arguments.durability),
         again=arguments.again,
         rehearsal=arguments.sandbox,
     )
+
+
+def _name_rehearsal(path: Path) -> Path:
+    """Return the journal of a rehearsal, which never is that of a real upload."""
+    suffix = JOURNAL_SUFFIX if path.name.endswith(JOURNAL_SUFFIX) else ""
+    return path.with_name(f"{path.name.removesuffix(suffix)}.rehearsal{suffix}")
 
 
 def read_reading(arguments: Namespace) -> dict[str, Any]:

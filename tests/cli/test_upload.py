@@ -134,3 +134,17 @@ async def test_what_was_rejected_is_a_table(served: tuple[Sandbox, dict[str, str
             "add the country code, or name the region"
         ),
     ]
+
+
+async def test_a_rehearsal_after_a_real_upload_lets_nobody_be_called_again(
+    served: tuple[Sandbox, dict[str, str]], some_csv: Path
+) -> None:
+    sandbox, env = served
+    assert (await run("upload", some_csv, "--quiet", env=env)).code == 0
+    for flags in ([], ["--again"], ["--journal", f"{some_csv}.journal"]):
+        assert (await run("upload", some_csv, "--sandbox", "--quiet", *flags)).code == 0
+    refused = await run("upload", some_csv, "--quiet", env=env)
+    assert refused.code == 2
+    assert "finished" in refused.err
+    assert len(sandbox.jobs) == 1000
+    assert (some_csv.parent / "contacts.csv.rehearsal.journal").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from calls_async.concurrency import SerialThread, wait_until_done
 from calls_async.errors import JournalError, JournalRefusedError
@@ -42,10 +43,12 @@ async def open_journal(
 
 def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[Store, Past]:
     path = settings.path
+    if settings.rehearsal:
+        _spare_real_journal(path)
     store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
     try:
         if not store.empty and _gives_way(store, settings, owner.token):
-            store.set_aside(keep=settings.again)
+            store.set_aside(keep=settings.again and not settings.rehearsal)
             store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
         if store.empty:
             store.begin(owner, kind=_KINDS[settings.purpose], rehearsal=settings.rehearsal, at=at)
@@ -58,11 +61,26 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
         raise
 
 
+def _spare_real_journal(path: Path) -> None:
+    """Raise `JournalRefusedError` for a real upload's journal, which a rehearsal does not even open for writing."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    store = Store(path, writing=False)
+    try:
+        real = not store.empty and not store.upload.record().rehearsal
+    finally:
+        store.close()
+    if real:
+        raise JournalRefusedError(
+            str(path), "is a real upload's journal, which no rehearsal touches; name another file"
+        )
+
+
 def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
     """Return whether another journal may begin in this one's place. Raises where this upload must not go on."""
     upload, finished, path = store.upload.record(), store.finished(), str(settings.path)
-    if upload.rehearsal and not settings.rehearsal:
-        return True
+    if upload.rehearsal:
+        return True  # nobody was called
     if settings.purpose is not Purpose.SETTLING and upload.kind != _KINDS[settings.purpose]:
         how = "go on with it by campaign.batcher(journal=...), or " if upload.kind == BATCHER else ""
         raise JournalRefusedError(path, f"is the journal of a {upload.kind}; {how}name another file")

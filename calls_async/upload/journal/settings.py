@@ -44,7 +44,7 @@ class JournalSettings:
     with all the same: the same command again resumes."""
     purpose: Purpose = Purpose.UPLOAD
     rehearsal: bool = False
-    """Nobody is called (an embedded sandbox): a real upload may take the place of this journal."""
+    """Nobody is called (an embedded sandbox): it begins anew each time, and never touches a real upload's journal."""
 
 
 @attrs.frozen(slots=True, kw_only=True)

@@ -54,7 +54,31 @@ async def test_again_begins_a_new_upload_and_keeps_the_old_journal(
     assert len(sandbox.jobs) == 120
 
 
-async def test_a_rehearsal_gives_way_to_the_real_upload(sandbox: Sandbox, campaign: Campaign, path: Path) -> None:
+async def test_a_rehearsal_never_touches_a_real_journal(sandbox: Sandbox, campaign: Campaign, path: Path) -> None:
+    await campaign.upload(contacts(10), journal=path).run()
+    before = path.read_bytes()
+    async with Sandbox() as stage, CallsClient(stage.url) as rehearsing:
+        for again in (False, True):
+            rehearsal = JournalSettings(path=path, rehearsal=True, again=again)
+            with pytest.raises(JournalRefusedError, match="no rehearsal touches"):
+                await rehearsing.campaign(stage.token).upload(contacts(10), journal=rehearsal).run()
+        assert not stage.jobs
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+async def test_a_rehearsal_begins_anew_each_time(path: Path) -> None:
+    rehearsal = JournalSettings(path=path, rehearsal=True)
+    for _ in range(2):
+        async with Sandbox() as stage, CallsClient(stage.url) as rehearsing:
+            await rehearsing.campaign(stage.token).upload(contacts(10), journal=rehearsal).run()
+            assert len(stage.jobs) == 10
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+async def test_a_rehearsals_journal_gives_way_to_a_real_upload(
+    sandbox: Sandbox, campaign: Campaign, path: Path
+) -> None:  # 0.1.0 gave both the same name
     async with Sandbox() as stage, CallsClient(stage.url) as rehearsing:
         rehearsal = JournalSettings(path=path, rehearsal=True)
         await rehearsing.campaign(stage.token).upload(contacts(10), journal=rehearsal).run()
