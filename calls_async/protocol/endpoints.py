@@ -82,6 +82,8 @@ def to_key(idempotence_key: str | UUID | None) -> str:
     key = str(idempotence_key)
     if not key or not key.isascii() or not key.isprintable():
         raise ConfigurationError("idempotence_key must be printable ASCII, for it travels in a header; use a UUID")
+    if key != key.strip():  # on the wire it would be the key without them, and so another request's
+        raise ConfigurationError("idempotence_key must neither begin nor end with a space, which a header loses")
     return key
 
 

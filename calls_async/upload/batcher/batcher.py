@@ -130,6 +130,8 @@ class Batcher:
         key = None if idempotence_key is None else str(idempotence_key)
         if key is not None and not key.strip():
             raise ContactError("idempotence_key", "is empty")
+        if key is not None and key != key.strip():  # a service that had it from a header would know it without them
+            raise ContactError("idempotence_key", "begins or ends with a space, which a header loses; use a UUID")
         number = await self._reserve(nowait=nowait)
         row = row._replace(row=number)
         try:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import attrs
 
 from calls_async.errors import ContactError
 from calls_async.protocol.phones import normalise_phone
@@ -10,18 +14,32 @@ from calls_async.protocol.reports import JobReport
 from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.status import OutcomeStatus
 
+_READABLE_ID = re.compile(r"(?=.*[0-9])(?!0+$)[0-9A-Za-z].*", re.DOTALL)
+
+
+def tells_certainly(ids: Sequence[str], rows: int) -> bool:
+    """Return whether an answer has an ID for each row, all different and none of them an error's word or `-1`."""
+    return len(ids) == rows == len(set(ids)) and all(map(_READABLE_ID.match, ids))
+
 
 def settle_by_report(
-    phones: Sequence[str], contents: Sequence[bytes], ids: Sequence[str], reports: Sequence[JobReport]
+    phones: Sequence[str],
+    contents: Sequence[bytes],
+    ids: Sequence[str],
+    reports: Sequence[JobReport],
+    *,
+    first_sent_at: float,
 ) -> Verdict:
-    """Give the jobs of one answer to the rows that were sent, where their numbers differ (C-M-19).
+    """Give the jobs of one answer to the rows that were sent, where it does not tell whose they are (C-M-19).
 
-    `contents` are the rows' contacts as bytes, `reports` those of `ids` and of `phones`. A row without a job of its
-    own is a duplicate where its phone has a job at all (C-DUP-1), and unknown otherwise. Where a phone stands in rows
-    of different content and only some of them have a job, nobody can tell which: they are unknown.
+    `contents` are the rows' contacts as bytes, `reports` those of `ids` and of `phones`; `first_sent_at` is when
+    the chunk was first sent, Unix time in seconds. A row without a job of its own is a duplicate where its phone has
+    a job of the day before that (C-DUP-1), and unknown otherwise. Where a phone stands in rows of different content and only
+    some of them have a job, nobody can tell which: they are unknown.
     """
-    new, known = _jobs_by_phone(ids, reports)
-    if sum(map(len, new.values())) != len(set(ids)) or not new.keys() <= set(phones):
+    known = {report.call_job_id for report in reports}
+    jobs = _Jobs.read([one for one in ids if one in known or _READABLE_ID.match(one)], reports, first_sent_at)
+    if sum(map(len, jobs.new.values())) != len(jobs.ids) or not jobs.new.keys() <= set(phones):
         reason = f"{len(phones)} rows were answered with {len(ids)} IDs, and the report does not tell whose"
         return Verdict.all(OutcomeStatus.UNKNOWN, len(phones), reason)
     rows_of: dict[str, list[int]] = {}
@@ -29,8 +47,8 @@ def settle_by_report(
         rows_of.setdefault(phone, []).append(index)
     verdicts: list[_RowVerdict] = [(OutcomeStatus.UNKNOWN, None, None)] * len(phones)
     for phone, indexes in rows_of.items():
-        same = len({contents[index] for index in indexes}) == 1
-        settled = _settle_phone(len(indexes), new.get(phone, []), phone in known, same)
+        different = len({contents[index] for index in indexes})
+        settled = _settle_phone(len(indexes), different, jobs.new.get(phone, []), jobs.recent[phone])
         for index, verdict in zip(indexes, settled, strict=True):
             verdicts[index] = verdict
     statuses, job_ids, errors = zip(*verdicts, strict=True)
@@ -38,17 +56,20 @@ def settle_by_report(
 
 
 def verify_by_report(phones: Sequence[str], ids: Sequence[str], reports: Sequence[JobReport]) -> Verdict | None:
-    """Return the verdict by position, where there are as many IDs as rows and the report contradicts none; else
-    None."""
+    """Return the verdict by position, where each row has an ID of its own, and the report contradicts none and knows
+    each that does not look like one; else None."""
     known = {report.call_job_id: phone for report in reports if (phone := read_phone(report)) is not None}
-    if len(set(ids)) != len(phones) or len(ids) != len(phones):
+    if not len(ids) == len(phones) == len(set(ids)):
         return None
-    if any(known.get(job_id, phone) != phone for job_id, phone in zip(ids, phones, strict=True)):
-        return None
+    for job_id, phone in zip(ids, phones, strict=True):
+        if known.get(job_id, phone if _READABLE_ID.match(job_id) else None) != phone:
+            return None
     errors = [None if job_id in known else "the report does not know the job" for job_id in ids]
     return Verdict(statuses=[OutcomeStatus.ACCEPTED] * len(ids), job_ids=ids, errors=errors)
 
 
+DUPLICATE_SECONDS = 24 * 3600.0
+"""For how long the server ignores a number that is added again (C-DUP-1)."""
 LATE_SECONDS = 120.0
 """How long a request that had no answer might still be on its way; as long as an attempt takes at most."""
 SKEW_SECONDS = 300.0
@@ -79,29 +100,47 @@ def read_phone(report: JobReport) -> str | None:
 _RowVerdict = tuple[OutcomeStatus, str | None, str | None]
 
 
-def _jobs_by_phone(ids: Sequence[str], reports: Sequence[JobReport]) -> tuple[dict[str, list[str]], set[str]]:
-    """Return the answered jobs by phone, in the order of the answer, and the phones that have any job."""
-    whose = {
-        report.call_job_id: phone
-        for report in reports
-        if report.call_job_id is not None and (phone := read_phone(report)) is not None
-    }
-    new: dict[str, list[str]] = {}
-    for job_id in dict.fromkeys(ids):
-        if job_id in whose:
-            new.setdefault(whose[job_id], []).append(job_id)
-    return new, set(whose.values())
+@attrs.frozen(slots=True)
+class _Jobs:
+    """What the report says of the jobs of one answer, and of others of the same phones."""
+
+    ids: Sequence[str]
+    """Those of the answer, each once."""
+    new: Mapping[str, Sequence[str]]
+    """Those of them that the report knows, by phone, in the order of the answer."""
+    recent: Mapping[str, int]
+    """How many jobs each phone has for whose sake the server ignores a repetition (C-DUP-1)."""
+
+    @classmethod
+    def read(cls, ids: Sequence[str], reports: Sequence[JobReport], first_sent_at: float) -> _Jobs:
+        since_ms = (first_sent_at - DUPLICATE_SECONDS) * 1000
+        answered = dict.fromkeys(ids)
+        whose: dict[str, str] = {}
+        recent: Counter[str] = Counter()
+        for report in reports:
+            phone = read_phone(report)
+            if report.call_job_id is None or phone is None:
+                continue
+            whose[report.call_job_id] = phone
+            recent[phone] += report.call_job_id in answered or (report.created_at or 0) >= since_ms
+        new: dict[str, list[str]] = {}
+        for job_id in answered:
+            if job_id in whose:
+                new.setdefault(whose[job_id], []).append(job_id)
+        return cls(list(answered), new, recent)
 
 
-def _settle_phone(rows: int, jobs: Sequence[str], known: bool, same: bool) -> list[_RowVerdict]:
-    """Return what became of the `rows` of one phone, of which `jobs` were created."""
-    if 0 < len(jobs) < rows and not same:
+def _settle_phone(rows: int, different: int, jobs: Sequence[str], recent: int) -> list[_RowVerdict]:
+    """Return what became of the `rows` of one phone, of `different` contents, of which `jobs` were created, where the
+    phone has `recent` jobs in all."""
+    if 0 < len(jobs) < rows and different > 1:
         reason = f"phone: stands in {rows} rows of the chunk, of which {len(jobs)} got a job; nobody can tell which"
         return [(OutcomeStatus.UNKNOWN, None, reason)] * rows
-    doubt = None if same else f"phone: stands in {rows} rows of the chunk; which of its jobs is whose is not certain"
+    doubt = None
+    if different > 1:
+        doubt = f"phone: stands in {rows} rows of the chunk; which of its jobs is whose is not certain"
     accepted: list[_RowVerdict] = [(OutcomeStatus.ACCEPTED, job_id, doubt) for job_id in jobs[:rows]]
-    if known:
+    if recent >= different:
         return accepted + [(OutcomeStatus.DUPLICATE, None, None)] * (rows - len(accepted))
-    return [
-        (OutcomeStatus.UNKNOWN, None, "phone: was answered without an ID, and the report knows no job of it")
-    ] * rows
+    reason = "phone: was answered without an ID, and the report knows no job of the last day that it could repeat"
+    return [(OutcomeStatus.UNKNOWN, None, reason)] * rows

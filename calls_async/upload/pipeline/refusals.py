@@ -16,6 +16,10 @@ from calls_async.upload.status import OutcomeStatus
 
 _DUPLICATE = re.compile(r"duplicat|already (?:been |was )?(?:added|exist|known|in the campaign)")
 """No page says in which words a duplicate is refused (C-DUP-2)."""
+_NO_DUPLICATE = re.compile(
+    r"(?:stop|black|block|deny|do.not.call)[\W_]*list|duplicat\w*\W+(?:\w+\W+)?(?:key|field|column|propert|parameter)"
+)
+"""What else may be known already or stand there twice: a number on a stop list, a name in the JSON."""
 NEARLY = 1.1
 """How much larger than what is known to be taken a chunk may be before it is split unasked: halves differ."""
 _SIZE = re.compile(r"too (?:large|big|many)|size|limit|maximum|exceed")
@@ -40,7 +44,8 @@ class Refusals:
         alone = len(chunk.rows) == 1
         self._learn_size(chunk, error, alone=alone)
         if alone:
-            duplicate = _DUPLICATE.search(error.body.lower()) is not None
+            words = error.body.lower()
+            duplicate = _DUPLICATE.search(words) is not None and _NO_DUPLICATE.search(words) is None
             status = OutcomeStatus.DUPLICATE if duplicate else OutcomeStatus.REJECTED
             return SendResult.settled(Verdict.all(status, 1, describe_refusal(error)))
         groups = self.split_unasked(chunk) or halves(range(len(chunk.rows)))

@@ -12,7 +12,7 @@ from calls_async.transport.answers import describe_refusal
 from calls_async.transport.attempts import CallPlan
 from calls_async.transport.caller import Caller
 from calls_async.upload.chunks.chunk import Chunk
-from calls_async.upload.outcomes.attribution import settle_by_report, verify_by_report
+from calls_async.upload.outcomes.attribution import settle_by_report, tells_certainly, verify_by_report
 from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.status import OutcomeStatus
 
@@ -27,10 +27,11 @@ class ReportCheck:
         self._verify_each = verify
         self._note_request = note_request
 
-    async def settle(self, chunk: Chunk, ids: list[str]) -> Verdict:
-        """Return what became of the rows of a chunk that was answered with `ids` (C-M-19)."""
+    async def settle(self, chunk: Chunk, ids: list[str], first_sent_at: float) -> Verdict:
+        """Return what became of the rows of a chunk that was first sent at that time, and answered with `ids`
+        (C-M-19)."""
         count = len(chunk.rows)
-        if len(ids) == count and not self._verify_each:
+        if tells_certainly(ids, count) and not self._verify_each:
             return Verdict.accepted(ids)
         try:
             reports = await self.fetch(chunk, ids)
@@ -38,7 +39,9 @@ class ReportCheck:
             self.raise_if_ending(chunk, error)
             return _settle_without_report(count, ids, describe_refusal(error))
         verified = verify_by_report(chunk.phones, ids, reports)
-        return verified or settle_by_report(chunk.phones, chunk.contents(), ids, reports)
+        if verified is not None:
+            return verified
+        return settle_by_report(chunk.phones, chunk.contents(), ids, reports, first_sent_at=first_sent_at)
 
     async def fetch(self, chunk: Chunk, ids: Sequence[str]) -> list[JobReport]:
         """Return the jobs with these IDs and all jobs of the chunk's phones."""
@@ -63,7 +66,7 @@ class ReportCheck:
 
 
 def _settle_without_report(count: int, ids: Sequence[str], words: str) -> Verdict:
-    if len(ids) == len(set(ids)) == count:
+    if tells_certainly(ids, count):
         return Verdict(
             statuses=[OutcomeStatus.ACCEPTED] * count,
             job_ids=ids,

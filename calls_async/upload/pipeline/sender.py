@@ -105,7 +105,8 @@ class Sender:
             )
             return SendResult.settled(Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason))
         self._body_limit.accepted(len(chunk.body))
-        return SendResult.settled(await self._reports.settle(chunk, ids))
+        since = first_sent_at or self._caller.clock.wall()
+        return SendResult.settled(await self._reports.settle(chunk, ids, since))
 
     def _last_attempt_at(self, first_sent_at: float) -> float:
         """Return when the key must not be sent any more; at once for a first send in the future, which was noted by a

@@ -115,8 +115,9 @@ A, D, U = OutcomeStatus.ACCEPTED, OutcomeStatus.DUPLICATE, OutcomeStatus.UNKNOWN
     ],
 )
 def test_ids_go_to_rows_only_when_that_is_certain(rows: Any, ids: Any, jobs: Any, expected: Any) -> None:
-    reports = [JobReport(call_job_id=job, phone=phone) for job, phone in jobs]
-    verdict = settle_by_report([p for p, _ in rows], [c.encode() for _, c in rows], ids, reports)
+    reports = [JobReport(call_job_id=job, phone=phone, created_at=1_000) for job, phone in jobs]
+    contents = [content.encode() for _, content in rows]
+    verdict = settle_by_report([p for p, _ in rows], contents, ids, reports, first_sent_at=2.0)
     assert list(zip(verdict.statuses, verdict.job_ids, strict=True)) == expected
     for status, error in zip(verdict.statuses, verdict.errors, strict=True):
         doubtful = status is U or (status is A and len({p for p, _ in rows}) < len({*rows}))

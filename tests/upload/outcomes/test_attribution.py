@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ async def test_the_same_number_in_another_order_is_not_guessed() -> None:
     assert "not certain" in str(outcomes[0].error)
 
 
-ids_and_phones = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("12345")), max_size=8)
+ids_and_phones = st.lists(st.tuples(st.sampled_from(["1", "22", "c3", "d-4", "5", "-1", "error", "0"]), st.sampled_from("12345")), max_size=8)
 
 
 @given(ids_and_phones, ids_and_phones)
@@ -107,8 +108,65 @@ def test_verifying_contradicts_no_report(answered: list[tuple[str, str]], known:
     ids, phones = [job for job, _ in answered], [phone for _, phone in answered]
     reports = [JobReport(call_job_id=job, phone=f"+{phone}") for job, phone in dict(known).items()]
     verdict = verify_by_report(phones, ids, reports)
-    contradicted = any(dict(known).get(job, phone) != phone for job, phone in answered)
+    no_ids = {"-1", "error", "0"}
+    contradicted = any(dict(known).get(job, None if job in no_ids else phone) != phone for job, phone in answered)
     assert (verdict is None) is (contradicted or len(set(ids)) != len(ids))
     if verdict is not None:
         assert list(verdict.job_ids) == ids
         assert [error is None for error in verdict.errors] == [job in dict(known) for job in ids]
+
+
+DAY_SECONDS = 24 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "jobs", "expected"),
+    [
+        # C-M-19: what is no ID, or one for several rows, is looked up
+        (["error"], [], "u"),
+        (["-1"], [], "u"),
+        (["0"], [("7", "16500000000", 0.0)], "d"),
+        (["error"], [("error", "16500000000", 0.0)], "a"),
+        (["7", "error"], [("7", "16500000000", 0.0)], "au"),
+        (["7"] * 3, [("7", "16500000001", 0.0)], "uau"),
+        (["7", "8", "9"], [("7", "16500000000", 0.0), ("8", "16500000001", 0.0)], "uu"),
+        # C-DUP-1: only a job of the last day is a reason to ignore a row
+        ([], [("7", "16500000000", DAY_SECONDS - 60)], "d"),
+        ([], [("7", "16500000000", DAY_SECONDS + 60)], "u"),
+        ([], [("7", "16500000000", None)], "u"),
+        (["8"], [("8", "16500000001", 0.0), ("7", "16500000000", 365 * DAY_SECONDS)], "ua"),
+    ],
+)
+async def test_an_answer_that_tells_nothing_is_looked_up_at_once(
+    client: CallsClient,
+    sandbox: Sandbox,
+    answer: list[str],
+    jobs: list[tuple[str, str, float | None]],
+    expected: str,
+) -> None:
+    """`jobs` are those of the report: ID, phone, and how many seconds ago it was created."""
+
+    def handle(call: Any) -> Reply:
+        if call.path.endswith("addPhones"):
+            return Reply.json(answer)
+        reports: list[dict[str, Any]] = [{"callJobId": job_id, "phone": phone} for job_id, phone, _ in jobs]
+        for report, (_, _, age) in zip(reports, jobs, strict=True):
+            if age is not None:
+                report["createdAt"] = int((time.time() - age) * 1000)
+        return Reply.json(reports)
+
+    sandbox.api.handle = handle  # type: ignore[method-assign]
+    outcomes = await outcomes_of(client.campaign(sandbox.token).upload(contacts(len(expected))))
+    assert "".join(outcome.status.value[0] for outcome in outcomes) == expected
+    assert all(outcome.error for outcome in outcomes if outcome.status is OutcomeStatus.UNKNOWN)
+
+
+async def test_a_failed_report_leaves_what_is_no_id_unknown(sandbox: Sandbox, client: CallsClient) -> None:
+    def handle(call: Any) -> Reply:
+        if call.path.endswith("addPhones"):
+            return Reply.json(["1", "error"])
+        return Reply.error(400, "no reports")
+
+    sandbox.api.handle = handle  # type: ignore[method-assign]
+    outcomes = await outcomes_of(client.campaign(sandbox.token).upload(contacts(2)))
+    assert {outcome.status for outcome in outcomes} == {OutcomeStatus.UNKNOWN}

@@ -223,6 +223,25 @@ async def test_duplicates_that_are_errors_are_found() -> None:  # C-DUP-2
     assert len(rows_with(outcomes, OutcomeStatus.ACCEPTED)) == 47
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("Duplicate phone", OutcomeStatus.DUPLICATE),
+        ("The number was already added", OutcomeStatus.DUPLICATE),
+        ("the phone is already known to the stop list", OutcomeStatus.REJECTED),
+        ("already exists in the blacklist", OutcomeStatus.REJECTED),
+        ("duplicate key name in payload", OutcomeStatus.REJECTED),
+        ("duplicated JSON field", OutcomeStatus.REJECTED),
+    ],
+)
+async def test_what_else_is_there_already_is_no_duplicate(
+    sandbox: Sandbox, client: CallsClient, words: str, status: OutcomeStatus
+) -> None:  # C-DUP-2
+    Picky(sandbox, lambda batch: Reply.error(400, words))
+    (outcome,) = await outcomes_of(client.campaign(sandbox.token).upload(contacts(1)))
+    assert (outcome.status, words in str(outcome.error)) == (status, True)
+
+
 # --- too large ---
 
 
