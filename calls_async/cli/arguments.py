@@ -183,6 +183,9 @@ def _phone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("phone", metavar="PHONE")
     parser.add_argument("--gmt-zone", metavar="ZONE", help="the customer's time zone, such as -05:00")
     parser.add_argument(
+        "--idempotence-key", metavar="KEY", help="of a command that had no answer, to repeat it and call nobody twice"
+    )
+    parser.add_argument(
         "--payload", metavar="NAME=VALUE", action="append", default=[], type=_pair, help="script data; repeatable"
     )
 

@@ -83,17 +83,18 @@ class UploadRequest:
 
 
 @attrs.frozen(slots=True, kw_only=True)
-class Reading:
-    """Who reads the receipts, and how long the upload has been running."""
+class ReceiptReader:
+    """Who reads the receipts and the summary, and how long the upload has been running."""
 
     channel: Channel[Receipt]
+    summary: Summary
     on_answer: Callable[[Receipt], None]
     elapsed: Callable[[], float]
 
 
 @asynccontextmanager
 async def assemble(
-    request: UploadRequest, connection: Connection, state: RunState, reading: Reading
+    request: UploadRequest, connection: Connection, state: RunState, reader: ReceiptReader
 ) -> AsyncIterator[Pipeline]:
     """Make the pipeline of an upload, for as long as the block lasts. Raises `JournalError`, and `SourceError` for a
     list of excluded numbers that cannot be read."""
@@ -101,13 +102,13 @@ async def assemble(
     journal = await request.open_journal(connection.clock, watcher)
     try:
         async with request.screening:
-            yield _make_pipeline(request, connection, journal, state, reading)
+            yield _make_pipeline(request, connection, journal, state, reader)
     finally:
         await journal.close()
 
 
 def _make_pipeline(
-    request: UploadRequest, connection: Connection, journal: Journal, state: RunState, reading: Reading
+    request: UploadRequest, connection: Connection, journal: Journal, state: RunState, reader: ReceiptReader
 ) -> Pipeline:
     settings, past, body_limit = request.settings, journal.past, connection.pace.body_limit
     body_limit.remember(past.body_limit)
@@ -124,7 +125,8 @@ def _make_pipeline(
     )
     queue: ChunkQueue[Chunk] = ChunkQueue(QUEUED_CHUNKS)
     events = ChunkEvents(past.upload_id, request.events, connection.clock)
-    summary = Summary(upload_id=past.upload_id)
+    summary = reader.summary
+    summary.begin(past.upload_id)
     recorder = Recorder(journal, chunker, queue, events, body_limit, [chunk.number for chunk in past.pending])
     sender_settings = SenderSettings(token=request.owner.token, verify=settings.verify, body_limit=body_limit)
     consumed = Consumed(
@@ -144,7 +146,7 @@ def _make_pipeline(
             queue=queue,
             recorder=recorder,
             sender=Sender(caller, journal, summary, events, sender_settings),
-            receipts=Receipts(reading.channel, summary, reading.on_answer, reading.elapsed),
+            receipts=Receipts(reader.channel, summary, reader.on_answer, reader.elapsed),
             screening=request.screening,
             events=events,
             journal=journal,

@@ -9,12 +9,15 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Self
 
+import attrs
+
 from calls_async.concurrency import Channel, ChannelClosed, wait_until_done
 from calls_async.errors import ConfigurationError
+from calls_async.protocol.keys import new_upload_id
 from calls_async.transport.attempts import Retry
 from calls_async.transport.connection import Connection
 from calls_async.transport.pacing.gate import Pace
-from calls_async.upload.assembly import Reading, UploadRequest, assemble
+from calls_async.upload.assembly import ReceiptReader, UploadRequest, assemble
 from calls_async.upload.journal.journal import Journal
 from calls_async.upload.journal.settings import Purpose
 from calls_async.upload.outcomes.outcome import Receipt, Summary
@@ -57,7 +60,9 @@ class Upload:
     ) -> None:
         """Take `on_answer`, which hears of each verdict of this process as soon as it is there, before its receipt
         has its turn; and `context`, the one that the upload's tasks run in."""
-        self._request = request
+        identity = request.owner.identity or new_upload_id()
+        self._request = attrs.evolve(request, owner=attrs.evolve(request.owner, identity=identity))
+        self._summary = Summary(upload_id=identity)
         self._connection = connection
         self._on_answer = on_answer
         self._context = context
@@ -90,8 +95,8 @@ class Upload:
 
     @property
     def summary(self) -> Summary:
-        """The upload in numbers, at any time; empty before the journal is open."""
-        return Summary(upload_id="") if self._pipeline is None else self._pipeline.parts.receipts.summary
+        """The upload in numbers, at any time. With a journal of before, its identity is known when that is open."""
+        return self._summary
 
     @property
     def in_doubt(self) -> Sequence[Receipt]:
@@ -199,29 +204,35 @@ class Upload:
 
     async def _run(self) -> None:
         try:
-            reading = Reading(channel=self._receipts, on_answer=self._on_answer, elapsed=self._elapsed)
-            async with assemble(self._request, self._connection, self._state, reading) as pipeline:
+            async with assemble(self._request, self._connection, self._state, self._make_reader()) as pipeline:
                 self._pipeline = pipeline
                 self._state.begin_reading()
                 try:
                     await self._flow(pipeline)
                 finally:
-                    self.summary.note_time(self._elapsed())
+                    self._summary.note_time(self._elapsed())
                 self._receipts.close()
                 await self._delivered.wait()
                 if self._delivery is Delivery.READ:
                     await pipeline.finish()
         except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts
-            self._state.note_error(error)
+            self._state.fail(error)
+            if self._pipeline is None:
+                self._summary.note_time(self._elapsed())
+
+    def _make_reader(self) -> ReceiptReader:
+        return ReceiptReader(
+            channel=self._receipts, summary=self._summary, on_answer=self._on_answer, elapsed=self._elapsed
+        )
 
     async def _flow(self, pipeline: Pipeline) -> None:
         try:
             await pipeline.run()
         except BaseExceptionGroup as group:
             # What the others met while they were being cancelled is no news.
-            self._state.note_error(group.exceptions[0])
+            self._state.fail(group.exceptions[0])
         except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts
-            self._state.note_error(error)
+            self._state.fail(error)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """Let the reader of the receipts go on: also whoever cancels the upload's own task, as a closing event loop

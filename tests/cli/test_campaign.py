@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from calls_async import CallsClient
+from calls_async.cli.commands import campaign as commands
+from calls_async.sandbox.api import Reply
 from calls_async.sandbox.server.server import Sandbox
 from tests.helpers.command import Ran, run, run_here
-from tests.helpers.servers import TOKEN
+from tests.helpers.servers import QUICK, TOKEN
 
 
 async def test_the_small_commands(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) -> None:
@@ -59,3 +65,33 @@ async def test_a_wrong_token_and_a_host_that_does_not_listen(
     assert "404" in wrong.err
     assert "secret-token" not in wrong.err + wrong.out
     assert (await run("status", env=env | {"CALLS_HOST": "http://127.0.0.1:9"})).code == 1
+
+
+@pytest.mark.parametrize("command", ["add", "test"])
+async def test_a_lost_answer_says_how_to_repeat(
+    command: str, served: tuple[Sandbox, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:  # C-IDEM-1
+    sandbox, env = served
+    monkeypatch.setattr(commands, "make_client", lambda arguments: CallsClient(sandbox.url, retry=QUICK))
+    answer = sandbox.api.handle
+
+    def lose(call: Any) -> Reply:
+        answer(call)
+        return Reply.error(503, "lost")
+
+    sandbox.api.handle = lose  # type: ignore[method-assign]
+    lost = await run_here(command, "16500000000", env=env)
+    (key,) = {str(call.key) for call in sandbox.calls}
+    assert (lost.code, lost.out) == (1, "")
+    assert f"the idempotence key is {key}\n" in lost.err
+    assert f"again with --idempotence-key {key}" in lost.err
+    sandbox.api.handle = answer  # type: ignore[method-assign]
+    repeated = await run_here(command, "16500000000", "--idempotence-key", key, env=env)
+    assert (repeated.code, repeated.out) == (0, sandbox.jobs[0].id + "\n")
+    assert len(sandbox.jobs) == 1
+
+
+async def test_a_key_that_a_header_would_change_is_refused(served: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, env = served
+    refused = await run_here("add", "16500000000", "--idempotence-key", "k ", env=env)
+    assert (refused.code, "space" in refused.err, sandbox.calls) == (2, True, [])

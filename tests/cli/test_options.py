@@ -94,6 +94,8 @@ CASES = [
     Case("sample 2 --seed 9", 0, "phone,"),
     Case("add 16500000009 --gmt-zone -05:00", 0, "566", jobs=1),
     Case("add 16500000009 --payload name=Alex", 0, "566", jobs=1),
+    Case("add 16500000009 --idempotence-key k-1", 0, "566", "the idempotence key is k-1", jobs=1),
+    Case("test 16500000009 --idempotence-key k-2", 0, "566", "the idempotence key is k-2", jobs=1),
     Case("test 16500000009 --gmt-zone Z", 0, "566", jobs=1),
     Case("test 16500000009 --payload name=Alex", 0, "566", jobs=1),
     Case("report --id 5665330001", 0, '"callJobId":'),

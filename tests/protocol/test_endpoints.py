@@ -105,7 +105,7 @@ async def test_a_given_key_is_used(wire: Wire, jaicp: CallsClient) -> None:  # C
     for one in (key, "d5f41bd4"):
         await jaicp.campaign(TOKEN).add_phones(CONTACTS, idempotence_key=one)
     assert [sent["headers"]["Idempotence-Key"] for _, _, sent in wire.sent] == [str(key), "d5f41bd4"]
-    for wrong in ("", "a\nb", "é"):
+    for wrong in ("", "a\nb", "é", " k", "k "):
         with pytest.raises(ConfigurationError, match="idempotence_key"):
             await jaicp.campaign(TOKEN).add_phones(CONTACTS, idempotence_key=wrong)
 

@@ -8,26 +8,42 @@ from collections.abc import Awaitable, Callable
 
 from calls_async.campaign import Campaign
 from calls_async.cli.connection import make_client, read_token
-from calls_async.cli.exit_codes import Exit
+from calls_async.cli.exit_codes import Exit, choose_error_exit
+from calls_async.cli.output import warn
+from calls_async.errors import NoAnswerError
+from calls_async.protocol.endpoints import to_key
 from calls_async.protocol.reports import to_dict
 
 
 async def add(arguments: Namespace) -> Exit:
-    return await _with_campaign(
-        arguments,
-        lambda campaign: campaign.add_phone(
-            arguments.phone, gmt_zone=arguments.gmt_zone, payload=dict(arguments.payload) or None
-        ),
-    )
+    return await _add(arguments, lambda campaign: campaign.add_phone)
 
 
 async def test(arguments: Namespace) -> Exit:
-    return await _with_campaign(
-        arguments,
-        lambda campaign: campaign.add_test_phone(
-            arguments.phone, gmt_zone=arguments.gmt_zone, payload=dict(arguments.payload) or None
-        ),
-    )
+    return await _add(arguments, lambda campaign: campaign.add_test_phone)
+
+
+async def _add(arguments: Namespace, choose: Callable[[Campaign], Callable[..., Awaitable[str]]]) -> Exit:
+    """Add one number under a key that the person knows, so that whatever happens they can repeat it (C-IDEM-1)."""
+    key = to_key(arguments.idempotence_key)
+    warn(f"the idempotence key is {key}")
+    try:
+        return await _with_campaign(
+            arguments,
+            lambda campaign: choose(campaign)(
+                arguments.phone,
+                gmt_zone=arguments.gmt_zone,
+                payload=dict(arguments.payload) or None,
+                idempotence_key=key,
+            ),
+        )
+    except NoAnswerError as error:
+        warn(str(error))
+        warn(
+            f"run the same command again with --idempotence-key {key}, within 24 hours: "
+            "nobody is called twice, and it prints the ID"
+        )
+        return choose_error_exit(error)
 
 
 async def info(arguments: Namespace) -> Exit:

@@ -128,10 +128,8 @@ class Batcher:
         if (size := len(row.body) + BRACKETS_BYTES) > self._rules.chunk_bytes:
             raise ContactError("row", f"needs {size} bytes as JSON, more than a chunk may have")
         key = None if idempotence_key is None else str(idempotence_key)
-        if key is not None and not key.strip():
-            raise ContactError("idempotence_key", "is empty")
-        if key is not None and key != key.strip():  # a service that had it from a header would know it without them
-            raise ContactError("idempotence_key", "begins or ends with a space, which a header loses; use a UUID")
+        if key is not None and (not key or key != key.strip()):  # which a header would lose
+            raise ContactError("idempotence_key", "is empty, or begins or ends with a space")
         number = await self._reserve(nowait=nowait)
         row = row._replace(row=number)
         try:

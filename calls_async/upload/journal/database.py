@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from calls_async.errors import JournalError
 from calls_async.upload.journal.bodies import bodies_path, sync_folder
@@ -113,12 +113,12 @@ class Database:
 
     def begin_log(self) -> None:
         """Write into a log beside the file from now on: what the file is stands in the file itself by now."""
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._set("journal_mode = WAL")
         self.empty = False
 
     def overwrite_deleted(self) -> None:
         """Let nothing be read that is deleted from now on."""
-        self._connection.execute("PRAGMA secure_delete = ON")
+        self._set("secure_delete = ON")
 
     def compact(self) -> None:
         """Write the file anew, without what was deleted."""
@@ -154,9 +154,16 @@ class Database:
                 self.path.rename(_free_name(self.path))
             else:
                 self.path.unlink()
+                remove_copies(self.path)
         finally:
             if lock is not None:
                 unlock_file(lock)
+
+    def _set(self, pragma: str) -> None:
+        try:
+            self._connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
 
     def _check_version(self) -> int | None:
         """Return the file's schema; None where it is new. Raises `JournalError` where it is none that can be read."""
@@ -196,21 +203,44 @@ class Database:
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _keep_copy(self, version: int) -> None:
-        copy = self.path.with_name(f"{self.path.name}.schema-{version}")
-        copy.unlink(missing_ok=True)  # of a migration that was interrupted
-        descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
+        copy = _copy_path(self.path, version)
+        remove_copies(self.path)  # of a migration that was interrupted
+        with _open_new(copy) as file:
             self._connection.execute("VACUUM INTO ?", (str(copy.absolute()),))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            os.fsync(file.fileno())
         if (bodies := bodies_path(self.path)).exists():
-            shutil.copyfile(bodies, bodies_path(copy))
-            bodies_path(copy).chmod(0o600)
+            with bodies.open("rb") as source, _open_new(bodies_path(copy)) as file:
+                shutil.copyfileobj(source, file)
+                file.flush()
+                os.fsync(file.fileno())
         sync_folder(copy.parent)
 
     def _explain(self, error: sqlite3.Error) -> JournalError:
         return JournalError(str(self.path), _describe(error))
+
+
+def remove_copies(path: Path) -> None:
+    """Remove what migrations of a journal have left beside it."""
+    for version in range(OLDEST_VERSION, SCHEMA_VERSION):
+        copy = _copy_path(path, version)
+        copy.unlink(missing_ok=True)
+        bodies_path(copy).unlink(missing_ok=True)
+
+
+def is_older(path: Path) -> bool:
+    """Return whether a file is a journal of an earlier schema, which opening it for writing would migrate.
+
+    Asks SQLite: to open and close the file by ourselves would take away the locks of an upload in this process.
+    """
+    if not path.is_file():
+        return False
+    try:
+        with contextlib.closing(_connect(path, writing=False)) as connection:
+            ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+            ((schema,),) = connection.execute("PRAGMA user_version").fetchall()
+    except sqlite3.Error:
+        return False  # opening it will say what is wrong
+    return bool(application == APPLICATION_ID and OLDEST_VERSION <= schema < SCHEMA_VERSION)
 
 
 def explain_disk(path: Path, error: OSError) -> JournalError:
@@ -247,6 +277,15 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
         isolation_level=None,  # transactions are begun by hand
         check_same_thread=False,  # one thread at a time, but not the one that opened it
     )
+
+
+def _copy_path(path: Path, version: int) -> Path:
+    return path.with_name(f"{path.name}.schema-{version}")
+
+
+def _open_new(path: Path) -> BinaryIO:
+    """Make a file that only its owner may read."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "r+b")
 
 
 def _free_name(path: Path) -> Path:

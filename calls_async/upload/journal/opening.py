@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
 from calls_async.concurrency import SerialThread, wait_until_done
 from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.transport.clock import Clock
+from calls_async.upload.journal.database import is_older
 from calls_async.upload.journal.journal import FileJournal, Watcher
 from calls_async.upload.journal.schema import BATCHER, LIST
 from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Past, Purpose
@@ -45,6 +47,8 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
     path = settings.path
     if settings.rehearsal:
         _spare_real_journal(path)
+    if is_older(path):
+        _look_first(settings, owner)
     store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
     try:
         if not store.empty and _gives_way(store, settings, owner.token):
@@ -65,15 +69,19 @@ def _spare_real_journal(path: Path) -> None:
     """Raise `JournalRefusedError` for a real upload's journal, which a rehearsal does not even open for writing."""
     if not path.exists() or not path.stat().st_size:
         return
-    store = Store(path, writing=False)
-    try:
+    with closing(Store(path, writing=False)) as store:
         real = not store.empty and not store.upload.record().rehearsal
-    finally:
-        store.close()
     if real:
         raise JournalRefusedError(
             str(path), "is a real upload's journal, which no rehearsal touches; name another file"
         )
+
+
+def _look_first(settings: JournalSettings, owner: JournalOwner) -> None:
+    """Raise for a journal that this upload must not go on with, before it is migrated: the version that wrote it
+    may."""
+    with closing(Store(settings.path, writing=False)) as store, store.database.understanding():
+        _gives_way(store, settings, owner.token)
 
 
 def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -11,6 +12,7 @@ import orjson
 
 from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.protocol.keys import last_attempt_at
+from calls_async.upload.journal.database import is_older
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.outcome import Receipt
 from calls_async.upload.status import OutcomeStatus
@@ -103,14 +105,18 @@ def purge(path: Path, at: float, *, with_unknown: bool = False) -> None:
     """
     if not path.is_file():
         raise JournalError(str(path), "there is no such file")
-    store = Store(path)
-    try:
-        if store.empty or not store.finished():
-            raise JournalRefusedError(str(path), "is not finished; run the upload again first")
-        if store.chunks.with_unknown() and not with_unknown:
-            raise JournalRefusedError(
-                str(path), "has unknown rows; reconcile them, or export them, decide, and purge --with-unknown"
-            )
+    if is_older(path):  # the version that wrote it may have to go on with it
+        with closing(Store(path, writing=False)) as store:
+            _check_done(store, with_unknown=with_unknown)
+    with closing(Store(path)) as store:
+        _check_done(store, with_unknown=with_unknown)
         store.purge(at)
-    finally:
-        store.close()
+
+
+def _check_done(store: Store, *, with_unknown: bool) -> None:
+    if store.empty or not store.finished():
+        raise JournalRefusedError(str(store.path), "is not finished; run the upload again first")
+    if store.chunks.with_unknown() and not with_unknown:
+        raise JournalRefusedError(
+            str(store.path), "has unknown rows; reconcile them, or export them, decide, and purge --with-unknown"
+        )

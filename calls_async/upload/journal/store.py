@@ -11,7 +11,7 @@ from calls_async.upload.chunks.chunk import Chunk, Mark
 from calls_async.upload.journal.batcher_tables import BatcherTables
 from calls_async.upload.journal.bodies import Bodies
 from calls_async.upload.journal.chunk_table import ChunkTable
-from calls_async.upload.journal.database import Database, explain_disk
+from calls_async.upload.journal.database import Database, explain_disk, remove_copies
 from calls_async.upload.journal.schema import BATCHER, LIST
 from calls_async.upload.journal.settings import JournalOwner
 from calls_async.upload.journal.upload_table import UploadTable
@@ -64,8 +64,8 @@ class Store:
 
     def set_aside(self, *, keep: bool) -> None:
         """Close the journal and take it out of the way of another, under another name or for good."""
+        self._gather_bodies()  # and their file is gone, while the lock is held
         self.database.set_aside(keep=keep)
-        self._bodies.remove()
 
     def begin(self, owner: JournalOwner, *, kind: str = LIST, rehearsal: bool = False, at: float) -> None:
         """Make a new journal for a new upload."""
@@ -143,6 +143,7 @@ class Store:
             if not self._of_batcher:  # which may go on
                 self.upload.note_purged(at)
         self.database.compact()
+        remove_copies(self.path)
 
     def finished(self) -> bool:
         """Return whether the source was read to its end, or nothing more is queued, and every chunk is answered."""

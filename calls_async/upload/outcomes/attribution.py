@@ -32,10 +32,10 @@ def settle_by_report(
 ) -> Verdict:
     """Give the jobs of one answer to the rows that were sent, where it does not tell whose they are (C-M-19).
 
-    `contents` are the rows' contacts as bytes, `reports` those of `ids` and of `phones`; `first_sent_at` is when
-    the chunk was first sent, Unix time in seconds. A row without a job of its own is a duplicate where its phone has
-    a job of the day before that (C-DUP-1), and unknown otherwise. Where a phone stands in rows of different content and only
-    some of them have a job, nobody can tell which: they are unknown.
+    `contents` are the rows' contacts as bytes, `reports` those of `ids` and of `phones`; `first_sent_at` is when the
+    chunk was first sent, Unix time in seconds. A row without a job of its own is a duplicate where its phone has a
+    job of the day before that (C-DUP-1), and unknown otherwise. Where a phone stands in rows of different content and
+    only some of them have a job, nobody can tell which: they are unknown.
     """
     known = {report.call_job_id for report in reports}
     jobs = _Jobs.read([one for one in ids if one in known or _READABLE_ID.match(one)], reports, first_sent_at)

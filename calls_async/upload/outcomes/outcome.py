@@ -134,6 +134,10 @@ class Summary:
     retries: int = attrs.field(default=0, init=False)
     seconds: float = attrs.field(default=0.0, init=False)
 
+    def begin(self, upload_id: str) -> None:
+        """Take the identity that the upload turns out to have, where an earlier process began it."""
+        self.upload_id = upload_id
+
     def add(self, receipt: Receipt) -> None:
         """Count the rows of a receipt."""
         counts = receipt.counts()

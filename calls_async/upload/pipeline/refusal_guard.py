@@ -34,7 +34,7 @@ class RefusalGuard:
         if self._most is None:
             return ()
         if set(verdict.statuses) != {OutcomeStatus.REJECTED}:
-            self._refused.clear()
+            self._refused = []  # not cleared: they may be being kept
             return ()
         if self.state is GuardState.TRIPPED:
             return [chunk]

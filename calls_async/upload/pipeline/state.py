@@ -69,8 +69,10 @@ class RunState:
             self._stop(StopReason.ASKED, Phase.DRAINING)
 
     def fail(self, error: BaseException) -> None:
-        """Go on to HALTING: every further request would fail, too."""
-        self.note_error(error)
+        """Go on to HALTING: every further request would fail, too. That takes the place of an error of the source,
+        which is told when all that was read has been sent; what fails afterwards follows from it."""
+        if not self.failed:
+            self.error = error
         self._stop(StopReason.FAILED, Phase.HALTING)
         self._failed.set()
 
@@ -80,7 +82,7 @@ class RunState:
         self._opened.set()
 
     def note_error(self, error: BaseException) -> None:
-        """Keep what the reader of the receipts is to be told: the first error, for others follow from it."""
+        """Keep what the reader of the receipts is to be told in the end, where it is the first error."""
         self.error = self.error or error
 
     def note_left_over(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import attrs
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from calls_async import CallsClient, JournalError, JournalRefusedError, OutcomeStatus
 from calls_async.sandbox import DuplicateRule
 from calls_async.testing import InProcessSandbox
-from calls_async.upload.journal.overview import open_for_reading, overview
+from calls_async.upload.journal.overview import open_for_reading, overview, purge
 from calls_async.upload.journal.schema import SCHEMA_VERSION
 from tests.helpers.clock import HeldClock
 from tests.helpers.servers import QUICK
@@ -174,3 +176,45 @@ async def test_a_copy_that_cannot_be_made_leaves_all_as_it_was(
         monkeypatch.undo()
         await client.campaign(TOKEN).upload(journals / "list.csv", journal=journals / "half-done").run()
     assert max(system.phones().values()) == 1
+
+
+def people_in(folder: Path) -> set[str]:
+    """The files beside the finished journal that hold a phone."""
+    files = [file for file in folder.iterdir() if file.name.startswith("finished") and file.suffix != ".csv"]
+    return {file.name for file in files if str(FIRST)[:8].encode() in file.read_bytes()}
+
+
+def test_purging_leaves_no_copy_of_the_people(journals: Path) -> None:
+    assert people_in(journals) == {"finished"}
+    purge(journals / "finished", 0.0, with_unknown=True)
+    assert people_in(journals) == set()
+    assert {file.name for file in journals.iterdir() if "schema" in file.name} == set()
+
+
+def test_a_journal_that_may_not_be_purged_is_not_migrated(journals: Path) -> None:
+    with pytest.raises(JournalRefusedError, match="not finished"):
+        purge(journals / "half-done", 0.0)
+    assert (journals / "half-done").read_bytes() == (FROZEN / "half-done").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["half-done", "finished"])
+async def test_a_refused_run_migrates_nothing(journals: Path, name: str) -> None:  # C-M-18
+    async with System().client() as client:
+        with pytest.raises(JournalRefusedError):
+            await client.campaign("another.token").upload(journals / "list.csv", journal=journals / name).run()
+    assert (journals / name).read_bytes() == (FROZEN / name).read_bytes()
+    assert not list(journals.glob("*.schema-4"))
+
+
+async def test_the_copy_is_its_owners_from_the_first_byte(journals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    copy = shutil.copyfileobj
+
+    def watch(source: BinaryIO, target: BinaryIO) -> None:
+        modes.append(os.fstat(target.fileno()).st_mode & 0o777)
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfileobj", watch)
+    async with System().client() as client:
+        await client.campaign(TOKEN).upload(journals / "list.csv", journal=journals / "killed").run()
+    assert modes == [0o600]

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from calls_async import AccessError, CallsClient, Campaign, JournalError, JournalRefusedError, SourceError
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal import database
+from calls_async.upload.journal.bodies import bodies_path
+from calls_async.upload.journal.locks import unlock_file
 from calls_async.upload.journal.schema import SCHEMA_VERSION
-from calls_async.upload.journal.settings import JournalSettings
+from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.store import Store
 from tests.helpers.contacts import contacts
 from tests.helpers.journals import outcomes_in, stopped_after
@@ -143,3 +149,35 @@ async def test_a_mistyped_token_locks_nobody_out(sandbox: Sandbox, client: Calls
     with pytest.raises(AccessError):
         await client.campaign("mistyped").upload(list(contacts(30)), journal=path, chunk_rows=10).run()
     assert (await client.campaign(sandbox.token).upload(list(contacts(30)), journal=path).run()).accepted == 30
+
+
+def test_nothing_is_removed_when_the_next_process_may_have_the_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(path)
+    store.begin(JournalOwner(token="a", host="http://127.0.0.1"), at=0.0)
+    bodies_path(path).write_bytes(b"")
+    left: list[set[str]] = []
+
+    def unlock(descriptor: int) -> None:
+        left.append({file.name for file in path.parent.iterdir() if file.name.startswith(path.name)})
+        unlock_file(descriptor)
+
+    monkeypatch.setattr(database, "unlock_file", unlock)
+    store.set_aside(keep=False)
+    assert left == [set()]
+
+
+@pytest.mark.parametrize("statement", ["begin_log", "overwrite_deleted"])
+def test_a_setting_that_fails_is_an_error_of_the_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql.startswith(("PRAGMA journal_mode = WAL", "PRAGMA secure_delete")):
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Full))
+    with closing(Store(path)) as store, pytest.raises(JournalError, match="disk is full"):
+        getattr(store.database, statement)()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from calls_async import (
     AccessError,
     CallsClient,
+    Campaign,
     Contact,
+    JournalError,
     Outcome,
     OutcomeStatus,
     RetryPolicy,
@@ -19,6 +23,7 @@ from calls_async import (
     UnreachableError,
 )
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal.store import Store
 from tests.helpers.asserts import assert_each_once, only_this_task
 from tests.helpers.contacts import contacts
 
@@ -165,3 +170,32 @@ async def test_cancelled_chunks_are_in_doubt(sandbox: Sandbox, client: CallsClie
     doubted = {outcome.phone for receipt in upload.in_doubt for outcome in receipt.outcomes()}
     assert doubted == {job.phone for job in sandbox.jobs}
     assert upload.summary.unknown == 30
+
+
+async def test_an_error_of_all_requests_hides_behind_no_error_of_the_source(client: CallsClient) -> None:
+    def source() -> Iterator[Contact]:
+        yield from contacts(700)
+        raise ValueError("row 701")
+
+    upload = client.campaign("1.2.nobody").upload(source(), chunk_rows=500)
+    with pytest.raises(AccessError):
+        await upload.run()
+    assert upload.summary.accepted == 0
+
+
+async def test_a_summary_is_the_same_all_the_time(campaign: Campaign, tmp_path: Path) -> None:
+    upload = campaign.upload(contacts(20), journal=tmp_path / "a.journal")
+    summary, identity = upload.summary, upload.summary.upload_id
+    assert identity
+    assert await upload.run() is summary
+    assert (summary.accepted, summary.upload_id) == (20, identity)
+    with closing(Store(tmp_path / "a.journal", writing=False)) as store:
+        assert store.upload.record().upload_id == identity
+
+
+async def test_a_summary_tells_what_a_failed_opening_took(campaign: Campaign, tmp_path: Path) -> None:
+    (tmp_path / "a.journal").write_bytes(b"no database" * 100)
+    upload = campaign.upload(contacts(20), journal=tmp_path / "a.journal")
+    with pytest.raises(JournalError):
+        await upload.run()
+    assert upload.summary.seconds > 0

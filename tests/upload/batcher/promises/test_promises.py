@@ -281,5 +281,6 @@ async def test_the_order_of_a_payload_does_not_count(campaign: Campaign, path: P
     async with campaign.batcher(journal=path, linger_seconds=0.001) as batcher:
         first = await batcher.put(contact(1, a=1, b=2), idempotence_key="k")
         assert await batcher.put(contact(1, b=2, a=1), idempotence_key="k") == first
-        with pytest.raises(ContactError, match="is empty"):
-            await batcher.put(contact(1), idempotence_key=" ")
+        for key in ("", " ", "k ", "\tk"):  # C-IDEM-3: a header has none at its ends
+            with pytest.raises(ContactError, match="is empty, or begins or ends with a space"):
+                await batcher.put(contact(1), idempotence_key=key)
