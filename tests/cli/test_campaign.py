@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from calls_async import CallsClient
+from calls_async import CallsClient, RetryPolicy
 from calls_async.cli.commands import campaign as commands
 from calls_async.sandbox.api import Reply
 from calls_async.sandbox.server.server import Sandbox
 from tests.helpers.command import Ran, run, run_here
-from tests.helpers.servers import QUICK, TOKEN
+from tests.helpers.servers import TOKEN
+
+ONE_TRY = RetryPolicy(max_attempts=1)
 
 
 async def test_the_small_commands(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ async def test_a_lost_answer_says_how_to_repeat(
     command: str, served: tuple[Sandbox, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:  # C-IDEM-1
     sandbox, env = served
-    monkeypatch.setattr(commands, "make_client", lambda arguments: CallsClient(sandbox.url, retry=QUICK))
+    monkeypatch.setattr(commands, "make_client", lambda arguments: CallsClient(sandbox.url, retry=ONE_TRY))
     answer = sandbox.api.handle
 
     def lose(call: Any) -> Reply:
