@@ -139,7 +139,6 @@ def _make_pipeline(
         pending=past.pending,
         body_limit=body_limit,
     )
-    answers_callers = request.source.answers_callers
     return Pipeline(
         PipelineParts(
             reader=Reader(request.source, request.screening, chunker, recorder, queue, state, reader_settings),
@@ -154,10 +153,6 @@ def _make_pipeline(
             pace=connection.pace,
         ),
         state,
-        WorkerSettings(
-            failures_are_verdicts=not answers_callers,
-            keeps_refused=not answers_callers,
-            max_refusals=settings.max_refusals,
-        ),
+        WorkerSettings(answers_callers=request.source.answers_callers, max_refusals=settings.max_refusals),
         concurrency=settings.concurrency,
     )

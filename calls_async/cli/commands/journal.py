@@ -16,7 +16,7 @@ import attrs
 from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import warn
-from calls_async.upload.journal import overview as inspect
+from calls_async.upload.journal.overview import all_receipts, open_for_reading, overview, purge, unknown_contacts
 from calls_async.upload.journal.schema import BATCHER
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.results_file import RESULTS_FORMATS
@@ -51,9 +51,9 @@ def _words(found: Reconciliation) -> str:
 
 
 def _show(arguments: Namespace) -> Exit:
-    store = inspect.open_for_reading(Path(arguments.file))
+    store = open_for_reading(Path(arguments.file))
     try:
-        seen = inspect.overview(store)
+        seen = overview(store)
     finally:
         store.close()
     if arguments.json:
@@ -92,18 +92,18 @@ def _results(arguments: Namespace) -> Exit:
 
     def lines(store: Store) -> Iterator[bytes]:
         yield header
-        for receipt in inspect.all_receipts(store):
+        for receipt in all_receipts(store):
             yield write(receipt if status is None else receipt.only(status))
 
     return _print_all(arguments, lines)
 
 
 def _export_unknown(arguments: Namespace) -> Exit:
-    return _print_all(arguments, inspect.unknown_contacts)
+    return _print_all(arguments, unknown_contacts)
 
 
 def _print_all(arguments: Namespace, lines: Callable[[Store], Iterator[bytes]]) -> Exit:
-    store = inspect.open_for_reading(Path(arguments.file))
+    store = open_for_reading(Path(arguments.file))
     try:
         for line in lines(store):
             sys.stdout.buffer.write(line)
@@ -114,7 +114,7 @@ def _print_all(arguments: Namespace, lines: Callable[[Store], Iterator[bytes]]) 
 
 
 def _purge(arguments: Namespace) -> Exit:
-    inspect.purge(Path(arguments.file), time.time(), with_unknown=arguments.with_unknown)
+    purge(Path(arguments.file), time.time(), with_unknown=arguments.with_unknown)
     warn(f"{arguments.file} holds no phone and no payload any more")
     return Exit.DONE
 

@@ -35,10 +35,9 @@ from calls_async.upload.status import OutcomeStatus
 class WorkerSettings:
     """What becomes of contacts that cannot be sent."""
 
-    failures_are_verdicts: bool
-    """Whether contacts that were not sent, because all requests fail, are told to be rejected."""
-    keeps_refused: bool
-    """Whether contacts that were refused in a row, as if the campaign took nobody, are kept for the next process."""
+    answers_callers: bool
+    """Whether each contact's caller waits for its outcome, as a batcher's do: who was not sent, because all requests
+    fail, may try again, and is not told to be rejected; who is refused is told so, and not kept for another run."""
     max_refusals: int | None
     """So many refused in a row stop the upload; None: never."""
 
@@ -140,7 +139,7 @@ class Worker:
             if chunk.first_sent_at is None and not_created:
                 await self._recorder.note_unsent(chunk)
             return None  # it is sent again under its key
-        if not self._settings.failures_are_verdicts and not_created:
+        if self._settings.answers_callers and not_created:
             return None
         status = OutcomeStatus.REJECTED if not_created else OutcomeStatus.UNKNOWN
         return Verdict.all(status, len(chunk.rows), str(error))
@@ -162,7 +161,7 @@ class Worker:
         refused = self._guard.note(chunk, verdict)
         if not refused:
             return
-        keeps = self._settings.keeps_refused and self._recorder.keeps
+        keeps = self._recorder.keeps and not self._settings.answers_callers
         if not tripped:
             words = verdict.errors[-1] if verdict.errors else ""
             self._fail(TooManyRefusalsError(len(refused), words or "", kept=keeps))

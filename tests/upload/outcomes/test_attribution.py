@@ -15,7 +15,7 @@ from calls_async import CallsClient, JobReport, Outcome, OutcomeStatus
 from calls_async.sandbox.api import Reply
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.server.server import Sandbox
-from calls_async.upload.outcomes.attribution import verify_by_report
+from calls_async.upload.outcomes.attribution import tells_certainly, verify_by_report
 from tests.helpers.asserts import outcomes_of
 from tests.helpers.contacts import contacts
 from tests.helpers.servers import QUICK
@@ -171,3 +171,13 @@ async def test_a_failed_report_leaves_what_is_no_id_unknown(sandbox: Sandbox, cl
     sandbox.api.handle = handle  # type: ignore[method-assign]
     outcomes = await outcomes_of(client.campaign(sandbox.token).upload(contacts(2)))
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.UNKNOWN}
+
+
+@given(st.lists(some_ids, max_size=8), st.integers(0, 8))
+def test_an_answer_tells_for_certain_by_ids_that_look_like_one(ids: list[str], rows: int) -> None:  # C-M-19
+    wanted = len(ids) == rows == len(set(ids)) and not {"-1", "error", "0"} & set(ids)
+    assert tells_certainly(ids, rows) is wanted
+
+
+def test_digits_of_another_script_are_no_id() -> None:
+    assert not tells_certainly(["\u0661"], 1)
