@@ -32,7 +32,8 @@ from calls_async.upload.upload import Upload
 Answer = TypeVar("Answer")
 Key = str | UUID | None
 Names = Iterable[str | int]
-_TOKEN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
+_TOKEN = re.compile(r"(?!\.\.?$)[^\x00-\x1f\x7f\ud800-\udfff]+")
+"""Not `.` and `..`, which a URL's path loses: the request would be another one."""
 _ENCODED_AT_A_TIME = 256
 
 

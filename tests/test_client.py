@@ -44,7 +44,7 @@ def test_plain_http_needs_a_word() -> None:
     assert CallsClient("http://x.example", allow_plain_http=True).base_url == "http://x.example"
 
 
-@pytest.mark.parametrize("token", [" ", "", None, "a\nb", "secret\udce9"])
+@pytest.mark.parametrize("token", [" ", "", None, "a\nb", "secret\udce9", ".", "..", " .. "])
 def test_a_token_that_is_none(token: Any) -> None:  # C-M-18
     with pytest.raises(ConfigurationError, match="token") as caught:
         CallsClient("jaicp").campaign(token)

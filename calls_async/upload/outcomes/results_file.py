@@ -133,7 +133,8 @@ class ResultsFile:
 
     def _append(self, receipts: Sequence[Receipt]) -> None:
         if self._file is None:
-            self._file = self._path.open("ab" if self._begun else "wb")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self._begun else os.O_TRUNC)
+            self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")  # it holds phones
         if not self._begun:
             self._begun = True
             self._file.write(self._header)

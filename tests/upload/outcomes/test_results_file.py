@@ -107,3 +107,10 @@ async def test_a_disk_that_fails(tmp_path: Path) -> None:
     file = ResultsFile(str(tmp_path / "no folder" / "a.csv"))
     with pytest.raises(CallsError, match="cannot be written"):
         await file.finish()
+
+
+async def test_a_new_file_is_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    file = ResultsFile(str(path))
+    await file.finish()
+    assert path.stat().st_mode & 0o777 == 0o600
