@@ -1,6 +1,6 @@
 """The proof: thousands of schedules of faults, crashes and resumes, in virtual time, each replayed by its seed.
 
-`CALLS_SIMULATION_SEEDS=17:18 pytest tests/test_simulation.py` plays seed 17 alone.
+`CALLS_SIMULATION_SEEDS=17:18 pytest tests/proofs/test_simulation.py` plays seed 17 alone.
 """
 
 from __future__ import annotations
