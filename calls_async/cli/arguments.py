@@ -154,10 +154,13 @@ def _journal(parser: argparse.ArgumentParser) -> None:
         "results": "what became of each row, again",
         "export-unknown": "the contacts of the unknown rows as JSON Lines",
         "purge": "remove phones and payloads from a finished journal",
+        "set-host": "say that the same system, with its jobs, is at HOST now",
     }
     said = "; ".join(f"{name}: {does}" for name, does in actions.items())
     parser.add_argument("action", choices=list(actions), help=said)
     parser.add_argument("file", metavar="FILE")
+    parser.add_argument("host", metavar="HOST", nargs="?", help="of set-host")
+    parser.add_argument("--plain-http", action="store_true", help="let HOST be asked over unencrypted http")
     parser.add_argument("--json", action="store_true", help="show as one JSON object")
     parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="of the results")
     parser.add_argument("--with-unknown", action="store_true", help="purge also where rows are still unknown")

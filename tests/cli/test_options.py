@@ -126,6 +126,11 @@ CASES = [
     Case("journal results done.csv.journal --format csv", 0, "row,phone,status"),
     Case("journal results done.csv.journal --status accepted", 0, '"status":"accepted"'),
     Case("journal export-unknown done.csv.journal", 0),
+    Case("journal set-host done.csv.journal jaicp", 0, "", "is of https://app.jaicp.com now"),
+    Case("journal set-host done.csv.journal http://x.example --plain-http", 0, "", "is of http://x.example now"),
+    Case("journal set-host done.csv.journal http://x.example", 2, "", "--plain-http"),
+    Case("journal set-host done.csv.journal", 2, "", "name the host"),
+    Case("journal set-host none.journal jaicp", 1, "", "there is no such file"),
     Case("journal purge done.csv.journal --with-unknown", 0, "", "holds no phone"),
 ]
 

@@ -43,7 +43,7 @@ class Slow:
         return response
 
     def campaign(self) -> Campaign:
-        client = CallsClient("https://slow", exchange=self.exchange, upload_retry=QUICK)
+        client = CallsClient("https://sandbox.invalid", exchange=self.exchange, upload_retry=QUICK)
         return client.campaign(self._sandbox.token)
 
 

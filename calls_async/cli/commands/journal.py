@@ -16,7 +16,16 @@ import attrs
 from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import warn
-from calls_async.upload.journal.overview import all_receipts, open_for_reading, overview, purge, unknown_contacts
+from calls_async.errors import ConfigurationError
+from calls_async.transport.http import resolve_host
+from calls_async.upload.journal.overview import (
+    all_receipts,
+    open_for_reading,
+    overview,
+    purge,
+    set_host,
+    unknown_contacts,
+)
 from calls_async.upload.journal.schema import BATCHER
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.results_file import RESULTS_FORMATS
@@ -119,6 +128,15 @@ def _purge(arguments: Namespace) -> Exit:
     return Exit.DONE
 
 
+def _set_host(arguments: Namespace) -> Exit:
+    if arguments.host is None:
+        raise ConfigurationError("journal set-host FILE HOST: name the host that the same system has now")
+    host = resolve_host(arguments.host, allow_plain_http=arguments.plain_http)
+    set_host(Path(arguments.file), host)
+    warn(f"{arguments.file} is of {host} now")
+    return Exit.DONE
+
+
 def _moment(at: float | None) -> str:
     return "never" if at is None else datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
 
@@ -128,4 +146,5 @@ ACTIONS: dict[str, Callable[[Namespace], Exit]] = {
     "results": _results,
     "export-unknown": _export_unknown,
     "purge": _purge,
+    "set-host": _set_host,
 }

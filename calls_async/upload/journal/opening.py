@@ -24,7 +24,7 @@ async def open_journal(
 ) -> FileJournal:
     """Begin a journal, or go on with an unfinished one.
 
-    Raises `JournalRefusedError` for one that is finished or belongs to another campaign, and `JournalError` for a
+    Raises `JournalRefusedError` for one that is finished or of another campaign or server, and `JournalError` for a
     file that cannot be used: not writable, damaged, of another program, of a newer version, in use.
     """
     thread = SerialThread("journal")
@@ -51,11 +51,13 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
         _look_first(settings, owner)
     store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
     try:
-        if not store.empty and _gives_way(store, settings, owner.token):
+        if not store.empty and _gives_way(store, settings, owner):
             store.set_aside(keep=settings.again and not settings.rehearsal)
             store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
         if store.empty:
             store.begin(owner, kind=_KINDS[settings.purpose], rehearsal=settings.rehearsal, at=at)
+        elif store.upload.record().host != owner.host:
+            store.commit([lambda store: store.upload.note_host(owner.host)])
         return store, _read_past(store, settings.purpose)
     except (ValueError, TypeError, KeyError) as error:
         store.close()
@@ -81,10 +83,10 @@ def _look_first(settings: JournalSettings, owner: JournalOwner) -> None:
     """Raise for a journal that this upload must not go on with, before it is migrated: the version that wrote it
     may."""
     with closing(Store(settings.path, writing=False)) as store, store.database.understanding():
-        _gives_way(store, settings, owner.token)
+        _gives_way(store, settings, owner)
 
 
-def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
+def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> bool:
     """Return whether another journal may begin in this one's place. Raises where this upload must not go on."""
     upload, finished, path = store.upload.record(), store.finished(), str(settings.path)
     if upload.rehearsal:
@@ -102,11 +104,18 @@ def _gives_way(store: Store, settings: JournalSettings, token: str) -> bool:
             "this upload is finished. A second one would call everybody a second time; "
             "--again (again=True) starts one all the same",
         )
-    forgettable = store.blank() if upload.kind == BATCHER else not store.chunks.any_sent()
-    if upload.is_of(token):
-        return False
-    if forgettable:
+    unsent = not store.chunks.any_sent()
+    same_token = upload.is_of(owner.token)
+    if same_token and (upload.host == owner.host or unsent):
+        return False  # begun with a mistyped host, maybe; nobody was called
+    if store.blank() if upload.kind == BATCHER else unsent:
         return True  # begun with a mistyped token; nobody was called, and the list is still there
+    if same_token:
+        raise JournalRefusedError(
+            path,
+            f"is of another server, {upload.host}, which knows what was sent; go on there. Where that server has "
+            f"moved to this one: calls-async journal set-host {path} {owner.host}",
+        )
     raise JournalRefusedError(
         path, f"belongs to another campaign, at {upload.host}; check the token, or name another journal"
     )

@@ -113,6 +113,17 @@ def purge(path: Path, at: float, *, with_unknown: bool = False) -> None:
         store.purge(at)
 
 
+def set_host(path: Path, host: str) -> None:
+    """Say that the system with which a journal's upload was begun is at another base URL now: with its jobs and keys,
+    or everybody would be called again there."""
+    if not path.is_file():
+        raise JournalError(str(path), "there is no such file")
+    with closing(Store(path)) as store:
+        if store.empty:
+            raise JournalError(str(path), "is empty; nothing was ever written down in it")
+        store.commit([lambda store: store.upload.note_host(host)])
+
+
 def _check_done(store: Store, *, with_unknown: bool) -> None:
     if store.empty or not store.finished():
         raise JournalRefusedError(str(store.path), "is not finished; run the upload again first")

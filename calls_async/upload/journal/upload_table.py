@@ -82,6 +82,10 @@ class UploadTable:
         """Note the number of a batcher's row, so that it is never given again."""
         self._database.write("UPDATE upload SET last_row = max(last_row, ?)", (row,))
 
+    def note_host(self, host: str) -> None:
+        """Note that the campaign's server is another one from now on (its base URL)."""
+        self._database.write("UPDATE upload SET host = ?", (host,))
+
     def note_purged(self, at: float) -> None:
         """Note that the people were taken out of it at `at` (Unix time, seconds)."""
         self._database.write("UPDATE upload SET purged_at = ?", (at,))

@@ -29,6 +29,7 @@ from calls_async import (
 from calls_async.sandbox.faults import FaultKind, Faults
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal.overview import set_host
 from tests.helpers.batching import FIRST, contact, settle, stopped
 from tests.helpers.clock import HeldClock
 from tests.helpers.servers import QUICK
@@ -305,6 +306,7 @@ async def test_a_server_that_was_never_reached(path: Path, sandbox: Sandbox) -> 
             await patient.put(contact(1))
             await asyncio.sleep(0.1)
     assert patient.remaining.kept == 1
+    set_host(path, sandbox.url)
     async with CallsClient(sandbox.url) as client, client.campaign(sandbox.token).batcher(journal=path):
         pass
     assert [job.phone for job in sandbox.jobs] == [str(FIRST + 1)]

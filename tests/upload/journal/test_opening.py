@@ -10,11 +10,21 @@ from typing import Any
 
 import pytest
 
-from calls_async import AccessError, CallsClient, Campaign, JournalError, JournalRefusedError, SourceError
+from calls_async import (
+    AccessError,
+    CallsClient,
+    Campaign,
+    JournalError,
+    JournalRefusedError,
+    RetryPolicy,
+    SourceError,
+    UnreachableError,
+)
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.journal import database
 from calls_async.upload.journal.bodies import bodies_path
 from calls_async.upload.journal.locks import unlock_file
+from calls_async.upload.journal.overview import set_host
 from calls_async.upload.journal.schema import SCHEMA_VERSION
 from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.store import Store
@@ -181,3 +191,28 @@ def test_a_setting_that_fails_is_an_error_of_the_journal(
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Full))
     with closing(Store(path)) as store, pytest.raises(JournalError, match="disk is full"):
         getattr(store.database, statement)()
+
+
+async def test_another_host_is_refused_until_it_is_said_to_be_the_same(sandbox: Sandbox, path: Path) -> None:
+    """The same token at another server: what was sent to the first one would be sent again there."""
+    async with CallsClient(sandbox.url) as client:
+        await stopped_after(client.campaign(sandbox.token), contacts(1000), path, 1, chunk_rows=10)
+    answered = len(outcomes_in(path))
+    async with Sandbox(tokens=[sandbox.token]) as other, CallsClient(other.url) as client:
+        campaign = client.campaign(sandbox.token)
+        with pytest.raises(JournalRefusedError, match=f"is of another server, {sandbox.url}") as caught:
+            await campaign.upload(contacts(1000), journal=path).run()
+        assert f"journal set-host {path} {other.url}" in str(caught.value)
+        with pytest.raises(JournalRefusedError, match="another server"):
+            await campaign.reconcile(path)
+        assert not other.jobs
+        set_host(path, other.url)
+        await campaign.upload(contacts(1000), journal=path, chunk_rows=10).run()
+        assert answered + len(other.jobs) == 1000  # what had no answer goes again under its keys
+
+
+async def test_a_mistyped_host_locks_nobody_out(sandbox: Sandbox, campaign: Campaign, path: Path) -> None:
+    async with CallsClient("http://127.0.0.1:9", upload_retry=RetryPolicy(unreachable_seconds=0.1)) as client:
+        with pytest.raises(UnreachableError):
+            await client.campaign(sandbox.token).upload(contacts(10), journal=path).run()
+    assert (await campaign.upload(contacts(10), journal=path).run()).accepted == len(sandbox.jobs) == 10
