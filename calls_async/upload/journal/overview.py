@@ -47,9 +47,13 @@ class Overview:
 
 def open_for_reading(path: Path) -> Store:
     """Open a journal and change nothing. Raises `JournalError` where there is none."""
+    return _open(path, writing=False)
+
+
+def _open(path: Path, *, writing: bool) -> Store:
     if not path.is_file():
         raise JournalError(str(path), "there is no such file")
-    store = Store(path, writing=False)
+    store = Store(path, writing=writing)
     if store.empty:
         store.close()
         raise JournalError(str(path), "is empty; nothing was ever written down in it")
@@ -116,11 +120,7 @@ def purge(path: Path, at: float, *, with_unknown: bool = False) -> None:
 def set_host(path: Path, host: str) -> None:
     """Say that the system with which a journal's upload was begun is at another base URL now: with its jobs and keys,
     or everybody would be called again there."""
-    if not path.is_file():
-        raise JournalError(str(path), "there is no such file")
-    with closing(Store(path)) as store:
-        if store.empty:
-            raise JournalError(str(path), "is empty; nothing was ever written down in it")
+    with closing(_open(path, writing=True)) as store:
         store.commit([lambda store: store.upload.note_host(host)])
 
 
