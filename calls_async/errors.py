@@ -13,7 +13,7 @@
     ├── TooManyRefusalsError       the server refuses every contact: .refused
     └── RequestError               one call of the API failed: .method, .path, .status, .body
         ├── RefusedError           the server said no (4xx); nothing was created
-        │   └── AccessError        401, 403, 404 or a redirect: wrong token or wrong host
+        │   └── AccessError        401 to 405, 410, a redirect, a web page: wrong token or host
         └── NoAnswerError          no certain answer within the limits: .attempts, .seconds, .idempotence_key,
             │                      .unreachable (no attempt of this call reached the server)
             └── UnreachableError   no attempt ever reached the server, so nothing was created
@@ -148,7 +148,8 @@ class RefusedError(RequestError):
 
 
 class AccessError(RefusedError):
-    """401, 403, 404 or a redirect: the token or the host is wrong, for every request alike."""
+    """401 to 405, 407, 410, 501, a redirect, or nothing but a web page: the token or the host is wrong, for every
+    request alike. Nobody is `rejected` for it: an upload's chunks stay open under their keys."""
 
 
 class NoAnswerError(RequestError):
@@ -156,8 +157,9 @@ class NoAnswerError(RequestError):
 
     Where `refused`, the server said no (`status`) at last, but an earlier attempt may have been accepted. Where
     `outage`, the server had answered nothing at all for longer than the upload was allowed to wait. Where
-    `not_created`, no attempt can have been acted upon: all were turned away, or never got there. Where `late`, one
-    may still be on its way. `last` is why the last one failed.
+    `not_created`, no attempt can have been acted upon: none got there. Where `busy`, it was
+    told to come again later, each time (429). Where `failing`, the server fails at this request, and answers others.
+    `last`     is why the last one failed.
     Repeating it with the same `idempotence_key` and the same content within 24 hours of its first use is safe
     (C-IDEM-1, C-IDEM-7).
     """
@@ -175,7 +177,8 @@ class NoAnswerError(RequestError):
         refused: bool = False,
         outage: bool = False,
         not_created: bool = False,
-        late: bool = False,
+        busy: bool = False,
+        failing: bool = False,
         last: str = "",
         status: int | None = None,
         body: str = "",
@@ -185,7 +188,8 @@ class NoAnswerError(RequestError):
         self.refused = refused
         self.outage = outage
         self.not_created = not_created
-        self.late = late
+        self.busy = busy
+        self.failing = failing
         self.last = last
         self.attempts = attempts
         self.seconds = seconds

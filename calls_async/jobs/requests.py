@@ -21,7 +21,7 @@ from calls_async.transport.attempts import CallPlan
 from calls_async.transport.connection import Connection
 from calls_async.upload.chunks.chunk import halves
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
-from calls_async.upload.pipeline.runner import Runner, StandIn
+from calls_async.upload.pipeline.runner import Runner
 
 Answer = TypeVar("Answer")
 
@@ -56,7 +56,7 @@ class JobRequests(Generic[Answer]):
         self._tell = EventDispatcher(settings.on_event, connection.telemetry.event)
         self._names = [(open_names(ids, "ids"), False), (open_names(phones, "phones"), True)]
         self._queue: ChunkQueue[list[JobName]] = ChunkQueue(_QUEUED)
-        self._runner = Runner(self._queue, self._ask, workers=settings.concurrency, most=settings.concurrency)
+        self._runner = Runner(self._queue, self._ask, workers=settings.concurrency)
         self._feeding: asyncio.Task[None] | None = None
         self._refused = 0
         self._refusals: list[str] = []
@@ -161,7 +161,7 @@ class JobRequests(Generic[Answer]):
 
     # --- from requests to answers ---
 
-    async def _ask(self, jobs: list[JobName], stand_in: StandIn) -> None:
+    async def _ask(self, jobs: list[JobName]) -> None:
         """Ask for some jobs in one request; in halves, where the server refuses them together."""
         ids = [job.name for job in jobs if not job.by_phone]
         phones = [job.name for job in jobs if job.by_phone]

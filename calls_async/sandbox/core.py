@@ -6,7 +6,7 @@ import ipaddress
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from email.utils import format_datetime, formatdate
 from importlib.resources import files
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -38,7 +38,7 @@ _AFTER = {
     FaultKind.BAD_GATEWAY_AFTER: Reply(
         status=502, body=b"<html><body><h1>502 Bad Gateway</h1></body></html>", content_type="text/html"
     ),
-    FaultKind.GARBAGE_AFTER: Reply(body=b"<html>Welcome</html>", content_type="text/html"),
+    FaultKind.GARBAGE_AFTER: Reply(body=b'{"status": "welcome"}'),  # no web page: that ends an upload
 }
 """Replies of faults that strike after the API has acted."""
 
@@ -190,7 +190,12 @@ class SandboxCore:
             conflict=len(self.account.key_conflicts) > conflicts,
             again=again,
         )
-        return reply, fault
+        return None if reply is None else self._dated(reply), fault
+
+    def _dated(self, reply: Reply) -> Reply:
+        """Return a reply that says what time it is by the sandbox's clock, by which its jobs are created."""
+        date = formatdate(self.clock(), usegmt=True)
+        return attrs.evolve(reply, headers={**reply.headers, "Date": date})
 
     def _take(self, call: Call, fault: FaultKind | None) -> Reply | None:
         if fault is FaultKind.RESET_BEFORE:

@@ -17,10 +17,14 @@ from calls_async.transport.pacing.signals import Sign
 from calls_async.transport.redaction import shown_body
 
 BUSY_STATUSES = frozenset({408, 425, 429})
-ACCESS_STATUSES = frozenset({401, 403, 404})
+ACCESS_STATUSES = frozenset({401, 402, 403, 404, 405, 407, 410, 501})
+"""By which nothing goes here: they concern every request alike."""
+_BELIEVED_STATUSES = frozenset({400, 422})
+"""A first answer by them is taken at its word: nothing was created. After another attempt, it is not."""
+ASKED_AGAIN = 2
+"""How often a request is repeated under its key after a 409 that does not say that it is in progress."""
+_TURNED_AWAY_STATUSES = frozenset({425, 429})
 _OVERLOADED_STATUSES = frozenset({503, 504})
-_LATE_STATUSES = frozenset({408, 502, 504})
-"""A gateway has given up waiting; what it has passed on may still be acted upon."""
 _GATEWAY_STATUSES = frozenset({502})
 _IN_PROGRESS = re.compile(
     r"(?<!not )(?<!n't )(?:in[ -]?progress|processing|in[ -]?flight|concurrent|try again|retry)"
@@ -53,36 +57,57 @@ class Judgement:
 
     trace: Trace
     failure: TryAgain | RefusedError | None = None
-    refused_late: bool = False
-    """Whether the server said no when an earlier attempt may have been acted upon: the call ends uncertain."""
+    doubtful: bool = False
+    """Whether it is a refusal that does not prove that nothing was created: the call ends uncertain."""
 
 
-def judge(response: Response, request: Request, evidence: Evidence, now: float) -> Judgement:
-    """Judge an answer by its status, after the attempts that `evidence` tells of; `now` is Unix time in seconds."""
+def judge(response: Response, request: Request, evidence: Evidence, now: float, *, recognised: bool) -> Judgement:
+    """Judge an answer by its status, after the attempts that `evidence` tells of; `now` is Unix time in seconds.
+    `recognised`: the server has answered as the API does before."""
     status = response.status
     if 200 <= status < 300:
         return Judgement(Trace.ANSWERED)
-    if status >= 500 or status in BUSY_STATUSES:
-        return Judgement(_read_trace(status), _try_again(response, spell(status), request, now))
-    if _is_in_progress(response, evidence):
-        return Judgement(Trace.MAYBE_STILL_COMING, _try_again(response, "409, the key is in progress", request, now))
-    if request.creates and evidence.maybe_created:
-        reason = f"{spell(status)}, after an attempt without an answer"
-        return Judgement(Trace.ANSWERED, _try_again(response, reason, request, now), refused_late=True)
-    return Judgement(Trace.ANSWERED, refused(response, request))
+    if status in BUSY_STATUSES or (status >= 500 and status not in ACCESS_STATUSES):
+        trace = Trace.TURNED_AWAY if status in _TURNED_AWAY_STATUSES else Trace.UNCERTAIN
+        return Judgement(trace, _try_again(response, spell(status), request, now))
+    if status < 400 or status in ACCESS_STATUSES:
+        doubtful = request.creates and evidence.maybe_created
+        return _doubt(response, request, now) if doubtful else Judgement(Trace.UNCERTAIN, refused(response, request))
+    if status == HTTPStatus.CONFLICT and (request.creates or _is_in_progress(response)):
+        return _judge_conflict(response, request, evidence, now)
+    too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE  # often a gateway's own page
+    if not recognised and is_web_page(response) and not too_large:
+        return Judgement(Trace.UNCERTAIN, not_the_api(response, request))
+    if not request.creates or too_large:
+        return Judgement(Trace.ANSWERED, refused(response, request))
+    if status in _BELIEVED_STATUSES and not evidence.maybe_created and not is_web_page(response):
+        return Judgement(Trace.ANSWERED, refused(response, request))
+    return _doubt(response, request, now, first=not evidence.maybe_created)
 
 
-def judge_unreadable(response: Response, unreadable: UnreadableAnswer, request: Request, now: float) -> Judgement:
-    """Judge a 2xx that is not what the method answers: the server has acted, or a gateway has spoken for it."""
-    failure = _try_again(response, f"{response.status} with {unreadable}", request, now)
-    return Judgement(Trace.MAYBE_STILL_COMING, failure)
+def judge_unreadable(
+    response: Response, unreadable: UnreadableAnswer, request: Request, now: float, *, recognised: bool
+) -> Judgement:
+    """Judge a 2xx that is not what the method answers: the server has acted, or a gateway has spoken for it; or it is
+    not the API."""
+    if not recognised and is_web_page(response):
+        return Judgement(Trace.UNCERTAIN, not_the_api(response, request))
+    return Judgement(Trace.UNCERTAIN, _try_again(response, f"{response.status} with {unreadable}", request, now))
 
 
-def _read_trace(status: int) -> Trace:
-    """Return what a 5xx, 408, 425 or 429 leaves behind."""
-    if status in _LATE_STATUSES:
-        return Trace.MAYBE_STILL_COMING
-    return Trace.MAYBE_ACTED_UPON if status >= 500 else Trace.ANSWERED
+def _judge_conflict(response: Response, request: Request, evidence: Evidence, now: float) -> Judgement:
+    """Judge a 409: the key is known already. No page defines the words."""
+    if _is_in_progress(response):
+        return Judgement(Trace.UNCERTAIN, _try_again(response, "409, the key is in progress", request, now))
+    if evidence.conflicts < ASKED_AGAIN:
+        return Judgement(Trace.UNCERTAIN, _try_again(response, "409, the key is known", request, now))
+    return _doubt(response, request, now)
+
+
+def _doubt(response: Response, request: Request, now: float, *, first: bool = False) -> Judgement:
+    """Judge a refusal that does not prove that nothing was created."""
+    reason = spell(response.status) if first else f"{spell(response.status)}, after an attempt without an answer"
+    return Judgement(Trace.UNCERTAIN, _try_again(response, reason, request, now), doubtful=True)
 
 
 def _try_again(response: Response, reason: str, request: Request, now: float) -> TryAgain:
@@ -95,15 +120,23 @@ def _try_again(response: Response, reason: str, request: Request, now: float) ->
     )
 
 
-def _is_in_progress(response: Response, evidence: Evidence) -> bool:
-    """Return whether it is a 409 that means that an earlier attempt under this key is still being handled."""
-    if response.status != HTTPStatus.CONFLICT:
-        return False
+def _is_in_progress(response: Response) -> bool:
+    """Return whether a 409 says that an earlier attempt under this key is still being handled."""
     words = response.body[:2000].decode("utf-8", "replace").lower()
-    if _IN_PROGRESS.search(words) or "retry-after" in response.headers:
-        return True
-    # No page defines the words. A key that was never sent cannot be in progress.
-    return evidence.maybe_created and "duplicate" not in words
+    return _IN_PROGRESS.search(words) is not None or "retry-after" in response.headers
+
+
+def is_web_page(response: Response) -> bool:
+    """Return whether it is HTML, which the API never answers: a gateway, a login page, another server."""
+    return "html" in response.headers.get("content-type", "").lower() or response.body[:100].lstrip()[:1] == b"<"
+
+
+def not_the_api(response: Response, request: Request) -> AccessError:
+    """Make the error for a server that has answered with nothing but a web page."""
+    said = f"{spell(response.status)} with a web page, which is no answer of the Calls API; check the host."
+    said += _said(shown_body(response, request.token))
+    body = shown_body(response, request.token)
+    return AccessError(said, method=request.method.value, path=request.path, status=response.status, body=body)
 
 
 def refused(response: Response, request: Request) -> RefusedError:
@@ -111,6 +144,8 @@ def refused(response: Response, request: Request) -> RefusedError:
     status, body = response.status, shown_body(response, request.token)
     if 300 <= status < 400:
         said = f"{spell(status)}; redirects are not followed with a token. Use the address where the API is."
+    elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        said = f"{spell(status)}; a proxy on the way wants a password." + _said(body)
     elif status in ACCESS_STATUSES:
         said = f"{spell(status)}; check the host and the campaign's token." + _said(body)
     else:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
 from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TypeVar
 
 import attrs
@@ -65,12 +68,29 @@ class CallContext:
     limiter: Limiter = attrs.field(factory=Limiter)
     max_outage_seconds: float = math.inf
     server_answered: bool = False
+    created_at: float = attrs.field(default=-math.inf, init=False)
+    """When a request that creates was last answered as it should be; monotonic seconds."""
     halt: Halt = attrs.field(default=Halt.RUNNING, init=False)
+    _last_date: str = attrs.field(default="", init=False, repr=False)
     _naps: set[asyncio.Future[None]] = attrs.field(factory=set, init=False, repr=False)
 
     def note_answer(self) -> None:
         """Note that the server is there."""
         self.server_answered = True
+
+    def note_date(self, date: str) -> None:
+        """Note what time it is at the server, by an answer's `Date`: once a second."""
+        if date == self._last_date:
+            return
+        self._last_date = date
+        with contextlib.suppress(ValueError, OverflowError):
+            self.gate.note_server_time(parsedate_to_datetime(date).timestamp() - self.runtime.clock.wall())
+
+    def note_read(self, *, creates: bool) -> None:
+        """Note that an answer was one of the API's."""
+        self.gate.note_recognised()
+        if creates:
+            self.created_at = self.runtime.clock.monotonic()
 
     def stop(self, halt: Halt) -> None:
         """Allow no more than `halt` says, and wake all that wait to try."""
@@ -98,6 +118,10 @@ async def _prepare_nothing() -> float:
     return math.inf
 
 
+async def _vouch_not() -> bool:
+    return False
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class CallPlan:
     """What is to be sent, and what its owner wants to be asked and told."""
@@ -106,13 +130,27 @@ class CallPlan:
     prepare: Callable[[], Awaitable[float]] = _prepare_nothing
     """Awaited before the first attempt, once that may start; returns the time (Unix time, seconds) after which none
     may. Awaited again if that time comes and no attempt can have reached the server."""
+    vouch: Callable[[], Awaitable[bool]] = _vouch_not
+    """Awaited where the server fails again and again at this request and nobody else is there to be answered;
+    returns whether it is this request's own fault."""
     contacts: int = 0
     """How many the request carries, for the limiter."""
+    isolates: bool = False
+    """Whether it is given up where the server fails at it alone: its owner sends its parts by themselves."""
     sent_before: bool = False
     """Whether an earlier process may have sent it."""
     on_attempt: Callable[[int], None] = lambda number: None
     """Hears the number of each attempt as it begins."""
     on_retry: Callable[[Retry], None] = lambda retry: None
+
+
+LARGE_ANSWER_BYTES = 128 * 1024
+"""A larger answer is read by a thread: one of 50 MB, a report of 100,000 jobs, takes seconds."""
+FAILURES_OF_ITS_OWN = 6
+"""So many 5xx answers to one request, while others are answered, and it is taken for its own fault: where the server
+fails at three of ten requests by chance, one in 1,400 is taken for that wrongly, and costs requests, not calls."""
+OTHERS_SECONDS = 60.0
+"""Others are answered where one was up to this long before the request's first attempt, or since."""
 
 
 class Attempts:
@@ -123,9 +161,14 @@ class Attempts:
         self._plan = plan
         self._clock = context.runtime.clock
         self._count = 0
+        self._failures = 0
+        """How many attempts the server has answered with a 5xx."""
+        self._vouched = False
         self._evidence = Evidence.sent_before() if plan.sent_before else Evidence()
         self._not_after: float | None = None
         """When the key ends; Unix time, None before it is prepared."""
+        self._not_after_monotonic = math.inf
+        """The same by the monotonic clock, for the other may be set."""
         self._started = self._clock.monotonic()
         self._out_before = context.gate.out_seconds
         self._last: TryAgain | None = None
@@ -133,6 +176,8 @@ class Attempts:
     async def attempt(self, read: Read[Answer]) -> Answer:
         """Make one attempt. Raises `TryAgain`, `RefusedError`, and `NoAnswerError` where none may be made."""
         gate = self._context.gate
+        if self._fails_again_and_again() and not self._own_fault():
+            self._vouched = await self._plan.vouch()
         if gate.calm:
             await self._prepare()
         if not await self._enter():
@@ -176,6 +221,7 @@ class Attempts:
         And not only then, if all is calm: a place in flight would wait for the disk."""
         if self._not_after is None or (self._key_seconds() <= 0 and self._may_renew_key()):
             self._not_after = await self._plan.prepare()
+            self._not_after_monotonic = self._clock.monotonic() + self._not_after - self._clock.wall()
 
     async def _enter(self) -> bool:
         """Wait for the limiter and the gate; return False where it would be too late."""
@@ -197,31 +243,36 @@ class Attempts:
         try:
             response = await self._context.runtime.exchange(self._plan.request)
         except ExchangeFailed as failure:
-            self._evidence = self._evidence.seen(Trace.MAYBE_STILL_COMING if failure.reached else Trace.NEVER_ARRIVED)
+            self._evidence = self._evidence.seen(Trace.UNCERTAIN if failure.reached else Trace.NEVER_ARRIVED)
             failed = failure
         else:
             self._context.note_answer()
-            return self._judge(response, read)
+            return await self._judge(response, read)
         again = TryAgain(failed.reason, sign=Sign.OVERLOADED if failed.timed_out else Sign.ABSENT)
         raise self.give_up(again) if failed.lasting else again
 
-    def _judge(self, response: Response, read: Read[Answer]) -> Answer:
-        request, now = self._plan.request, self._clock.wall()
-        judgement = judge(response, request, self._evidence, now)
+    async def _judge(self, response: Response, read: Read[Answer]) -> Answer:
+        self._context.note_date(response.headers.get("date", ""))
+        request, now, recognised = self._plan.request, self._clock.wall(), self._context.gate.recognised
+        judgement = judge(response, request, self._evidence, now, recognised=recognised)
         if judgement.failure is None:
             try:
-                answer = read(response)
+                large = len(response.body) > LARGE_ANSWER_BYTES
+                answer = await asyncio.to_thread(read, response) if large else read(response)
             except UnreadableAnswer as unreadable:
-                judgement = judge_unreadable(response, unreadable, request, now)
+                judgement = judge_unreadable(response, unreadable, request, now, recognised=recognised)
             else:
                 self._evidence = self._evidence.seen(judgement.trace)
+                self._context.note_read(creates=request.creates)
                 return answer
+        self._failures += response.status >= 500
+        conflict = response.status == HTTPStatus.CONFLICT
+        self._evidence = self._evidence.seen(judgement.trace, conflict=conflict)
         raise self._fail(judgement)
 
     def _fail(self, judgement: Judgement) -> Exception:
-        self._evidence = self._evidence.seen(judgement.trace)
         failure = judgement.failure
-        if judgement.refused_late and isinstance(failure, TryAgain):
+        if judgement.doubtful and isinstance(failure, TryAgain):
             return self.give_up(failure, refused=True)
         if failure is None:
             raise TypeError("a failure must say what failed")
@@ -234,6 +285,8 @@ class Attempts:
         standing, outage = self._standing(), self._context.gate.outage
         words = last or TryAgain(explain_no_attempt(standing, outage.reason if outage is not None else None))
         reason = None if refused else self._reason_to_give_up(0.0)
+        if reason is GiveUp.FAILS_ALONE:
+            self._context.gate.note_own_fault()
         return make_error(self._plan.request, standing, words, reason=reason, refused=refused)
 
     def must_stop(self, attempt: int, wait_seconds: float) -> bool:
@@ -259,11 +312,20 @@ class Attempts:
 
     def _key_seconds(self) -> float:
         """Return how long the key may still be sent; infinite before it is prepared."""
-        return math.inf if self._not_after is None else self._not_after - self._clock.wall()
+        if self._not_after is None:
+            return math.inf
+        return min(self._not_after - self._clock.wall(), self._not_after_monotonic - self._clock.monotonic())
 
     def _may_renew_key(self) -> bool:
         """Return whether the key's day may begin anew: no attempt can have used it."""
         return self._plan.prepare is not _prepare_nothing and not self._evidence.maybe_created
+
+    def _fails_again_and_again(self) -> bool:
+        return self._failures >= min(FAILURES_OF_ITS_OWN, self._context.policy.max_attempts or math.inf)
+
+    def _own_fault(self) -> bool:
+        """Return whether others are answered where this request fails."""
+        return self._vouched or self._context.created_at > self._started - OTHERS_SECONDS
 
     def _reason_to_give_up(self, delay_seconds: float) -> GiveUp | None:
         context = self._context
@@ -279,6 +341,7 @@ class Attempts:
         outage = gate.outage
         return Standing(
             attempts=self._count,
+            fails_alone=self._plan.isolates and self._fails_again_and_again() and self._own_fault(),
             evidence=self._evidence,
             halt=context.halt,
             calm=gate.calm,

@@ -13,11 +13,12 @@ class Trace(IntEnum):
     NEVER_ARRIVED = 0
     """Nothing: the server never saw it."""
     ANSWERED = 1
-    """An answer, by which nothing was created."""
-    MAYBE_ACTED_UPON = 2
-    """Perhaps jobs: it arrived, and no readable answer says what came of it."""
-    MAYBE_STILL_COMING = 3
-    """Perhaps jobs that do not exist yet: it may still be on its way to where it is acted upon."""
+    """An answer that is taken at its word."""
+    TURNED_AWAY = 2
+    """By the answer, nothing for now; nobody promises that it is never acted upon all the same."""
+    UNCERTAIN = 3
+    """Perhaps jobs, perhaps such as do not exist yet: it may still be on its way to where it is acted upon. No page
+    says how late that can be."""
 
 
 @attrs.frozen(slots=True)
@@ -26,15 +27,19 @@ class Evidence:
 
     here: Trace = Trace.NEVER_ARRIVED
     before: Trace = Trace.NEVER_ARRIVED
+    conflicts: int = 0
+    """How often this process was told that the key is known (409), and not what came of it."""
 
     @classmethod
     def sent_before(cls) -> Evidence:
         """Make the evidence of a request that an earlier process may have sent: nobody knows what came of it."""
-        return cls(before=Trace.MAYBE_STILL_COMING)
+        return cls(before=Trace.UNCERTAIN)
 
-    def seen(self, trace: Trace) -> Evidence:
-        """Return the evidence after one more attempt, which has left `trace`."""
-        return self if trace <= self.here else attrs.evolve(self, here=trace)
+    def seen(self, trace: Trace, *, conflict: bool = False) -> Evidence:
+        """Return the evidence after one more attempt, which has left `trace`; `conflict`: it was answered by 409."""
+        if trace <= self.here and not conflict:
+            return self
+        return attrs.evolve(self, here=max(self.here, trace), conflicts=self.conflicts + conflict)
 
     @property
     def reached(self) -> bool:
@@ -43,13 +48,13 @@ class Evidence:
 
     @property
     def maybe_created(self) -> bool:
-        """Whether an attempt may have been acted upon, though no answer told what came of it."""
-        return max(self.here, self.before) >= Trace.MAYBE_ACTED_UPON
+        """Whether an attempt may have been acted upon, or may yet be, though no answer told what came of it."""
+        return max(self.here, self.before) >= Trace.TURNED_AWAY
 
     @property
-    def maybe_late(self) -> bool:
-        """Whether an attempt might still arrive."""
-        return max(self.here, self.before) >= Trace.MAYBE_STILL_COMING
+    def only_turned_away(self) -> bool:
+        """Whether every answer was to come again later: the server has its hands full."""
+        return max(self.here, self.before) <= Trace.TURNED_AWAY
 
     @property
     def from_before(self) -> bool:

@@ -34,6 +34,8 @@ class GiveUp(Enum):
     """The idempotence key's day is nearly over (C-IDEM-7)."""
     OUTAGE = auto()
     """The server has answered nothing for longer than is allowed."""
+    FAILS_ALONE = auto()
+    """The server fails at this request, and answers others."""
     OUT_OF_TIME = auto()
     """The policy's time is used up."""
 
@@ -56,6 +58,8 @@ class Standing:
     """Since the server last answered anybody; infinite where it never did."""
     key_seconds: float = math.inf
     """Until the key must not be sent any more."""
+    fails_alone: bool = False
+    """Whether the server has failed at it again and again, and answers others."""
     may_renew_key: bool = False
     """Whether the key's day may begin anew: no attempt can have used it."""
     outage_seconds: float | None = None
@@ -73,6 +77,8 @@ def reason_to_give_up(
         return GiveUp.HALTED
     if standing.key_seconds <= delay_seconds and not standing.may_renew_key:
         return GiveUp.KEY_EXPIRED
+    if standing.fails_alone:
+        return GiveUp.FAILS_ALONE
     outage = standing.outage_seconds
     longest = max_outage_seconds if standing.known else min(max_outage_seconds, policy.unreachable_seconds)
     if outage is not None and outage > longest:
@@ -84,8 +90,8 @@ def reason_to_give_up(
     else:
         patience = policy.give_up_seconds + standing.out_seconds
     elapsed = standing.elapsed_seconds
-    if not standing.evidence.maybe_created:
-        elapsed = min(elapsed, standing.since_answer_seconds)  # nothing is in doubt; the server has its hands full
+    if standing.evidence.only_turned_away:
+        elapsed = min(elapsed, standing.since_answer_seconds)  # it has its hands full
     return GiveUp.OUT_OF_TIME if standing.attempts > 0 and elapsed + delay_seconds > patience else None
 
 
@@ -132,7 +138,8 @@ def make_error(
         refused=refused,
         outage=outage,
         last=last.reason,
-        late=evidence.maybe_late,
+        busy=evidence.reached and evidence.only_turned_away,
+        failing=reason is GiveUp.FAILS_ALONE,
         not_created=request.creates and not evidence.maybe_created,
         status=last.status,
         body=last.body,

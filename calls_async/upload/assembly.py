@@ -20,11 +20,13 @@ from calls_async.transport.pacing.limiter import Limiter, RateLimiter
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.journal.journal import Journal, Watcher
+from calls_async.upload.journal.journal_time import JournalTime
 from calls_async.upload.journal.opening import open_journal
 from calls_async.upload.journal.settings import JournalOwner, JournalSettings, Past
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
+from calls_async.upload.pipeline.parking import Parking
 from calls_async.upload.pipeline.pipeline import QUEUED_CHUNKS, Pipeline, PipelineParts
 from calls_async.upload.pipeline.reader import Reader, ReaderSettings
 from calls_async.upload.pipeline.receipts import Receipts
@@ -69,9 +71,11 @@ class UploadRequest:
     async def open_journal(self, clock: Clock, watcher: Watcher) -> Journal:
         """Open its journal. Raises `JournalError`."""
         if self.journal is None:
-            return Journal(Past(upload_id=self.owner.identity or new_upload_id()))
+            past = Past(upload_id=self.owner.identity or new_upload_id())
+            return Journal(past, time=JournalTime(clock, server_ahead=watcher.server_ahead))
         if isinstance(self.journal, JournalSettings):
-            owner = attrs.evolve(self.owner, source=self.source.name)
+            from_file = None if isinstance(self.source, NoSource) else self.source.is_file
+            owner = attrs.evolve(self.owner, source=self.source.name, from_file=from_file)
             return await open_journal(self.journal, owner, clock, watcher)
         return await self.journal(clock, watcher)
 
@@ -98,7 +102,11 @@ async def assemble(
 ) -> AsyncIterator[Pipeline]:
     """Make the pipeline of an upload, for as long as the block lasts. Raises `JournalError`, and `SourceError` for a
     list of excluded numbers that cannot be read."""
-    watcher = Watcher(tell=request.events, note_commit=connection.telemetry.committed)
+    watcher = Watcher(
+        tell=request.events,
+        note_commit=connection.telemetry.committed,
+        server_ahead=lambda: connection.pace.server_ahead,
+    )
     journal = await request.open_journal(connection.clock, watcher)
     try:
         async with request.screening:
@@ -128,7 +136,12 @@ def _make_pipeline(
     summary = reader.summary
     summary.begin(past.upload_id)
     recorder = Recorder(journal, chunker, queue, events, body_limit, [chunk.number for chunk in past.pending])
-    sender_settings = SenderSettings(token=request.owner.token, verify=settings.verify, body_limit=body_limit)
+    sender_settings = SenderSettings(
+        token=request.owner.token,
+        verify=settings.verify,
+        body_limit=body_limit,
+        is_last=lambda: queue.running_dry,
+    )
     consumed = Consumed(
         journal=journal.name, rows=past.rows, chunks=past.chunks, shown=request.screening.needs_every_row
     )
@@ -137,6 +150,7 @@ def _make_pipeline(
         linger_seconds=settings.linger_seconds,
         consumed=consumed,
         pending=past.pending,
+        leaves_rest=isinstance(request.source, NoSource) and past.from_file,
         body_limit=body_limit,
     )
     return Pipeline(
@@ -146,6 +160,7 @@ def _make_pipeline(
             recorder=recorder,
             sender=Sender(caller, journal, summary, events, sender_settings),
             receipts=Receipts(reader.channel, summary, reader.on_answer, reader.elapsed),
+            parking=Parking(queue, caller, events),
             screening=request.screening,
             events=events,
             journal=journal,

@@ -37,6 +37,8 @@ from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.upload import Upload
 
 PHONES_PER_REPORT = 500
+DATE_SECONDS = 30.0
+"""How exact the server's `Date` is for the times of its jobs: it has whole seconds, and may be another machine's."""
 MAX_OUTAGE = UploadSettings().max_outage_seconds
 NO_JOB = "the API knows no job of this phone since it was sent; reconcile with --resend sends it again"
 
@@ -66,7 +68,12 @@ class UnknownRow:
     index: int
     phone: str
     content: bytes = attrs.field(repr=False)
-    first_sent_at: float
+    since: float
+    """When it was first sent, by the server's clock as far as that is known; Unix time, seconds."""
+    until: float
+    """When a request of it could be acted upon at the latest, by the same clock."""
+    skew_seconds: float
+    """How exact these times are."""
 
 
 @attrs.frozen(slots=True)
@@ -120,7 +127,10 @@ async def _settle(journal: FileJournal, caller: Caller, token: str, *, resend: b
     for chunk in chunks:
         receipt = await journal.do(lambda store, number=chunk.number: store.chunks.receipt(number))  # type: ignore[misc]
         verdicts[chunk.number] = receipt.verdict
-    rows = [row for chunk in chunks for row in _unknown_rows(chunk, verdicts[chunk.number])]
+    rows = []
+    for chunk in chunks:
+        given_up_at, ahead = await journal.do(lambda store, number=chunk.number: _times_of(store, number))  # type: ignore[misc]
+        rows += _unknown_rows(chunk, verdicts[chunk.number], given_up_at, ahead)
     phones = sorted({row.phone for row in rows})
     taken = await journal.do(lambda store: _find_known_ids(store, set(phones)))
     reports = []
@@ -130,8 +140,8 @@ async def _settle(journal: FileJournal, caller: Caller, token: str, *, resend: b
         found, headers = await caller.call(CallPlan(request=request), _read_with_headers)
         reports += found
         if resend:
-            _check_clock(headers, journal.now())
-    findings = settle_unknown(rows, reports, taken, journal.now())
+            _check_clock(headers, caller.clock.wall())
+    findings = settle_unknown(rows, reports, taken, caller.clock.wall())
     by_chunk: dict[int, dict[int, Finding]] = {}
     for row, finding in findings.items():
         by_chunk.setdefault(row.chunk, {})[row.index] = finding
@@ -180,23 +190,37 @@ def settle_unknown(
 
 
 def _settle_same_phone(rows: Sequence[UnknownRow], jobs: Sequence[JobReport], now: float) -> list[Finding]:
-    since = min(now, *(row.first_sent_at for row in rows))
+    since, until = min(now, *(row.since for row in rows)), max(row.until for row in rows)
+    skew = max(row.skew_seconds for row in rows)
     unique = {job.call_job_id: job for job in jobs}.values()
     near = [job for job in unique if job.created_at is None or job.created_at >= (since - DOUBT_SECONDS) * 1000]
-    sure = [job for job in near if job.created_at is not None and job.created_at >= (since - SKEW_SECONDS) * 1000]
+    sure = [
+        job
+        for job in near
+        if job.created_at is not None and (since - skew) * 1000 <= job.created_at <= (until + skew) * 1000
+    ]
     if not near:
         return [Finding()] * len(rows)
     alike = len({row.content for row in rows}) == 1 and all(read_phone(job) == rows[0].phone for job in sure)
     if len(sure) == len(near) == len(rows) and alike:
         return [Finding(job_id=job.call_job_id) for job in sure]
-    reason = f"phone: {len(near)} jobs for {len(rows)} unknown rows of it; nobody can tell which is whose"
+    reason = (
+        f"phone: {len(near)} jobs of about that time for {len(rows)} unknown rows of it, {len(sure)} of them from "
+        "between its first send and its last; nobody can tell which is whose"
+    )
     return [Finding(unclear=reason)] * len(rows)
 
 
-def _unknown_rows(chunk: Chunk, verdict: Verdict) -> list[UnknownRow]:
+def _times_of(store: Store, number: int) -> tuple[float, float | None]:
+    return store.chunks.answered_at(number), store.chunks.server_ahead(number)
+
+
+def _unknown_rows(chunk: Chunk, verdict: Verdict, given_up_at: float, ahead: float | None) -> list[UnknownRow]:
     contents = chunk.contents()
+    since, until = (at + (ahead or 0.0) for at in (chunk.first_sent_at or 0.0, given_up_at + LATE_SECONDS))
+    skew = SKEW_SECONDS if ahead is None else DATE_SECONDS
     return [
-        UnknownRow(chunk.number, index, chunk.phones[index], contents[index], chunk.first_sent_at or 0.0)
+        UnknownRow(chunk.number, index, chunk.phones[index], contents[index], since, until, skew)
         for index, status in enumerate(verdict.statuses)
         if status is OutcomeStatus.UNKNOWN
     ]

@@ -116,7 +116,7 @@ class Upload:
     @property
     def waiting(self) -> int:
         """How many chunks wait for what may be late (see `ChunkWaits`)."""
-        return 0 if self._pipeline is None else self._pipeline.parts.sender.waiting
+        return 0 if self._pipeline is None else self._pipeline.parts.parking.waiting
 
     @property
     def untaken(self) -> Sequence[Run]:

@@ -43,6 +43,10 @@ class Server:
     jobs: list[str] = attrs.field(factory=list)
     came: Counter[str] = attrs.field(factory=Counter)
     requests: int = 0
+    key: str = ""
+    """Of the request that is being answered."""
+    known_as: str | None = None
+    """One key in place of all, where a test creates by itself."""
     _known: dict[str, list[str]] = attrs.field(factory=dict)
 
     async def exchange(self, request: Request) -> Response:
@@ -51,12 +55,16 @@ class Server:
         if request.path.endswith("getReport"):
             return self._report(json.loads(request.body or b"{}")["phones"])
         phones = [contact["phone"] for contact in json.loads(request.body or b"[]")]
-        key = str(request.idempotence_key)
+        key = self.key = str(request.idempotence_key)
         self.came[key] += 1
         said = self.says(self, phones, self.came[key] - 1)
         if isinstance(said, Exception):
             raise said
-        return said or self.create(key, phones)
+        return said or self.create(self.known_as or key, phones)
+
+    def act_later(self, phones: list[str], seconds: float) -> None:
+        """Create jobs for these contacts after a while, and answer nobody."""
+        asyncio.get_running_loop().call_later(seconds, self.jobs.extend, phones)
 
     def create(self, key: str, phones: list[str]) -> Response:
         if key not in self._known:
@@ -71,6 +79,26 @@ class Server:
         return Response(status=200, body=json.dumps(reports).encode())
 
 
+@attrs.frozen
+class Twice:
+    """A server that answers a chunk's first request with `first`, acts upon it later, and then says `then`, but to
+    whoever asks again when the jobs are there."""
+
+    first: Response
+    then: Response
+    acts_after_seconds: float
+
+    def server(self) -> Server:
+        def says(server: Server, phones: list[str], before: int) -> Response | None:
+            if before == 0:
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.acts_after_seconds, server.create, server.key, phones)
+                return self.first
+            return None if server.jobs else self.then
+
+        return Server(says)
+
+
 @attrs.define
 class Play:
     """Uploads of contacts in virtual time."""
@@ -83,6 +111,8 @@ class Play:
     told: list[Event] = attrs.field(factory=list)
     upload: Upload = attrs.field(init=False)
     started: float = 1.8e9
+    wall_off: float = 0.0
+    """How far the wall clock has been set off; seconds."""
 
     def run(
         self,
@@ -96,7 +126,9 @@ class Play:
     ) -> Any:
         """One life; returns the error that it ends with, if any."""
         loop = self.loop = SimulatedLoop(random.Random(1), None, self.disk_seconds)
-        clock = Clock(wall=lambda: self.started + loop.time(), monotonic=loop.time, sleep=asyncio.sleep)
+        clock = Clock(
+            wall=lambda: self.started + self.wall_off + loop.time(), monotonic=loop.time, sleep=asyncio.sleep
+        )
         connection = Connection(
             base_url="https://play.invalid",
             runtime=Runtime(exchange=self.server.exchange, clock=clock, rng=random.Random(2)),

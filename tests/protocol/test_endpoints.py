@@ -210,16 +210,14 @@ async def test_a_status_that_no_page_names(wire: Wire, jaicp: CallsClient, answe
     assert await jaicp.campaign(TOKEN).status() == answer.strip('"')
 
 
-@pytest.mark.parametrize("answer", ["null", "true", "ERROR", "<b>1</b>", ""])
+@pytest.mark.parametrize("answer", ["null", "true", "ERROR", "{}", ""])
 async def test_a_word_that_is_no_id(wire: Wire, jaicp: CallsClient, answer: str) -> None:  # C-M-15
     wire.post(f"{CRM}/addPhone?phone=16500000000", body=answer)
     wire.post(f"{CRM}/addPhone?phone=16500000000", body="17")
     assert await jaicp.campaign(TOKEN).add_phone("16500000000") == "17"
 
 
-@pytest.mark.parametrize(
-    "answer", ["<html>Welcome</html>", "", "null", "[1.5]", '["a b"]', '[""]', "5", "[", '[["1"]]']
-)
+@pytest.mark.parametrize("answer", ["Welcome", "", "null", "[1.5]", '["a b"]', '[""]', "5", "[", '[["1"]]'])
 async def test_an_answer_that_is_no_list_of_ids(wire: Wire, jaicp: CallsClient, answer: str) -> None:  # C-M-17
     wire.post(f"{JAICP}/addPhones", body=answer)
     wire.post(f"{JAICP}/addPhones", body="[9007199254740993, 123456789012345678901234567890]")

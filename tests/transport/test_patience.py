@@ -26,7 +26,7 @@ from calls_async.transport.patience import (
 POLICY = RetryPolicy(give_up_seconds=100, unreachable_seconds=10)
 GOING = Standing(
     attempts=1,
-    evidence=Evidence(Trace.MAYBE_ACTED_UPON),
+    evidence=Evidence(Trace.UNCERTAIN),
     halt=Halt.RUNNING,
     calm=True,
     known=True,
@@ -49,11 +49,14 @@ def reason(delay_seconds: float = 0.0, max_outage_seconds: float = 1000.0, **how
         ({"elapsed_seconds": 150, "out_seconds": 60}, None),  # outages do not count
         ({"elapsed_seconds": 150, "attempts": 0}, None),  # it has waited for its first attempt
         ({"elapsed_seconds": 150, "since_answer_seconds": 1}, GiveUp.OUT_OF_TIME),  # in doubt
-        ({"elapsed_seconds": 150, "since_answer_seconds": 1, "evidence": Evidence(Trace.ANSWERED)}, None),
+        ({"elapsed_seconds": 150, "since_answer_seconds": 1, "evidence": Evidence(Trace.TURNED_AWAY)}, None),
         ({"elapsed_seconds": 11, "known": False}, GiveUp.OUT_OF_TIME),
         ({"elapsed_seconds": 500, "outage_seconds": 500}, None),
         ({"outage_seconds": 1001}, GiveUp.OUTAGE),
         ({"outage_seconds": 11, "known": False}, GiveUp.OUTAGE),
+        ({"fails_alone": True}, GiveUp.FAILS_ALONE),
+        ({"fails_alone": True, "outage_seconds": 1001}, GiveUp.FAILS_ALONE),
+        ({"fails_alone": True, "halt": Halt.NO_RETRIES}, GiveUp.HALTED),
         ({"key_seconds": 0}, GiveUp.KEY_EXPIRED),
         ({"key_seconds": 5, "delay_seconds": 6}, GiveUp.KEY_EXPIRED),
         ({"key_seconds": 0, "may_renew_key": True}, None),

@@ -53,7 +53,7 @@ async def test_rows_without_a_job_are_sent_again_if_the_user_says_so(
 
 
 def row(index: int, phone: str, content: str = "c") -> UnknownRow:
-    return UnknownRow(1, index, phone, content.encode(), 1_000_000.0)
+    return UnknownRow(1, index, phone, content.encode(), 1_000_000.0, 1_000_500.0, 300.0)
 
 
 def job(job_id: str, phone: str | None, seconds_after: float | None = 1.0) -> JobReport:
@@ -72,6 +72,8 @@ def job(job_id: str, phone: str | None, seconds_after: float | None = 1.0) -> Jo
         ([row(0, "p")], [job("taken", "p")], [None]),
         ([row(0, "p")], [job("1", "p", -26 * 3600)], [None]),  # long before it was first sent
         ([row(0, "p")], [job("1", "p", -200)], ["1"]),  # the server's clock may be behind
+        ([row(0, "p")], [job("1", "p", 799)], ["1"]),  # its last request may have been late
+        ([row(0, "p")], [job("1", "p", 801)], ["?"]),  # another list's
         ([row(0, "p")], [job("1", "p", -1800)], ["?"]),  # or not so much
         ([row(0, "p")], [job("1", "p", None)], ["?"]),
         ([row(0, "p")], [job("1", "p"), job("2", "p")], ["?"]),

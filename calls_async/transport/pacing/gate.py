@@ -29,8 +29,12 @@ class Gate:
     def __init__(self) -> None:
         self.server_answered = False
         """Whether the server ever did."""
+        self.recognised = False
+        """Whether it has answered as the API does."""
         self.answered_at = -math.inf
         """When it last did; monotonic seconds."""
+        self.server_ahead: float | None = None
+        """How many seconds its clock is ahead of ours, by its `Date`; None where it never said."""
 
     @property
     def calm(self) -> bool:
@@ -53,6 +57,17 @@ class Gate:
 
     def leave(self, result: AttemptResult) -> None:
         """Note that an attempt has ended, and learn from how."""
+
+    def note_server_time(self, server_ahead: float) -> None:
+        """Note how many seconds the server's clock is ahead of ours."""
+        self.server_ahead = server_ahead
+
+    def note_recognised(self) -> None:
+        """Note that an answer was one of the API's."""
+        self.recognised = True
+
+    def note_own_fault(self) -> None:
+        """Note that the server is there: what it failed at was one request's own fault."""
 
     def wake_all(self) -> None:
         """Let everybody who waits at the gate ask again whether it is too late."""
@@ -158,6 +173,10 @@ class Pace(Gate):
             self._learn(result)
         finally:
             self._give_back()
+
+    def note_own_fault(self) -> None:
+        """Note that the server is there: what it failed at was one request's own fault."""
+        self._note_answer(self._clock.monotonic())
 
     def _learn(self, result: AttemptResult) -> None:
         now, full, limit = self._clock.monotonic(), self._in_flight >= self.window, self.window

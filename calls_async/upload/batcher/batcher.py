@@ -72,7 +72,7 @@ class Batcher:
         self._rules = rules
         self._clock = clock
         self._journal: Journal = Journal()
-        self._opened_at = self._opened_wall = self._forget_at = 0.0
+        self._opened_at = self._forget_at = 0.0
         self._error: Exception | None = None
         self._ended = False
         self._task: asyncio.Task[None] | None = None
@@ -176,7 +176,7 @@ class Batcher:
         except BaseException as error:
             await self._upload.__aexit__(type(error), error, error.__traceback__)
             raise
-        self._opened_at, self._opened_wall = self._clock.monotonic(), self._clock.wall()
+        self._opened_at = self._clock.monotonic()
         past = self._journal.past
         self._inbox.restore(past.queued, past.last_row)
         self._deliveries.take_in(len(past.queued) + sum(len(one.rows) + len(one.unsent) for one in past.pending))
@@ -273,9 +273,7 @@ class Batcher:
         journal.note_told([receipt.chunk for receipt in receipts])
         if elapsed >= self._forget_at:
             self._forget_at = elapsed + FORGET_SECONDS
-            # A clock that has jumped ahead must not make young things old.
-            now = min(self._clock.wall(), self._opened_wall + elapsed)
-            await journal.forget(now - self._settings.keep_seconds)
+            await journal.forget(self._settings.keep_seconds)
 
     def _end(self) -> None:
         """Tell all that still wait that nothing more comes, and note what remains."""

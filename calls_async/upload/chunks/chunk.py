@@ -23,6 +23,8 @@ class Mark:
     position: int
     """Bytes."""
     digest: bytes
+    ended: bool = False
+    """Whether it ended there, in the middle of a line."""
 
 
 @attrs.frozen(slots=True, kw_only=True)

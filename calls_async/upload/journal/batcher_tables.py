@@ -47,6 +47,11 @@ class BatcherTables:
         """Return the numbers of the answered chunks whose receipts the owner may not have had."""
         return [number for (number,) in self._database.read("SELECT chunk FROM untold ORDER BY chunk")]
 
+    def latest(self) -> float:
+        """Return when a contact was last put under a key; 0 where none was."""
+        ((latest,),) = self._database.read("SELECT max(put_at) FROM put_key")
+        return float(latest or 0.0)
+
     def any_queued(self) -> bool:
         """Return whether a contact is in no chunk yet."""
         return self._database.any("queued")

@@ -1,15 +1,21 @@
-"""The bytes of the chunks under way, in a file beside the journal.
+"""The bytes of the chunks under way, in a file beside the journal, and how many commits that has had.
 
 They are needed only until the chunk has its answer; so their places are used again, and the file stays as small as
 what is under way. In the database itself they would cost 0.25 ms of CPU a chunk instead of 0.05.
+
+The file is there as long as the journal is open, and after a crash. It begins with the number of the last commit: a
+journal that knows fewer has lost the log that belongs to it, with what was sent last.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import struct
 from pathlib import Path
 
+_HEADER = struct.Struct(">8sQ")
+_MAGIC = b"CALJ-end"
 SUFFIX = "-bodies"
 """What the journal's name ends with to name this file; as long as it is there, it belongs to the journal."""
 
@@ -32,6 +38,18 @@ class Bodies:
         self._places: dict[int, tuple[int, int]] = {}
         """From where to where."""
         self._written = False
+
+    def begin(self, commits: int) -> None:
+        """Begin the file anew, for a journal that is being opened after so many commits; nothing in it is needed."""
+        descriptor = self._open()
+        os.pwrite(descriptor, _HEADER.pack(_MAGIC, commits), 0)
+        os.ftruncate(descriptor, _HEADER.size)
+        self._places.clear()
+        self._written = True
+
+    def note_commits(self, commits: int) -> None:
+        """Note how many commits there have been, once the last of them is kept."""
+        os.pwrite(self._open(), _HEADER.pack(_MAGIC, commits), 0)
 
     def write(self, number: int, body: bytes) -> int:
         """Write a body; return where, in bytes from the file's beginning."""
@@ -81,7 +99,7 @@ class Bodies:
 
     def _free_place(self, size: int) -> int:
         """Return the first place that is large enough."""
-        at = 0
+        at = _HEADER.size
         for start, end in sorted(self._places.values()):
             if at + size <= start:
                 break
@@ -94,6 +112,14 @@ def read_body(journal: Path, at: int, size: int) -> bytes:
     with contextlib.suppress(OSError):
         return _read_place(bodies_path(journal), at, size)
     return b""
+
+
+def read_commits(journal: Path) -> int | None:
+    """Return how many commits a journal had, as far as the file beside it knows; None where that is not there."""
+    with contextlib.suppress(OSError, struct.error):
+        magic, commits = _HEADER.unpack(_read_place(bodies_path(journal), 0, _HEADER.size))
+        return int(commits) if magic == _MAGIC else None
+    return None
 
 
 def _read_place(path: Path, at: int, size: int) -> bytes:

@@ -40,8 +40,8 @@ class ChunkTable:
         sends = bool(chunk.rows)
         self._database.write(
             "INSERT INTO chunk (number, parent, place, state, first_row, last_row, key, digest, body_at, body_bytes,"
-            " rows, phones, unsent, verdict, mark_position, mark_digest, planned_at, answered_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " rows, phones, unsent, verdict, mark_position, mark_digest, mark_ended, planned_at, answered_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 chunk.number,
                 parent,
@@ -59,6 +59,7 @@ class ChunkTable:
                 None if sends else verdict_to_json(Verdict.none()),
                 mark.position if mark is not None else None,
                 mark.digest if mark is not None else None,
+                mark.ended if mark is not None else None,
                 at,
                 None if sends else at,
             ),
@@ -72,11 +73,21 @@ class ChunkTable:
         """Note that the first attempt came to nothing, for certain: the chunk is as it was before."""
         self._database.write("UPDATE chunk SET state = 'planned', sent_at = NULL WHERE number = ?", (number,))
 
-    def note_answered(self, chunk: Chunk, verdict: Verdict, at: float) -> None:
-        """Note what became of the chunk's rows. Its bytes stay only where some of them are unknown."""
+    def note_denied(self, number: int) -> None:
+        """Note that the only answer was that nothing goes here: it may have been the wrong token, or host."""
+        self._database.write("UPDATE chunk SET denied = 1 WHERE number = ?", (number,))
+
+    def forget_denials(self) -> None:
+        """Note that the upload goes on with the same token at the same host."""
+        self._database.write("UPDATE chunk SET denied = 0 WHERE denied")
+
+    def note_answered(self, chunk: Chunk, verdict: Verdict, at: float, server_ahead: float | None = None) -> None:
+        """Note what became of the chunk's rows. Its bytes, and how far the server's clock was ahead, stay only where
+        some of them are unknown."""
         number = chunk.number
         if OutcomeStatus.UNKNOWN in verdict.statuses:
             self._database.write("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, chunk.body))
+            self._database.write("UPDATE chunk SET server_ahead = ? WHERE number = ?", (server_ahead, number))
         else:
             self._database.write("DELETE FROM body WHERE number = ?", (number,))
         self._database.write(
@@ -137,7 +148,7 @@ class ChunkTable:
     def past(self) -> list[PastChunk]:
         """Return every chunk that came from the source, in its order."""
         found = self._database.read(
-            "SELECT number, first_row, last_row, unsent, digest, mark_position, mark_digest FROM chunk "
+            "SELECT number, first_row, last_row, unsent, digest, mark_position, mark_digest, mark_ended FROM chunk "
             "WHERE parent IS NULL ORDER BY number"
         )
         return [
@@ -147,9 +158,9 @@ class ChunkTable:
                 last_row=last,
                 rows=_rows_from_source(first, last, unsent),
                 digest=body_digest,
-                mark=None if position is None else Mark(position, mark_digest),
+                mark=None if position is None else Mark(position, mark_digest, bool(ended)),
             )
-            for number, first, last, unsent, body_digest, position, mark_digest in found
+            for number, first, last, unsent, body_digest, position, mark_digest, ended in found
         ]
 
     def pending(self) -> list[Chunk]:
@@ -225,6 +236,12 @@ class ChunkTable:
         ((at,),) = self._database.read("SELECT answered_at FROM chunk WHERE number = ?", (number,))
         return float(at)
 
+    def server_ahead(self, number: int) -> float | None:
+        """Return how many seconds the server's clock was ahead when a chunk's rows became unknown; None where nobody
+        knows."""
+        ((ahead,),) = self._database.read("SELECT server_ahead FROM chunk WHERE number = ?", (number,))
+        return None if ahead is None else float(ahead)
+
     def times(self) -> dict[str, tuple[int, float | None, float | None]]:
         """Return for each state how many chunks there are, and the first and last time that one got there."""
         found = self._database.read(
@@ -232,6 +249,13 @@ class ChunkTable:
             " max(coalesce(answered_at, sent_at, planned_at)) FROM chunk GROUP BY state"
         )
         return {state: (count, first, last) for state, count, first, last in found}
+
+    def latest(self) -> float:
+        """Return the last time that stands in the table; 0 where none does."""
+        ((latest,),) = self._database.read(
+            "SELECT max(max(planned_at, coalesce(sent_at, 0), coalesce(answered_at, 0))) FROM chunk"
+        )
+        return float(latest or 0.0)
 
     def next_number(self) -> int:
         """Return the number of the next new chunk."""
@@ -243,8 +267,8 @@ class ChunkTable:
         return self._database.any("chunk WHERE state <> 'answered'")
 
     def any_sent(self) -> bool:
-        """Return whether a chunk has ever been sent."""
-        return self._database.any("chunk WHERE sent_at IS NOT NULL")
+        """Return whether a chunk has ever been sent, and was told anything but that nothing goes here."""
+        return self._database.any("chunk WHERE sent_at IS NOT NULL AND NOT denied")
 
     def _numbers(self, condition: str) -> list[int]:
         found: list[tuple[Any, ...]] = self._database.read(

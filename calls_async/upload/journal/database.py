@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from calls_async.errors import JournalError
-from calls_async.upload.journal.bodies import bodies_path, sync_folder
+from calls_async.upload.journal.bodies import bodies_path, read_commits, sync_folder
 from calls_async.upload.journal.locks import lock_file, unlock_file
 from calls_async.upload.journal.schema import (
     APPLICATION_ID,
@@ -36,16 +36,18 @@ class Database:
         self.path = path
         self.empty = True
         self._lock: int | None = lock_file(path) if writing else None
+        has_log, commits = _has_log(path), read_commits(path)  # before it is opened: a commit comes before its number
         try:
             self._connection = _connect(path, writing=writing)
             version = self._check_version()
             self.empty = version is None
             if version is not None and version < SCHEMA_VERSION:
+                self._refuse_without_log(has_log=has_log)
                 self._migrate(version, writing=writing)
+            elif version is not None:
+                self._refuse_incomplete(commits)
             if writing:
                 self._connection.execute(f"PRAGMA synchronous = {synchronous}")
-                if not self.empty:
-                    self._connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
             self.close()
             raise self._explain(error) from None
@@ -112,9 +114,19 @@ class Database:
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def begin_log(self) -> None:
-        """Write into a log beside the file from now on: what the file is stands in the file itself by now."""
+        """Write into a log beside the file from now on: what the file is, and that it is open, stands in the file
+        itself then."""
+        self._set_closed(False)
         self._set("journal_mode = WAL")
         self.empty = False
+
+    def fold_log(self) -> None:
+        """Take the log into the file, which says then that it was closed: one file, which can be read where nothing
+        may be written."""
+        if not self.empty:
+            self._set_closed(True)
+        with contextlib.suppress(sqlite3.Error):  # somebody may be looking into it
+            self._connection.execute("PRAGMA journal_mode = DELETE")
 
     def overwrite_deleted(self) -> None:
         """Let nothing be read that is deleted from now on."""
@@ -129,12 +141,9 @@ class Database:
             raise self._explain(error) from None
 
     def close(self) -> None:
-        """Give the file back to the next process: one file again, which can be read where nothing may be written."""
+        """Give the file back to the next process."""
         connection = getattr(self, "_connection", None)
         if connection is not None:
-            if self._lock is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("PRAGMA journal_mode = DELETE")
             connection.close()
         if self._lock is not None:
             unlock_file(self._lock)
@@ -145,8 +154,7 @@ class Database:
         until that is done."""
         lock, self._lock = self._lock, None
         try:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA journal_mode = DELETE")
+            self.fold_log()
             self._connection.close()
             if self.path.with_name(self.path.name + "-wal").exists():
                 raise JournalError(str(self.path), "is being read by another program; try again when it has finished")
@@ -158,6 +166,36 @@ class Database:
         finally:
             if lock is not None:
                 unlock_file(lock)
+
+    def _set_closed(self, closed: bool) -> None:  # what is set
+        try:
+            self._connection.execute("UPDATE upload SET closed = ?", (closed,))
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+
+    def _refuse_incomplete(self, commits: int | None) -> None:
+        """Raise `JournalError` for a file whose process has died, without the files that belong to it: what was sent
+        last stands in its log alone. `commits` is how many the file beside it knows."""
+        for _ in range(2):  # it may have been opened, or closed, between the two looks
+            ((closed, had),) = self._connection.execute("SELECT closed, commits FROM upload").fetchall()
+            if closed or (commits is not None and had >= commits):
+                return
+            commits = read_commits(self.path)
+        self._refuse("-bodies" if commits is None else "-wal")
+
+    def _refuse_without_log(self, *, has_log: bool) -> None:
+        """Raise `JournalError` for an older file that is written by a log that is not there."""
+        ((mode,),) = self._connection.execute("PRAGMA journal_mode").fetchall()
+        if mode == "wal" and not has_log:
+            self._refuse("-wal")
+
+    def _refuse(self, suffix: str) -> None:
+        raise JournalError(
+            str(self.path),
+            f"was not closed, and {self.path.name}{suffix}, which belongs beside it, is not there, or not the right "
+            "one. What was sent last stands in the files -wal and -bodies alone: bring them back, or everybody in "
+            "them would be called again. Nothing was sent",
+        )
 
     def _set(self, pragma: str) -> None:
         try:
@@ -241,6 +279,12 @@ def is_older(path: Path) -> bool:
     except sqlite3.Error:
         return False  # opening it will say what is wrong
     return bool(application == APPLICATION_ID and OLDEST_VERSION <= schema < SCHEMA_VERSION)
+
+
+def _has_log(path: Path) -> bool:
+    """Return whether something stands in the log beside a file."""
+    log = Path(os.path.realpath(path) + "-wal")
+    return log.is_file() and log.stat().st_size > 0
 
 
 def explain_disk(path: Path, error: OSError) -> JournalError:

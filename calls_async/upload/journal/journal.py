@@ -19,6 +19,7 @@ from calls_async.events import Event, JournalLag
 from calls_async.protocol.keys import new_upload_id
 from calls_async.transport.clock import Clock
 from calls_async.upload.chunks.chunk import Chunk, Mark
+from calls_async.upload.journal.journal_time import JournalTime
 from calls_async.upload.journal.settings import Past, Purpose
 from calls_async.upload.journal.store import Operation, Store
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
@@ -43,10 +44,17 @@ class Journal:
     name = "no journal"
     """What a person calls it."""
 
-    def __init__(self, past: Past | None = None, purpose: Purpose = Purpose.UPLOAD) -> None:
+    def __init__(
+        self, past: Past | None = None, purpose: Purpose = Purpose.UPLOAD, time: JournalTime | None = None
+    ) -> None:
         self.past = past or Past(upload_id=new_upload_id())
         """What earlier processes wrote into it."""
         self.purpose = purpose
+        self._time = time or JournalTime(Clock())
+
+    def now(self) -> float:
+        """Return the time by which keys grow old (Unix time, seconds)."""
+        return self._time.now()
 
     def plan(self, chunk: Chunk, mark: Mark | None) -> None:
         """Keep a sealed chunk, sooner or later, but before `note_sent` of it returns."""
@@ -56,6 +64,9 @@ class Journal:
 
     async def note_unsent(self, chunk: Chunk) -> None:
         """Note that the first attempt at `chunk` came to nothing, for certain."""
+
+    async def note_denied(self, chunk: Chunk) -> None:
+        """Note that the first attempt at `chunk` was told that nothing goes here, and no other was made."""
 
     async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
         """Note what became of a chunk's rows."""
@@ -87,9 +98,9 @@ class Journal:
     def note_told(self, numbers: Sequence[int]) -> None:
         """Note that the batcher's owner has had the receipts of these chunks."""
 
-    async def forget(self, before: float) -> None:
-        """Remove from a batcher's journal what was answered before (Unix time, seconds), a little at a time; but
-        nothing unknown or untold."""
+    async def forget(self, keep_seconds: float) -> None:
+        """Remove from a batcher's journal what was answered longer ago, whatever clock is asked, a little at a time;
+        but nothing unknown or untold."""
 
     async def close(self) -> None:
         """Keep what is waiting and end."""
@@ -103,6 +114,8 @@ class Watcher:
     """Hears when the disk is slow."""
     note_commit: Callable[[float], None] = lambda seconds: None
     """Hears how many seconds each commit took."""
+    server_ahead: Callable[[], float | None] = lambda: None
+    """Says how many seconds the server's clock is ahead; None where nobody knows."""
 
 
 class FileJournal(Journal):
@@ -113,7 +126,7 @@ class FileJournal(Journal):
     def __init__(
         self, store: Store, thread: SerialThread, past: Past, purpose: Purpose, clock: Clock, watcher: Watcher
     ) -> None:
-        super().__init__(past, purpose)
+        super().__init__(past, purpose, JournalTime(clock, latest=past.latest, server_ahead=watcher.server_ahead))
         self.name = str(store.path)
         self._store = store
         self._thread = thread
@@ -129,10 +142,6 @@ class FileJournal(Journal):
         """Whether it was closed, as opposed to broken."""
         return self._closed and self._broken is None
 
-    def now(self) -> float:
-        """Return the Unix time in seconds, by the clock that the journal's times go by."""
-        return self._clock.wall()
-
     async def do(self, work: Callable[[Store], Result]) -> Result:
         """Do `work` on the file, in turn with everything else, and return what it returns."""
         return await self._thread.submit(lambda: work(self._store))
@@ -147,13 +156,16 @@ class FileJournal(Journal):
     async def note_unsent(self, chunk: Chunk) -> None:
         await self._commit(lambda store: store.chunks.note_unsent(chunk.number))
 
+    async def note_denied(self, chunk: Chunk) -> None:
+        await self._commit(lambda store: store.chunks.note_denied(chunk.number))
+
     async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
-        at = self._clock.wall()
-        await self._commit(lambda store: store.note_answered(chunk, verdict, at))
+        at, ahead = self._clock.wall(), self._watcher.server_ahead()
+        await self._commit(lambda store: store.note_answered(chunk, verdict, at, ahead))
 
     async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
-        at = self._clock.wall()
-        await self._commit(lambda store: store.split(rest, verdict, parts, at))
+        at, ahead = self._clock.wall(), self._watcher.server_ahead()
+        await self._commit(lambda store: store.split(rest, verdict, parts, at, ahead))
 
     async def note_body_limit(self, body_bytes: int) -> None:
         await self._commit(lambda store: store.upload.note_body_limit(body_bytes))
@@ -182,7 +194,8 @@ class FileJournal(Journal):
     def note_told(self, numbers: Sequence[int]) -> None:
         self._submit(lambda store: store.batcher.note_told(numbers), None)
 
-    async def forget(self, before: float) -> None:
+    async def forget(self, keep_seconds: float) -> None:
+        before = self._time.youngest() - keep_seconds
         while await self.do(lambda store: store.forget(before)):
             pass
 

@@ -56,8 +56,8 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
             store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
         if store.empty:
             store.begin(owner, kind=_KINDS[settings.purpose], rehearsal=settings.rehearsal, at=at)
-        elif store.upload.record().host != owner.host:
-            store.commit([lambda store: store.upload.note_host(owner.host)])
+        else:
+            store.commit([lambda store: _note_going_on(store, owner.host)])
         return store, _read_past(store, settings.purpose)
     except (ValueError, TypeError, KeyError) as error:
         store.close()
@@ -65,6 +65,11 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
     except BaseException:
         store.close()
         raise
+
+
+def _note_going_on(store: Store, host: str) -> None:
+    store.upload.note_host(host)
+    store.chunks.forget_denials()
 
 
 def _spare_real_journal(path: Path) -> None:
@@ -123,13 +128,17 @@ def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> 
 
 def _read_past(store: Store, purpose: Purpose) -> Past:
     upload, chunks, of_list = store.upload.record(), store.chunks, purpose is not Purpose.BATCHER
+    past = chunks.past() if of_list else []
+    from_file = any(chunk.mark for chunk in past) if upload.from_file is None else bool(upload.from_file)
     return Past(
         upload_id=upload.upload_id,
         next_number=chunks.next_number(),
-        chunks=chunks.past() if of_list else (),
+        chunks=past,
+        from_file=from_file,
         pending=chunks.pending(),
         answered=chunks.answered() if of_list else store.batcher.untold(),
         queued=() if of_list else store.batcher.queued(),
         last_row=upload.last_row,
+        latest=max(upload.created_at, chunks.latest(), store.batcher.latest()),
         body_limit=upload.body_limit,
     )

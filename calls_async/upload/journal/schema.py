@@ -7,7 +7,7 @@ from pathlib import Path
 
 APPLICATION_ID = 0x43414C4A
 """Marks the file as a journal of ours."""
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 OLDEST_VERSION = 4
 """The oldest schema that is migrated; older journals must be finished with the version that wrote them."""
 LIST = "list"
@@ -17,6 +17,14 @@ BATCHER = "batcher"
 _STEPS: dict[int, Sequence[str]] = {
     # The place of a chunk of before is its number, of which its key was made.
     4: ("ALTER TABLE chunk ADD COLUMN place TEXT NOT NULL DEFAULT ''", "UPDATE chunk SET place = number"),
+    5: (
+        "ALTER TABLE upload ADD COLUMN from_file INTEGER",
+        "ALTER TABLE upload ADD COLUMN closed INTEGER NOT NULL DEFAULT 1",  # until it is opened by this version
+        "ALTER TABLE upload ADD COLUMN commits INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE chunk ADD COLUMN mark_ended INTEGER",
+        "ALTER TABLE chunk ADD COLUMN denied INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE chunk ADD COLUMN server_ahead REAL",
+    ),
 }
 """What leads from each schema to the next."""
 

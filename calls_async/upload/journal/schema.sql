@@ -15,7 +15,10 @@ CREATE TABLE upload (
     source_done INTEGER NOT NULL DEFAULT 0,
     body_limit INTEGER, -- the largest body that the server takes, bytes; once it has refused a larger one
     last_row INTEGER NOT NULL DEFAULT 0, -- a batcher's highest row
-    purged_at REAL
+    purged_at REAL,
+    from_file INTEGER, -- whether the source is a file, of which the rest can be read later; NULL: nobody knows
+    closed INTEGER NOT NULL DEFAULT 0, -- 0: open, or its process has died: then -wal and -bodies belong to it
+    commits INTEGER NOT NULL DEFAULT 0 -- how many there have been; the file -bodies knows it, too
 );
 
 -- One row a chunk: planned (written down, not sent), sent (on its way since sent_at) or answered.
@@ -37,9 +40,12 @@ CREATE TABLE chunk (
     verdict TEXT, -- a JSON object of statuses, job_ids, errors: each an array, or one value for all rows
     mark_position INTEGER, -- how many bytes of the source had been read, and their SHA-256
     mark_digest BLOB,
+    mark_ended INTEGER, -- 1: there the source ended, in the middle of a line
     planned_at REAL NOT NULL,
     sent_at REAL,
-    answered_at REAL
+    answered_at REAL,
+    denied INTEGER NOT NULL DEFAULT 0, -- 1: its only answer was that nothing goes here (401, 404): no token, no host
+    server_ahead REAL -- seconds that the server's clock was ahead, where some of its rows became unknown
 );
 CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
 

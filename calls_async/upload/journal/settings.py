@@ -54,6 +54,8 @@ class JournalOwner:
     token: str = attrs.field(repr=False)
     host: str
     source: str = ""
+    from_file: bool | None = None
+    """Whether the source is a file, of which the rest can be read later; None: nobody knows."""
     identity: str | None = None
     """Of a new upload, where it is given from outside; None: a random one."""
 
@@ -73,6 +75,10 @@ class Past:
     """Put into a batcher, and in no chunk yet."""
     last_row: int = 0
     """The highest row of a batcher."""
+    latest: float = 0.0
+    """The last time that they wrote down; Unix time, seconds."""
+    from_file: bool = False
+    """Whether they were reading a file, of which the rest can be read later."""
     body_limit: int | None = None
     """The largest body that the server takes, as far as that has been learnt; bytes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from calls_async.errors import JournalError
@@ -34,11 +34,13 @@ class Store:
         self._answered: list[int] = []
         """In the transaction under way; afterwards their bytes are not needed any more."""
         self._of_batcher = False
+        self._commits = 0
         if not self.empty:
             try:
                 self._of_batcher = self.upload.record().kind == BATCHER
                 if writing:
-                    self._gather_bodies()
+                    self.chunks.gather_bodies()
+                    self._begin_log()
             except JournalError:
                 self._bodies.close()
                 self.database.close()
@@ -58,13 +60,13 @@ class Store:
         """Give the file free for the next process."""
         if self._writing and not self.empty:
             with contextlib.suppress(JournalError):
-                self._gather_bodies()
+                self._fold()
         self._bodies.close()
         self.database.close()
 
     def set_aside(self, *, keep: bool) -> None:
         """Close the journal and take it out of the way of another, under another name or for good."""
-        self._gather_bodies()  # and their file is gone, while the lock is held
+        self._fold()  # and the file of the bodies is gone, while the lock is held
         self.database.set_aside(keep=keep)
 
     def begin(self, owner: JournalOwner, *, kind: str = LIST, rehearsal: bool = False, at: float) -> None:
@@ -72,7 +74,7 @@ class Store:
         with self.database.transaction():
             self.database.create()
             self.upload.begin(owner, kind=kind, rehearsal=rehearsal, at=at)
-        self.database.begin_log()
+        self._begin_log()
         self._of_batcher = kind == BATCHER
 
     def commit(self, operations: Iterable[Operation]) -> None:
@@ -81,10 +83,14 @@ class Store:
             with self.database.transaction():
                 for operation in operations:
                     operation(self)
+                self.upload.note_commit()
                 self._bodies.sync()  # before the database says that they are there
         except BaseException:
             self._answered.clear()
             raise
+        self._commits += 1
+        with self._disk():
+            self._bodies.note_commits(self._commits)
         for number in self._answered:
             self._bodies.free(number)
         self._answered.clear()
@@ -100,19 +106,26 @@ class Store:
             if not chunk.rows:
                 self.batcher.leave_untold(chunk.number)
 
-    def note_answered(self, chunk: Chunk, verdict: Verdict, at: float) -> None:
-        """Note what became of a chunk's rows."""
-        self.chunks.note_answered(chunk, verdict, at)
+    def note_answered(self, chunk: Chunk, verdict: Verdict, at: float, server_ahead: float | None = None) -> None:
+        """Note what became of a chunk's rows; `server_ahead` is how far the server's clock is ahead, seconds."""
+        self.chunks.note_answered(chunk, verdict, at, server_ahead)
         self._answered.append(chunk.number)
         if self._of_batcher and (chunk.rows or chunk.unsent):
             self.batcher.leave_untold(chunk.number)
 
-    def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk], at: float) -> None:
+    def split(
+        self,
+        rest: Chunk,
+        verdict: Verdict,
+        parts: Sequence[Chunk],
+        at: float,
+        server_ahead: float | None = None,
+    ) -> None:
         """Give some rows of a chunk to new ones; `rest` and its `verdict` stay behind, answered."""
         for part in parts:
             self.plan(part, None, at, parent=rest.number)
         self.chunks.leave(rest)
-        self.note_answered(rest, verdict, at)
+        self.note_answered(rest, verdict, at, server_ahead)
 
     def enqueue(self, row: EncodedRow, key: str | None, at: float) -> int | None:
         """Keep a contact that was put into a batcher; see `BatcherTables.enqueue`."""
@@ -161,9 +174,23 @@ class Store:
         if self._of_batcher:
             self.batcher.leave_untold(number)
 
-    def _gather_bodies(self) -> None:
+    def _begin_log(self) -> None:
+        """Open the journal: from now on, the file of the bodies belongs to it."""
+        self._commits = self.upload.commits()
+        with self._disk():
+            self._bodies.begin(self._commits)
+        self.database.begin_log()
+
+    def _fold(self) -> None:
+        """Make one file of the journal again, that says that it was closed."""
         self.chunks.gather_bodies()
-        try:
+        self.database.fold_log()
+        with self._disk():
             self._bodies.remove()
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise explain_disk(self.path, error) from None

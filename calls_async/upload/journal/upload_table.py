@@ -32,6 +32,7 @@ class UploadRecord:
     body_limit: int | None
     last_row: int
     purged_at: float | None
+    from_file: int | None
 
     def is_of(self, token: str) -> bool:
         """Return whether it is of the campaign with this token."""
@@ -55,8 +56,8 @@ class UploadTable:
         """Write the row of a new upload."""
         salt = secrets.token_bytes(16)
         self._database.write(
-            "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind, rehearsal)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind, rehearsal,"
+            " from_file) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 owner.identity or new_upload_id(),
                 at,
@@ -67,8 +68,18 @@ class UploadTable:
                 owner.source,
                 kind,
                 rehearsal,
+                owner.from_file,
             ),
         )
+
+    def note_commit(self) -> None:
+        """Count a commit."""
+        self._database.write("UPDATE upload SET commits = commits + 1")
+
+    def commits(self) -> int:
+        """Return how many there have been."""
+        ((commits,),) = self._database.read("SELECT commits FROM upload")
+        return int(commits)
 
     def note_source_done(self) -> None:
         """Note that the source has been read to its end."""

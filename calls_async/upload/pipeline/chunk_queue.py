@@ -76,6 +76,17 @@ class ChunkQueue(Generic[Work]):
         self._room.set()
         self._wake_if_over()
 
+    def hold(self) -> None:
+        """Note that a chunk that a worker has taken comes back later, by `put_back`."""
+        self._at_work += 1
+
+    def put_back(self, chunk: Work) -> None:
+        """Put a chunk that was held before those that wait: also where everything else is dropped, for somebody must
+        say what became of it."""
+        self._at_work -= 1
+        self._chunks.appendleft(chunk)
+        self._wake(1)
+
     def close(self) -> None:
         """Let only workers put any more."""
         self._state = max(self._state, QueueState.ENDING)
@@ -107,6 +118,11 @@ class ChunkQueue(Generic[Work]):
         if self._at_work == 0 and not self._chunks:
             self._idle.set()
         self._wake_if_over()
+
+    @property
+    def running_dry(self) -> bool:
+        """Whether nothing waits in it, and nothing is read any more."""
+        return self._state is not QueueState.OPEN and not self._chunks
 
     @property
     def _over(self) -> bool:

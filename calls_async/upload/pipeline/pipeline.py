@@ -1,8 +1,8 @@
 """The tasks of one upload: a reader, a few sealed chunks waiting, several in flight, receipts for whoever reads them.
 
-Memory is bounded by (`concurrency` + `QUEUED_CHUNKS`) chunks, as many again where chunks wait for what may be late,
-the receipts not yet read (`concurrency` at most) and one batch of the source. Receipts that nobody reads hold the
-source back.
+Memory is bounded by (`concurrency` + `QUEUED_CHUNKS`) chunks, the receipts not yet read (`concurrency` at most) and
+one batch of the source. Receipts that nobody reads hold the source back. Chunks that wait for what may be late are on
+disk.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from calls_async.upload.journal.journal import Journal
 from calls_async.upload.journal.settings import Purpose
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
+from calls_async.upload.pipeline.parking import Parking
 from calls_async.upload.pipeline.reader import Reader
 from calls_async.upload.pipeline.receipts import Receipts
 from calls_async.upload.pipeline.recorder import Recorder
@@ -50,6 +51,7 @@ class PipelineParts:
     recorder: Recorder
     sender: Sender
     receipts: Receipts
+    parking: Parking
     screening: Screening
     events: ChunkEvents
     journal: Journal
@@ -69,14 +71,14 @@ class Pipeline:
             sender=parts.sender,
             recorder=parts.recorder,
             receipts=parts.receipts,
+            parking=parts.parking,
             screening=parts.screening,
             events=parts.events,
         )
         self._worker = Worker(work_parts, state, self._fail, settings)
-        # As many are in flight as the gate lets through; some others write down what has come meanwhile. Whoever
-        # waits long is stood in for, but not so often that the memory fills.
+        # As many are in flight as the gate lets through; some others write down what has come meanwhile.
         workers = concurrency + (concurrency - 1) // WRITERS_OF
-        self._runner = Runner(parts.queue, self._worker.work, workers=workers, most=2 * concurrency)
+        self._runner = Runner(parts.queue, self._worker.work, workers=workers)
         self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -90,6 +92,7 @@ class Pipeline:
                 if self._state.stopping:
                     self.stop()
                 self._runner.start(tasks)
+                parking = tasks.create_task(self.parts.parking.run(self._worker.abandon), name="calls_async parking")
                 halter = tasks.create_task(self._halt(), name="calls_async halter")
                 await asyncio.wait([self._reading])
                 linger.cancel()
@@ -97,6 +100,7 @@ class Pipeline:
                 await asyncio.wait([replay])
                 await self._runner.finish()
                 halter.cancel()
+                parking.cancel()
 
     def stop(self) -> None:
         """Stop as far as the state says: reading, and trying again."""

@@ -35,6 +35,8 @@ class ReaderSettings:
     """Their chunks without an answer; sent again once the source is known to be the same."""
     body_limit: BodyLimit
     """How large a body the server takes, as far as that has been learnt."""
+    leaves_rest: bool = False
+    """Whether only what the journal holds is sent: the rest of its file is still to be read, another time."""
 
 
 class Reader:
@@ -89,7 +91,7 @@ class Reader:
                             return
                     self._mark = batch.mark or self._mark
             self._send_pending()
-            self._state.end_source()
+            self._state.end_source(whole=not self._settings.leaves_rest)
         except asyncio.CancelledError:
             if self._state.stopping:
                 return

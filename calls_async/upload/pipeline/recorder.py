@@ -53,6 +53,10 @@ class Recorder:
         """Write down that the first attempt at `chunk` came to nothing, for certain."""
         await self._journal.note_unsent(chunk)
 
+    async def note_denied(self, chunk: Chunk) -> None:
+        """Write down that the first attempt at `chunk`, and the only one, was told that nothing goes here."""
+        await self._journal.note_denied(chunk)
+
     async def note_result(self, chunk: Chunk, result: SendResult) -> Chunk:
         """Write down what became of a chunk; what must be sent anew goes into chunks of its own in the same step.
         Return what is left of it."""

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from calls_async.errors import NoAnswerError, RefusedError, RequestError
-from calls_async.transport.answers import describe_refusal
+from calls_async.transport.answers import ACCESS_STATUSES, describe_refusal
 from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import Chunk, halves, pieces
 from calls_async.upload.outcomes.outcome import Verdict
-from calls_async.upload.pipeline.send_result import SendResult
+from calls_async.upload.pipeline.hints import apart, named_by
+from calls_async.upload.pipeline.send_result import Doubt, SendResult
 from calls_async.upload.status import OutcomeStatus
 
 _DUPLICATE = re.compile(r"duplicat|already (?:been |was )?(?:added|exist|known|in the campaign)")
 """No page says in which words a duplicate is refused (C-DUP-2)."""
 _NO_DUPLICATE = re.compile(
-    r"(?:stop|black|block|deny|do.not.call)[\W_]*list|duplicat\w*\W+(?:\w+\W+)?(?:key|field|column|propert|parameter)"
+    r"(?:stop|black|block|deny|do.not.call)[\W_]*list|duplicat\w*\W+(?:\w+\W+)?(?:key|field|column|propert|parameter|request)"
 )
 """What else may be known already or stand there twice: a number on a stop list, a name in the JSON."""
 NEARLY = 1.1
@@ -48,13 +49,25 @@ class Refusals:
             duplicate = _DUPLICATE.search(words) is not None and _NO_DUPLICATE.search(words) is None
             status = OutcomeStatus.DUPLICATE if duplicate else OutcomeStatus.REJECTED
             return SendResult.settled(Verdict.all(status, 1, describe_refusal(error)))
-        groups = self.split_unasked(chunk) or halves(range(len(chunk.rows)))
+        count = len(chunk.rows)
+        groups = self.split_unasked(chunk) or _split_by_words(error, chunk) or halves(range(count))
         return SendResult.split(groups, describe_refusal(error))
 
-    def learn_late(self, chunk: Chunk, refusal: NoAnswerError) -> None:
-        """Learn from a refusal that came after an attempt without an answer."""
-        if len(chunk.rows) > 1:
-            self._learn_size(chunk, refusal, alone=False)
+    def refuse_late(self, doubt: Doubt, called: set[str]) -> SendResult:
+        """Return what a refusal, or a failure, comes to that proved nothing, when nothing can be late any more. Rows
+        whose phone has a job since then (`called`) are unknown, all others were refused for certain: they go straight
+        into single rows, for each further step might have to wait as long."""
+        chunk, reason = doubt.chunk, describe_doubt(doubt.error)
+        unknown = [index for index, phone in enumerate(chunk.phones) if phone in called]
+        refused = [index for index, phone in enumerate(chunk.phones) if phone not in called]
+        verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(unknown), reason)
+        if doubt.error.status in ACCESS_STATUSES:
+            # The server keeps it with the key, for its report works. A new key, and never a word of rejection.
+            return SendResult(verdict, unknown, [refused] if refused else [], reason)
+        if len(chunk.rows) == 1 and refused:
+            return SendResult.settled(Verdict.all(OutcomeStatus.REJECTED, 1, reason))
+        groups = () if unknown or doubt.error.failing else _split_by_words(doubt.error, chunk)
+        return SendResult(verdict, unknown, groups or [[index] for index in refused], reason)
 
     def _learn_size(self, chunk: Chunk, error: RequestError, *, alone: bool) -> None:
         certain = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -67,12 +80,13 @@ class Refusals:
             self._body_limit.refused(len(chunk.body), certain=certain)
 
 
-def settle_late_refusal(phones: Sequence[str], called: set[str], reason: str) -> SendResult:
-    """Return what a refusal after an uncertain attempt comes to, when nothing can be late any more: rows whose phone
-    has a job since then (`called`) are unknown, all others are refused for certain. Pure."""
-    unknown = [index for index, phone in enumerate(phones) if phone in called]
-    refused = [index for index, phone in enumerate(phones) if phone not in called]
-    if len(phones) == 1 and refused:
-        return SendResult.settled(Verdict.all(OutcomeStatus.REJECTED, 1, reason))
-    groups = halves(refused) if len(refused) == len(phones) else [refused] if refused else []
-    return SendResult(Verdict.all(OutcomeStatus.UNKNOWN, len(unknown), reason), unknown, groups, reason)
+def _split_by_words(error: RequestError, chunk: Chunk) -> list[Sequence[int]]:
+    named = named_by(error.body, chunk)
+    return apart(named, len(chunk.rows)) if named else []
+
+
+def describe_doubt(error: NoAnswerError) -> str:
+    """Say what a row's outcome tells of a refusal that proved nothing by itself."""
+    if error.failing:
+        return f"the server fails at it each time (last: {error.last}), and answers others"
+    return error.last if error.status is None else f"{describe_refusal(error)} (the report was asked, too)"

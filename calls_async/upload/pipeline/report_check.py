@@ -49,6 +49,14 @@ class ReportCheck:
         plan = CallPlan(request=request, on_attempt=self._note_request)
         return await self._caller.call(plan, endpoints.read_job_reports)
 
+    async def work(self, chunk: Chunk) -> bool:
+        """Return whether the server answers when it is asked for the jobs of the chunk's phones."""
+        try:
+            await self.fetch(chunk, [])
+        except RequestError:
+            return False
+        return True
+
     def raise_if_ending(self, chunk: Chunk, error: RequestError) -> None:
         """Raise `NoAnswerError` where the report must wait: so does the chunk, and sent again under its key it gets
         the same answer."""

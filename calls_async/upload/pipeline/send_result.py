@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import attrs
 
+from calls_async.errors import NoAnswerError
+from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.outcomes.outcome import Verdict
 
 
@@ -29,3 +31,14 @@ class SendResult:
     def split(cls, groups: Sequence[Sequence[int]], reason: str) -> SendResult:
         """Make the result of a chunk all of whose rows are sent anew."""
         return cls(Verdict.none(), (), groups, reason)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Doubt:
+    """A chunk that was refused, or failed at, when a request of it may still be acted upon: the report tells what
+    became of it, once nothing can be late any more."""
+
+    chunk: Chunk
+    error: NoAnswerError
+    first_sent_at: float
+    """Unix time, seconds."""

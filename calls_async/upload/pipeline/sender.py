@@ -3,6 +3,8 @@ into smaller chunks where the server has refused them together."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import attrs
 
 from calls_async.errors import AccessError, CallsError, NoAnswerError, RefusedError, RequestError
@@ -13,13 +15,12 @@ from calls_async.transport.caller import Caller
 from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.journal.journal import Journal
-from calls_async.upload.outcomes.attribution import LATE_SECONDS, SKEW_SECONDS, phones_with_job_since
+from calls_async.upload.outcomes.attribution import SKEW_SECONDS, phones_with_job_since
 from calls_async.upload.outcomes.outcome import Summary, Verdict
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
-from calls_async.upload.pipeline.refusals import Refusals, settle_late_refusal
+from calls_async.upload.pipeline.refusals import Refusals, describe_doubt
 from calls_async.upload.pipeline.report_check import ReportCheck
-from calls_async.upload.pipeline.runner import StandIn
-from calls_async.upload.pipeline.send_result import SendResult
+from calls_async.upload.pipeline.send_result import Doubt, SendResult
 from calls_async.upload.status import OutcomeStatus
 
 
@@ -32,6 +33,8 @@ class SenderSettings:
     """Check every answer against the report."""
     body_limit: BodyLimit
     """How large a body the server takes, as far as that has been learnt."""
+    is_last: Callable[[], bool]
+    """Tells whether nothing else is left to be sent but what is under way."""
 
 
 class Sender:
@@ -42,63 +45,68 @@ class Sender:
     ) -> None:
         self.under_way: set[int] = set()
         """The numbers of the chunks that have been sent and have no verdict; also after a cancellation."""
+        self._vouched: set[int] = set()
+        """The numbers of the chunks for whose failing only the report vouches."""
         self.last_retry: Retry | None = None
-        self.waiting = 0
-        """How many chunks wait for what may be late."""
         self._caller = caller
         self._journal = journal
         self._summary = summary
         self._events = events
         self._token = settings.token
         self._body_limit = settings.body_limit
+        self._is_last = settings.is_last
         self._refusals = Refusals(settings.body_limit)
         self._reports = ReportCheck(caller, settings.token, verify=settings.verify, note_request=summary.note_request)
 
-    async def send(self, chunk: Chunk, stand_in: StandIn) -> SendResult:
-        """Return what became of the chunk's rows. Raises `RequestError` for what concerns every further request."""
+    async def send(self, chunk: Chunk) -> SendResult | Doubt:
+        """Return what became of the chunk's rows, or why that can be told only when nothing may be late any more.
+        Raises `RequestError` for what concerns every further request."""
         if not chunk.rows:
             return SendResult.settled(Verdict.none())
         if chunk.first_sent_at is None and (groups := self._refusals.split_unasked(chunk)):
             return SendResult.split(groups, "the server has refused smaller bodies as too large")
+        return await self._note_under_way(chunk, self._send(chunk))
+
+    async def settle(self, doubt: Doubt) -> SendResult | Doubt:
+        """Return what became of a chunk that was in doubt, now that nothing can be late any more: only phones that
+        have no job since its first send were refused for certain."""
+        return await self._note_under_way(doubt.chunk, self._settle(doubt))
+
+    async def _note_under_way(self, chunk: Chunk, work: Awaitable[SendResult | Doubt]) -> SendResult | Doubt:
         with self._caller.telemetry.chunk(chunk.number, len(chunk.rows), len(chunk.body)) as note:
             try:
-                result = await self._send(chunk, stand_in)
+                result = await work
             except CallsError:
                 self.under_way.discard(chunk.number)
                 raise
-            self.under_way.discard(chunk.number)
-            note({status.value: count for status, count in result.verdict.counts().items()})
+            if isinstance(result, SendResult):
+                self.under_way.discard(chunk.number)
+                note({status.value: count for status, count in result.verdict.counts().items()})
         return result
 
-    async def _send(self, chunk: Chunk, stand_in: StandIn) -> SendResult:
+    async def _send(self, chunk: Chunk) -> SendResult | Doubt:
         first_sent_at = chunk.first_sent_at
 
         async def prepare() -> float:
             nonlocal first_sent_at
             first_sent_at = await self._note_sent(chunk)
+            if chunk.first_sent_at is None:
+                return keys.last_attempt_at(first_sent_at)
             return self._last_attempt_at(first_sent_at)
 
-        plan = CallPlan(
-            request=endpoints.add_phones(self._token, chunk.body, chunk.key),
-            prepare=prepare,
-            contacts=len(chunk.rows),
-            sent_before=chunk.first_sent_at is not None,
-            on_attempt=lambda attempt: self._note_attempt(chunk, attempt),
-            on_retry=lambda retry: self._note_retry(chunk, retry),
-        )
         try:
-            ids = await self._caller.call(plan, endpoints.read_ids)
-        except AccessError:
-            raise
+            ids = await self._caller.call(self._plan(chunk, prepare), endpoints.read_ids)
         except RefusedError as error:
+            if isinstance(error, AccessError):
+                raise
             return self._refusals.refuse(chunk, error)
         except NoAnswerError as error:
-            refused, halted = error.refused and error.status not in ACCESS_STATUSES, self._caller.halted
-            if refused and not halted:
-                since = first_sent_at or self._caller.clock.wall()
-                return await self._settle_refusal(chunk, error, since, stand_in)
-            if error.unreachable or error.refused or error.outage or error.not_created or halted:
+            if await self._proves_nothing(chunk, error):
+                return Doubt(chunk=chunk, error=error, first_sent_at=first_sent_at or self._caller.clock.wall())
+            if error.unreachable or error.refused or error.outage or error.not_created or error.busy:
                 raise  # it may be sent again, under the same key, when that has been mended
+            if self._caller.halted:
+                raise
             reason = (
                 f"no certain answer in {error.attempts} attempts over {error.seconds:.0f} s (last: {error.last}); "
                 "reconciling asks the report for it"
@@ -108,11 +116,44 @@ class Sender:
         since = first_sent_at or self._caller.clock.wall()
         return SendResult.settled(await self._reports.settle(chunk, ids, since))
 
+    def _plan(self, chunk: Chunk, prepare: Callable[[], Awaitable[float]]) -> CallPlan:
+        return CallPlan(
+            request=endpoints.add_phones(self._token, chunk.body, chunk.key),
+            prepare=prepare,
+            vouch=lambda: self._is_its_own_fault(chunk),
+            contacts=len(chunk.rows),
+            isolates=True,
+            sent_before=chunk.first_sent_at is not None,
+            on_attempt=lambda attempt: self._note_attempt(chunk, attempt),
+            on_retry=lambda retry: self._note_retry(chunk, retry),
+        )
+
+    async def _proves_nothing(self, chunk: Chunk, error: NoAnswerError) -> bool:
+        """Return whether it is a refusal, or a failure of its own, of which the report must be asked. One that
+        concerns every request alike is none, but where an earlier process got it, too, and the report works: then
+        the server keeps it with the key (C-IDEM-1)."""
+        if self._caller.halted:
+            return False
+        if error.refused and error.status in ACCESS_STATUSES:
+            return chunk.first_sent_at is not None and await self._reports.work(chunk)
+        # A single row where only the report vouches for the server is no proof, and nothing smaller can be sent.
+        return error.refused or (error.failing and not (len(chunk.rows) == 1 and chunk.number in self._vouched))
+
+    async def _is_its_own_fault(self, chunk: Chunk) -> bool:
+        """Return whether the server fails at this chunk, not at everything, as far as that can be told when nothing
+        else is left to be sent: whether its report works."""
+        if not self._is_last() or not await self._reports.work(chunk):
+            return False
+        self._vouched.add(chunk.number)
+        return True
+
     def _last_attempt_at(self, first_sent_at: float) -> float:
-        """Return when the key must not be sent any more; at once for a first send in the future, which was noted by a
-        clock that was wrong: nobody knows when that key's day ends."""
-        wrong = first_sent_at > self._caller.clock.wall() + SKEW_SECONDS
-        return 0.0 if wrong else keys.last_attempt_at(first_sent_at)
+        """Return when the key of an earlier send must not be sent any more, by the wall clock as it is now: whatever
+        clock says that it is oldest is believed. At once for a first send in the future, which was noted by a clock
+        that was wrong: nobody knows when that key's day ends."""
+        wall = self._caller.clock.wall()
+        wrong = first_sent_at > wall + SKEW_SECONDS
+        return 0.0 if wrong else wall + keys.last_attempt_at(first_sent_at) - self._journal.now()
 
     async def _note_sent(self, chunk: Chunk) -> float:
         """Note in the journal that the chunk is about to be sent, and return when it was first: the beginning of its
@@ -133,31 +174,33 @@ class Sender:
         self.last_retry = retry
         self._events.retried(chunk, retry)
 
-    async def _settle_refusal(
-        self, chunk: Chunk, refusal: NoAnswerError, first_sent_at: float, stand_in: StandIn
-    ) -> SendResult:
-        """Settle a refusal that came after a lost answer: it is certain only for phones that have no job since then,
-        once no late request can arrive any more."""
-        reason = f"{describe_refusal(refusal)}, after an attempt without an answer"
-        self._refusals.learn_late(chunk, refusal)
-        if refusal.late:
-            await self._wait_for_what_is_late(chunk, stand_in)
+    async def _settle(self, doubt: Doubt) -> SendResult:
+        chunk, error = doubt.chunk, doubt.error
         if self._caller.halted:
-            raise refusal
+            raise error
         try:
             reports = await self._reports.fetch(chunk, [])
-        except RequestError as error:
-            self._reports.raise_if_ending(chunk, error)
-            words = f"{reason}; and the report failed: {describe_refusal(error)}"
+        except RequestError as failure:
+            self._reports.raise_if_ending(chunk, failure)
+            words = f"{describe_doubt(error)}; and the report failed: {describe_refusal(failure)}"
             return SendResult.settled(Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), words))
-        called = phones_with_job_since(first_sent_at, reports, chunk.phones)
-        return settle_late_refusal(chunk.phones, called, reason)
+        called = phones_with_job_since(doubt.first_sent_at, reports, chunk.phones)
+        if called >= set(chunk.phones) and (verdict := await self._ask_again(doubt)):
+            return SendResult.settled(verdict)
+        return self._refusals.refuse_late(doubt, called)
 
-    async def _wait_for_what_is_late(self, chunk: Chunk, stand_in: StandIn) -> None:
-        self._events.waits(chunk, LATE_SECONDS)
-        self.waiting += 1
-        stand_in()
+    async def _ask_again(self, doubt: Doubt) -> Verdict | None:
+        """Ask under the same key for the IDs of a chunk all of whose phones have jobs; None where there is no answer
+        either. What comes of it, nothing is sent anew."""
+        chunk = attrs.evolve(doubt.chunk, first_sent_at=doubt.first_sent_at)
+
+        async def prepare() -> float:
+            return self._last_attempt_at(doubt.first_sent_at)
+
         try:
-            await self._caller.nap(LATE_SECONDS)
-        finally:
-            self.waiting -= 1
+            ids = await self._caller.call(self._plan(chunk, prepare), endpoints.read_ids)
+        except RequestError as error:
+            if self._caller.halted or (isinstance(error, NoAnswerError) and error.outage):
+                raise
+            return None
+        return await self._reports.settle(chunk, ids, doubt.first_sent_at)

@@ -56,9 +56,9 @@ class RunState:
         self._advance(Phase.READING)
         self._opened.set()
 
-    def end_source(self) -> None:
-        """Go on to DRAINING: the source has no more."""
-        self.read_whole = True
+    def end_source(self, *, whole: bool) -> None:
+        """Go on to DRAINING: there is no more to read; `whole`: nor will there be another time."""
+        self.read_whole = whole
         self._stop(StopReason.END_OF_SOURCE, Phase.DRAINING)
 
     def stop(self, *, at_once: bool) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 
 from calls_async.errors import (
+    AccessError,
     CallsError,
     JournalError,
     NoAnswerError,
-    RefusedError,
     RequestError,
     TooManyRefusalsError,
 )
@@ -20,11 +20,11 @@ from calls_async.transport.answers import ACCESS_STATUSES
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
+from calls_async.upload.pipeline.parking import Parking
 from calls_async.upload.pipeline.receipts import Receipts
 from calls_async.upload.pipeline.recorder import Recorder
 from calls_async.upload.pipeline.refusal_guard import GuardState, RefusalGuard
-from calls_async.upload.pipeline.runner import StandIn
-from calls_async.upload.pipeline.send_result import SendResult
+from calls_async.upload.pipeline.send_result import Doubt, SendResult
 from calls_async.upload.pipeline.sender import Sender
 from calls_async.upload.pipeline.state import RunState
 from calls_async.upload.screening.screening import Screening
@@ -49,6 +49,7 @@ class WorkerParts:
     sender: Sender
     recorder: Recorder
     receipts: Receipts
+    parking: Parking
     screening: Screening
     events: ChunkEvents
 
@@ -66,6 +67,7 @@ class Worker:
         self._sender = parts.sender
         self._recorder = parts.recorder
         self._receipts = parts.receipts
+        self._parking = parts.parking
         self._screening = parts.screening
         self._events = parts.events
         self._state = state
@@ -80,15 +82,18 @@ class Worker:
         for task in tuple(self._at_risk):
             task.cancel()
 
-    async def work(self, chunk: Chunk, stand_in: StandIn) -> None:
-        """Send a chunk, write down what became of it, and hand out its receipt."""
+    async def work(self, chunk: Chunk) -> None:
+        """Send a chunk, write down what became of it, and hand out its receipt; or let it wait for what may be late,
+        and go on with it when that is over."""
+        doubt = await self._parking.take(chunk)
+        chunk = chunk if doubt is None else doubt.chunk
         by_server = False
         try:
-            result = self._screen(chunk)
+            result: SendResult | Doubt | None = self._screen(chunk) if doubt is None else None
             if result is None:
-                result, by_server = await self._send(chunk, stand_in), True
-            chunk = await self._recorder.note_result(chunk, result)
-            verdict = result.verdict
+                result, by_server = await self._send(chunk, doubt), True
+            if not isinstance(result, Doubt):
+                chunk, verdict = await self._recorder.note_result(chunk, result), result.verdict
         except (RequestError, JournalError) as error:
             failed = await self._settle_failure(chunk, error)
             if failed is None:
@@ -99,6 +104,10 @@ class Worker:
             if not self._state.failed or not isinstance(error, asyncio.CancelledError):
                 self._receipts.doubt(Receipt.of(chunk, verdict))
                 raise
+        else:
+            if isinstance(result, Doubt):
+                await self._parking.park(result)
+                return
         if chunk.rows or chunk.unsent:
             receipt = Receipt.of(chunk, verdict)
             self._events.done(receipt)
@@ -106,13 +115,19 @@ class Worker:
                 await self._guard_against_refusals(chunk, verdict)
             await self._receipts.hand_out(receipt)
 
-    async def _send(self, chunk: Chunk, stand_in: StandIn) -> SendResult:
+    def abandon(self, chunk: Chunk) -> None:
+        """Leave a chunk that waited when everything was cancelled: to the journal, or its rows as unknown."""
+        self._state.note_left_over()
+        if not self._recorder.keeps:
+            self._receipts.doubt(Receipt.of(chunk, self._not_answered(chunk)))
+
+    async def _send(self, chunk: Chunk, doubt: Doubt | None) -> SendResult | Doubt:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("chunks are sent by tasks")
         self._at_risk.add(task)
         try:
-            return await self._sender.send(chunk, stand_in)
+            return await (self._sender.send(chunk) if doubt is None else self._sender.settle(doubt))
         finally:
             self._at_risk.discard(task)
 
@@ -133,13 +148,15 @@ class Worker:
         stands in the journal, or those who brought its contacts are told of the failure itself."""
         if not self._gave_up_while_stopping(error):
             self._fail(error)
-        not_created = _is_not_created(error)
+        not_created = isinstance(error, NoAnswerError) and error.not_created
         if self._recorder.keeps:
             self._state.note_left_over()
             if chunk.first_sent_at is None and not_created:
                 await self._recorder.note_unsent(chunk)
+            elif chunk.first_sent_at is None and isinstance(error, AccessError):
+                await self._recorder.note_denied(chunk)
             return None  # it is sent again under its key
-        if self._settings.answers_callers and not_created:
+        if self._settings.answers_callers and (not_created or isinstance(error, AccessError)):
             return None
         status = OutcomeStatus.REJECTED if not_created else OutcomeStatus.UNKNOWN
         return Verdict.all(status, len(chunk.rows), str(error))
@@ -150,6 +167,9 @@ class Worker:
         self._state.note_left_over()
         if self._recorder.keeps or chunk.number not in self._sender.under_way:
             raise error
+        return self._not_answered(chunk)
+
+    def _not_answered(self, chunk: Chunk) -> Verdict:
         why = f": {self._state.error}" if self._state.error else ""
         reason = f"no answer came before the upload was stopped{why}"
         return Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason)
@@ -173,8 +193,3 @@ class Worker:
         """Return whether it is no failure, for the upload is stopping and it was not to be tried again."""
         denied = isinstance(error, NoAnswerError) and error.refused and error.status in ACCESS_STATUSES
         return self._state.stopping and isinstance(error, NoAnswerError) and not denied
-
-
-def _is_not_created(error: CallsError) -> bool:
-    """Return whether nothing was created, for certain."""
-    return isinstance(error, RefusedError) or (isinstance(error, NoAnswerError) and error.not_created)

@@ -46,6 +46,11 @@ class Consumed:
 NOTHING = Consumed()
 
 
+_LINE_ENDS = (b"\n", b"\r", b"\n\0", b"\r\0")
+_LINE_STARTS = (b"\n", b"\r", b"\0\n", b"\0\r")
+"""What ends a line, and what goes on with its end; in UTF-8, and in UTF-16 of both orders."""
+
+
 class SupportsRead(Protocol):
     """A binary file, as far as it is read."""
 
@@ -61,6 +66,11 @@ class MarkedFile:
         self._consumed = consumed
         self._hash = hashlib.sha256()
         self._position = 0
+        self._tail = b""
+        """The last bytes."""
+        self._ended = False
+        self._line_of: PastChunk | None = None
+        """Whose last line had no end when it was taken in, where reading has got just there again."""
         marked = {chunk.mark.position: chunk for chunk in consumed.chunks if chunk.mark is not None}
         self._expected = deque(marked[position] for position in sorted(marked))
         last = max(consumed.chunks, key=lambda chunk: chunk.last_row, default=None)
@@ -72,6 +82,7 @@ class MarkedFile:
         data = self._read(size)
         if not data:
             self._refuse_shorter()
+            self._ended = True
         self._note(data)
         return data
 
@@ -82,7 +93,7 @@ class MarkedFile:
 
     def mark(self) -> Mark:
         """Return where reading has got to."""
-        return Mark(self._position, self._hash.digest())
+        return Mark(self._position, self._hash.digest(), ended=self._ended and not self._tail.endswith(_LINE_ENDS))
 
     def read_all(self) -> Mark:
         """Read to the end, and return where that is: for formats that are not read in order."""
@@ -103,9 +114,16 @@ class MarkedFile:
             chunk = self._expected.popleft()
             if mark.digest != self._hash.digest():
                 raise self._consumed.changed(chunk, f"something before byte {mark.position:,} is different")
+            if mark.ended:
+                self._line_of = chunk
         self._advance(data[start:])
 
     def _advance(self, data: bytes) -> None:
+        if data and self._line_of is not None:
+            if not data.startswith(_LINE_STARTS):
+                raise self._consumed.changed(self._line_of, "its last line has grown")
+            self._line_of = None
+        self._tail = (self._tail + data[-2:])[-2:]
         self._hash.update(data)
         self._position += len(data)
 

@@ -66,9 +66,13 @@ def _keep_time(world: World, loop: SimulatedLoop, started: float) -> None:
 
 
 def _tear_away(store: Store) -> None:
-    """Do what the operating system does with the open files of a dead process."""
+    """Do what the operating system does with the open files of a dead process: nothing is folded into another."""
     database = store.database
+    files = [database.path, database.path.with_name(database.path.name + "-wal")]
+    left = {file: file.read_bytes() for file in files if file.exists()}
     database._connection.close()
+    for file, content in left.items():
+        file.write_bytes(content)
     if database._lock is not None:
         unlock_file(database._lock)
         database._lock = None

@@ -18,10 +18,10 @@ import attrs
 
 from calls_async.errors import (
     AccessError,
-    CallsError,
     JournalError,
     JournalRefusedError,
     NoAnswerError,
+    RefusedError,
     TooManyRefusalsError,
 )
 from calls_async.events import Event, EventDispatcher
@@ -84,11 +84,14 @@ class Schedule:
             slowness_seconds=rng.choice([0.0, 0.01, 0.3]),
             duplicates=rng.choice([DuplicateRule.OFF, DuplicateRule.OFF, DuplicateRule.ERROR]),
         )
+        self.world.tells_time = rng.random() < 0.5
         self.disk_seconds = rng.choice([0.01, 0.01, 2.0])
         self.rows = [self._row(number) for number in range(1, rng.randint(1, 40) + 1)]
         self._repeat_some()
         share = rng.choice([0.0, 0.01, 0.2, 1.0])
         self.world.refused = {row["phone"] for row in self.rows if rng.random() < share}
+        share = rng.choice([0.0, 0.0, 0.05])
+        self.world.poison = {row["phone"] for row in self.rows if rng.random() < share}
         self.excluded = {row["phone"] for row in self.rows if rng.random() < 0.05 and row["phone"] != "12"}
         self.world.largest_body = rng.choice([None, None, 50, 120, 400])
         self.dedupe = rng.random() < 0.3
@@ -146,7 +149,15 @@ class Schedule:
         ending = self._in_a_process(lambda loop: self._upload(loop, outcomes, calm=calm), crash_after)
         self.story.append(f"life {self.lives}: {ending!r}")
         if isinstance(ending, BaseException):
-            expected = (Crash, ConsumerError, NoAnswerError, TooManyRefusalsError, asyncio.CancelledError)
+            expected = (
+                Crash,
+                ConsumerError,
+                AccessError,
+                NoAnswerError,
+                RefusedError,
+                TooManyRefusalsError,
+                asyncio.CancelledError,
+            )
             assert isinstance(ending, expected), ending
             return False
         if ending:
@@ -341,7 +352,7 @@ class Schedule:
             return "excluded by" in str(outcome.error)
         size = len(b"[%b]" % to_contact(self.rows[outcome.row - 1]).to_bytes()) if phone != "12" else 0
         too_large = largest is not None and size > largest
-        return phone == "12" or phone in self.world.refused | self.world.doubted or too_large
+        return phone == "12" or phone in self.world.refused | self.world.doubted | self.world.poison or too_large
 
     def _reconcile(self) -> None:
         """Unknown rows are settled by the report; only what cannot be told apart stays unknown."""
@@ -354,7 +365,7 @@ class Schedule:
             self._check_nobody_twice()
             if not isinstance(ending, BaseException):
                 break
-            assert isinstance(ending, Crash | NoAnswerError), ending
+            assert isinstance(ending, Crash | NoAnswerError | RefusedError), ending
             self.world.now += self.rng.uniform(0, 1000)
         else:
             self.world.trouble = 0.0
@@ -365,13 +376,10 @@ class Schedule:
         self._check(outcomes)
         phones = Counter(row["phone"] for row in self.rows)
         left = [outcome for outcome in outcomes if outcome.status is OutcomeStatus.UNKNOWN]
-        if resend and self.world.trouble == 0.0:
+        if resend and self.world.trouble == 0.0 and not self.world.poison:
             assert all(phones[str(outcome.phone)] > 1 for outcome in left), (left, unknown, self.story)
 
     async def _reconcile_once(self, loop: SimulatedLoop, *, resend: bool) -> bool:
-        try:
-            settings = JournalSettings(path=self.journal, durability=Durability.PROCESS, purpose=Purpose.SETTLING)
-            await reconcile(self._connection(loop, calm=False), TOKEN, settings, resend=resend)
-        except AccessError as error:
-            raise CallsError(str(error)) from error
+        settings = JournalSettings(path=self.journal, durability=Durability.PROCESS, purpose=Purpose.SETTLING)
+        await reconcile(self._connection(loop, calm=False), TOKEN, settings, resend=resend)
         return True

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from email.utils import formatdate
 
 import attrs
 
@@ -19,7 +20,13 @@ from calls_async.transport.exchange import ExchangeFailed
 TOKEN = "simulated"
 START = 1_800_000_000.0
 LATEST_SECONDS = 100.0
-"""How late a request may arrive after its sender has given it up."""
+"""How late a request may be acted upon after its sender has given it up, or was told something else."""
+BELIEVED = (400, 422)
+"""Refusals that are true as the first answer to a key. A 413 is always true; `largest_body` gives those."""
+REFUSALS = (400, 406, 409, 409, 411, 412, 415, 418, 422, 423, 428, 451)
+NOTHING_GOES_HERE = (301, 401, 402, 403, 404, 405, 407, 410, 501)
+FAILURES = (408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529, 598)
+WORDS = (b"", b"Conflict", b"key already used", b"duplicate request", b'{"message": "no"}', b"<html>no</html>")
 
 
 @attrs.define
@@ -41,10 +48,17 @@ class World:
     outages: list[tuple[float, float]] = attrs.field(factory=list)
     """From when to when nobody answers."""
     doubted: set[str] = attrs.field(factory=set)
-    """Phones of requests that a gateway refused when they came again, whatever had become of them."""
+    """Phones of requests that were refused for no reason of their own, whatever had become of them."""
+    tells_time: bool = False
+    """Whether the server's answers have a `Date`."""
+    poison: set[str] = attrs.field(factory=set)
+    """Phones at which the server always fails."""
     _late: list[tuple[float, Call]] = attrs.field(factory=list)
-    _stored_failures: set[str] = attrs.field(factory=set)
+    _kept: dict[str, Reply] = attrs.field(factory=dict)
+    """Failures and refusals that the server keeps under the key (C-IDEM-1)."""
     _seen_keys: set[str] = attrs.field(factory=set)
+    """Under which something has arrived, or is on its way."""
+    _acted_keys: set[str] = attrs.field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         clock = Clock(lambda: self.now + self.skew_seconds)
@@ -61,33 +75,54 @@ class World:
         fate = "no connection" if any(start <= self.now < end for start, end in self.outages) else self._draw()
         if fate == "no connection":
             raise ExchangeFailed("no connection", reached=False)
+        first = call.key not in self._seen_keys
+        self._seen_keys.add(call.key or "")
         if fate == "lost":
             raise ExchangeFailed("lost on the way", reached=True)
         if fate == "late":
-            self._late.append((self.now + self.rng.uniform(0, LATEST_SECONDS), call))
+            self._act_late(call)
             await self._pass(60)
             raise ExchangeFailed("no answer in time", reached=True)
-        if fate == "busy":
-            wait = self.rng.choice(["1", "30", "100000", "Wed, 21 Oct 2015 07:28:00 GMT"])
-            return Response(status=self.rng.choice([429, 503]), headers={"retry-after": wait})
-        if fate == "gateway" and call.key in self._seen_keys and call.path.endswith("addPhones"):
-            self.doubted |= {str(contact["phone"]) for contact in json.loads(call.body)}
-            return Response(status=400, body=b"the gateway does not like it")
+        if fate == "status":
+            return await self._say_anything(call, first=first)
         reply = self.handle(call)
         await self._pass(self.slowness_seconds)
         if fate == "answer lost":
             raise ExchangeFailed("the connection broke", reached=True)
         if fate == "answer spoilt":
             return Response(status=200, body=self.rng.choice([b"<html>", b"", b"[", b'{"ok": true}']))
-        if fate == "error after":
-            return Response(status=self.rng.choice([500, 502, 504, 409]), body=b"in progress or broken")
-        return Response(status=reply.status, body=reply.body)
+        return Response(status=reply.status, headers=self._headers(), body=reply.body)
+
+    def _headers(self) -> dict[str, str]:
+        return {"date": formatdate(self.now + self.skew_seconds, usegmt=True)} if self.tells_time else {}
 
     def _draw(self) -> str:
         if self.rng.random() >= self.trouble:
             return "well"
-        fates = ["no connection", "lost", "late", "busy", "answer lost", "answer spoilt", "error after", "gateway"]
-        return self.rng.choice(fates)
+        return self.rng.choice(["no connection", "lost", "late", "answer lost", "answer spoilt", *["status"] * 5])
+
+    async def _say_anything(self, call: Call, *, first: bool) -> Response:
+        """Answer with any 3xx, 4xx or 5xx; the request is acted upon before, after, late, or never."""
+        rng = self.rng
+        few = NOTHING_GOES_HERE if rng.random() < 0.2 else ()  # which end a life
+        status, words = rng.choice(few or REFUSALS + FAILURES), rng.choice(WORDS)
+        html = words.startswith(b"<")
+        believed = status in BELIEVED and first and not html
+        acted = "never" if believed else rng.choice(["never", "before", "late"])
+        if acted == "before":
+            self.handle(call)
+        elif acted == "late":
+            self._act_late(call)
+        if status in REFUSALS and call.path.endswith("addPhones"):
+            self.doubted |= _phones(call)
+        headers = {"content-type": "text/html" if html else "application/json"}
+        if status in (429, 503, 409) and rng.random() < 0.5:
+            headers["retry-after"] = rng.choice(["1", "30", "100000", "Wed, 21 Oct 2015 07:28:00 GMT"])
+        await self._pass(self.slowness_seconds)
+        return Response(status=status, headers=headers, body=words)
+
+    def _act_late(self, call: Call) -> None:
+        self._late.append((self.now + self.rng.uniform(0, LATEST_SECONDS), call))
 
     async def _pass(self, most_seconds: float) -> None:
         await asyncio.sleep(self.rng.uniform(0, most_seconds))
@@ -112,20 +147,23 @@ class World:
     def _act(self, call: Call) -> Reply:
         key = call.key or ""
         adds = call.path.endswith("addPhones")
-        if key in self._stored_failures:
-            return Reply.error(500, "stored")
+        if key in self._kept:
+            return self._kept[key]
         if adds and self.largest_body is not None and len(call.body) > self.largest_body:
             return Reply(status=413, body=b"<html>Request Entity Too Large</html>")
-        if adds and any(str(contact["phone"]) in self.refused for contact in json.loads(call.body)):
+        if adds and _phones(call) & self.poison:
+            return Reply.error(500, "NullPointerException")
+        if adds and _phones(call) & self.refused:
             return Reply.error(400, "one of the phones is not allowed")
-        first = key not in self._seen_keys
-        self._seen_keys.add(key)
+        first = key not in self._acted_keys
+        self._acted_keys.add(key)
         if adds and first and self.rng.random() < 0.1 * self.trouble:
-            # Some servers store a failure with its key, whether they have acted or not.
-            self._stored_failures.add(key)
+            # Some servers keep a failure with its key, whether they have acted or not.
+            kept = self._kept[key] = Reply.error(self.rng.choice([500, 500, 403, 404, 409, 418, 503]), "kept")
+            self.doubted |= _phones(call)
             if self.rng.random() < 0.5:
                 self.api.handle(call)
-            return Reply.error(500, "stored")
+            return kept
         return self.api.handle(call)
 
     def jobs_by_row(self) -> Counter[int]:
@@ -137,6 +175,10 @@ class World:
 
     def jobs(self) -> list[Job]:
         return list(self.api.account.campaigns[TOKEN].jobs.values())
+
+
+def _phones(call: Call) -> set[str]:
+    return {str(contact["phone"]) for contact in json.loads(call.body)}
 
 
 def _to_call(request: Request) -> Call:

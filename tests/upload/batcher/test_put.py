@@ -24,6 +24,7 @@ from calls_async import (
 )
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.model.clock import Clock as SandboxClock
 from calls_async.sandbox.server.server import Sandbox
 from tests.helpers.batching import DAY, FIRST, contact, settle
 from tests.helpers.clock import HeldClock
@@ -104,8 +105,11 @@ async def test_a_put_that_somebody_else_has_repeated_stays(
     assert not batcher.remaining
 
 
-async def test_the_journal_forgets_what_is_old(sandbox: Sandbox, held_clock: HeldClock, path: Path) -> None:
-    async with CallsClient(sandbox.url, clock=held_clock.clock()) as client:
+async def test_the_journal_forgets_what_is_old(held_clock: HeldClock, path: Path) -> None:
+    async with (
+        Sandbox(clock=SandboxClock(lambda: held_clock.now)) as sandbox,
+        CallsClient(sandbox.url, clock=held_clock.clock()) as client,
+    ):
         campaign = client.campaign(sandbox.token)
         async with campaign.batcher(journal=path, chunk_rows=1, keep_seconds=DAY) as batcher:
             for number in range(5):

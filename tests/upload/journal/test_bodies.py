@@ -9,26 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls_async.errors import JournalError
-from calls_async.upload.chunks.chunk import Chunk, ChunkContent
 from calls_async.upload.journal.bodies import Bodies, bodies_path, read_body
 from calls_async.upload.journal.settings import JournalOwner
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.status import OutcomeStatus
-
-
-def chunk_of(number: int, *contacts: bytes) -> Chunk:
-    content = ChunkContent(
-        first_row=number,
-        last_row=number + len(contacts) - 1,
-        rows=range(number, number + len(contacts)),
-        phones=["16500000000"] * len(contacts),
-        body=b"[%b]" % b",".join(contacts),
-    )
-    return Chunk.seal(content, number=number, upload_id="upload")
-
-
-CONTACT = b'{"phone":"16500000000"}'
+from tests.helpers.chunks import CONTACT, chunk_of
 
 
 @pytest.fixture
@@ -90,7 +76,7 @@ def test_the_place_of_an_answered_chunk_is_free_only_when_that_is_on_disk(store:
     store.commit([lambda it: it.note_answered(first, accepted, 2.0), lambda it: it.plan(second, None, 2.0)])
     store.commit([lambda it: it.plan(third, None, 3.0)])
     places = dict(store.database.read("SELECT number, body_at FROM chunk"))
-    assert places == {1: None, 2: len(first.body), 3: 0}
+    assert places == {1: None, 2: 16 + len(first.body), 3: 16}
     store.close()
 
 

@@ -38,12 +38,12 @@ def test_a_new_journal_says_in_its_own_file_what_it_is(path: Path) -> None:
     store = Store(path)
     store.begin(JournalOwner(token="t", host="h", source="s"), at=1.0)
     copy = path.with_name("copy")
-    copy.write_bytes(path.read_bytes())  # without the -wal file, as after a careless move
+    copy.write_bytes(path.read_bytes())  # without the files beside it, as after a careless move
     store.close()
-    other = Store(copy)
-    assert not other.empty
-    assert other.upload.record().source == "s"
-    other.close()
+    with pytest.raises(JournalError, match="copy-bodies, which belongs beside it"):
+        Store(copy)
+    with pytest.raises(JournalError, match="copy-bodies, which belongs beside it"):
+        Store(copy, writing=False)
 
 
 async def test_a_file_that_holds_nothing_is_no_new_journal(campaign: Campaign, path: Path) -> None:

@@ -190,6 +190,7 @@ def test_a_setting_that_fails_is_an_error_of_the_journal(
 
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Full))
     with closing(Store(path)) as store, pytest.raises(JournalError, match="disk is full"):
+        store.begin(JournalOwner(token="a", host="h"), at=0.0)
         getattr(store.database, statement)()
 
 

@@ -142,7 +142,7 @@ async def test_no_certain_answer_is_unknown(sandbox: Sandbox) -> None:
 
 
 async def test_the_keys_day_ends_retries(held_clock: HeldClock) -> None:  # C-IDEM-7
-    faults = Faults(shares={FaultKind.SERVER_ERROR_AFTER: 1.0})
+    faults = Faults(shares={FaultKind.RESET_AFTER: 1.0})
     policy = RetryPolicy(max_attempts=None, give_up_seconds=1e9, backoff_seconds=3600, backoff_max_seconds=3600)
     started = held_clock.now
     async with (

@@ -26,6 +26,7 @@ from calls_async.protocol.endpoints import Request, Response
 from calls_async.sandbox.api import Reply
 from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.account import DuplicateRule
+from calls_async.sandbox.model.clock import Clock as SandboxClock
 from calls_async.testing import InProcessSandbox
 from calls_async.transport.clock import Clock
 from calls_async.transport.exchange import ExchangeFailed
@@ -221,8 +222,9 @@ async def test_a_clock_that_jumps_does_not_make_keys_old(sandbox: InProcessSandb
     assert phones(sandbox) == {str(FIRST + 1): 1, str(FIRST + 2): 1}
 
 
-async def test_what_is_under_way_or_unknown_or_untold_is_not_forgotten(sandbox: InProcessSandbox, path: Path) -> None:
+async def test_what_is_under_way_or_unknown_or_untold_is_not_forgotten(path: Path) -> None:
     now = 1_800_000_000.0
+    sandbox = InProcessSandbox(clock=SandboxClock(lambda: now))
     clock = Clock(wall=lambda: now, monotonic=lambda: now)
     strict = RetryPolicy(max_attempts=2, backoff_seconds=0.001)
     campaign = sandbox.client(clock=clock, upload_retry=strict).campaign(sandbox.token)

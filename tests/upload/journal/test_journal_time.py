@@ -1,0 +1,97 @@
+"""Clocks that are wrong: a key is as old as the oldest says, and what may be forgotten as young as the youngest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calls_async.protocol.endpoints import Response
+from calls_async.transport.clock import Clock
+from calls_async.upload.journal.journal_time import JournalTime
+from tests.helpers.play import LOST, Play, Server, after
+
+HOUR = 3600.0
+
+
+@attrs.define
+class World:
+    """True time, and what each clock makes of it."""
+
+    true: float = 1.8e9
+    wall_off: float = 0.0
+    knows_server: bool = True
+
+    def clock(self) -> Clock:
+        return Clock(wall=lambda: self.true + self.wall_off, monotonic=lambda: self.true - 1.7e9)
+
+    def server_ahead(self) -> float | None:
+        return -self.wall_off if self.knows_server else None
+
+    def journal_time(self, latest: float = 0.0) -> JournalTime:
+        return JournalTime(self.clock(), latest=latest, server_ahead=self.server_ahead)
+
+
+steps = st.lists(st.tuples(st.floats(0, 10 * HOUR), st.floats(-72 * HOUR, 72 * HOUR), st.booleans()), max_size=20)
+
+
+@given(steps)
+def test_keys_never_grow_younger_and_things_never_older_than_they_are(jumps: list[tuple[float, float, bool]]) -> None:
+    world = World()
+    time, began = world.journal_time(), world.true
+    before = time.now()
+    for passed, off, knows in jumps:
+        world.true, world.wall_off, world.knows_server = world.true + passed, off, knows
+        now = time.now()
+        assert now >= before
+        assert now - began >= world.true - began - 1e-3  # at least as old as it is
+        assert time.youngest() <= world.true + 1e-3  # at most
+        before = now
+
+
+@given(st.floats(-72 * HOUR, 72 * HOUR), st.floats(0, 72 * HOUR))
+def test_the_next_process_never_starts_before_the_last_time_that_was_written(off: float, since: float) -> None:
+    world = World(wall_off=off, knows_server=False)
+    latest = world.true - since
+    assert world.journal_time(latest).now() >= latest
+
+
+def test_a_clock_that_is_ahead_at_a_restart_makes_nothing_old() -> None:
+    world = World(wall_off=72 * HOUR)
+    assert world.journal_time().youngest() <= world.true
+    world.knows_server = False
+    assert world.journal_time().youngest() > world.true  # nobody says that it is wrong
+
+
+def test_a_clock_that_is_set_back_between_two_processes_does_not_outlive_the_keys_day(path: Path) -> None:
+    # C-IDEM-7
+    play = Play(Server(lambda server, phones, before: LOST), path)
+    play.run(8, act=after(5, try_again=False))
+    play.started += 22 * HOUR
+    play.run(16, chunk_rows=8, act=after(5, try_again=False))  # by which the journal knows what time it is
+    play.started -= 8 * HOUR  # set back; two more hours pass
+    play.started += 2 * HOUR
+    play.server.says = lambda server, phones, before: None
+    assert play.run(16) is None
+    assert play.statuses()["unknown"] == 8
+
+
+def test_a_clock_that_is_set_back_in_an_outage_does_not_outlive_the_keys_day(path: Path) -> None:
+    # C-IDEM-7
+    play = Play(Server(lambda server, phones, before: LOST), path)
+    day = 24 * HOUR
+    last: list[float] = []
+
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        now = play.loop.time()
+        last.append(now)
+        if now > 2 * HOUR:
+            play.wall_off = -8 * HOUR
+        return LOST
+
+    play.server.says = says
+    play.run(8, max_outage_seconds=10 * day)
+    assert last[-1] - last[0] < day
+    assert play.statuses() == {"unknown": 8}
