@@ -20,6 +20,7 @@ from calls_async.protocol import endpoints
 from calls_async.protocol.contact import Contact, to_contact
 from calls_async.protocol.endpoints import Request, Response, to_key
 from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignStatus, JobReport
+from calls_async.protocol.token import Token
 from calls_async.transport.attempts import CallPlan
 from calls_async.transport.connection import Connection
 from calls_async.upload.batcher.batcher import Batcher
@@ -51,7 +52,7 @@ class Campaign:
                 "the campaign's token must be a word of printable characters; copy it from its page"
             )
         self._connection = connection
-        self._token = token.strip()
+        self._token = Token(token.strip())
 
     def __repr__(self) -> str:
         return f"Campaign({self._connection.base_url!r}, token='***')"

@@ -9,6 +9,7 @@ import attrs
 from calls_async.errors import ConfigurationError
 from calls_async.protocol import endpoints
 from calls_async.protocol.reports import CampaignInfo, CampaignStatus
+from calls_async.protocol.token import Token
 from calls_async.transport.attempts import CallPlan
 from calls_async.transport.connection import Connection
 
@@ -16,7 +17,9 @@ WATCH_SECONDS = 5.0
 """How often a campaign is asked for while it is watched."""
 
 
-def watch_campaign(connection: Connection, token: str, interval_seconds: float) -> AsyncGenerator[CampaignInfo, None]:
+def watch_campaign(
+    connection: Connection, token: Token, interval_seconds: float
+) -> AsyncGenerator[CampaignInfo, None]:
     """Yield the campaign whenever it has changed; see `Campaign.watch`. Raises `ConfigurationError` at once."""
     given: object = interval_seconds
     if not isinstance(given, int | float) or not given > 0:
@@ -24,7 +27,7 @@ def watch_campaign(connection: Connection, token: str, interval_seconds: float) 
     return _watch(connection, token, interval_seconds)
 
 
-async def _watch(connection: Connection, token: str, interval_seconds: float) -> AsyncGenerator[CampaignInfo, None]:
+async def _watch(connection: Connection, token: Token, interval_seconds: float) -> AsyncGenerator[CampaignInfo, None]:
     caller, last = connection.make_patient_caller(), None
     while True:
         info = await caller.call(CallPlan(request=endpoints.info(token)), endpoints.read_campaign_info)

@@ -20,6 +20,7 @@ from calls_async.protocol import keys, schedule
 from calls_async.protocol.contact import encode_json
 from calls_async.protocol.phones import normalise_phone
 from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignStatus, JobReport, Report, to_report
+from calls_async.protocol.token import AnyToken, Token, to_token
 
 HOSTS = {
     "tovie": "https://platform.tovie.ai",
@@ -51,7 +52,7 @@ class Request:
     method: Method
     path: str
     """With `{token}` as a placeholder."""
-    token: str = attrs.field(repr=False)
+    token: Token = attrs.field(converter=to_token)
     query: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     """Further ones that do not concern the API, such as a trace's; they may differ from attempt to attempt."""
@@ -90,13 +91,13 @@ def to_key(idempotence_key: str | UUID | None) -> str:
 # --- adding ---
 
 
-def add_phones(token: str, body: bytes, key: str) -> Request:
+def add_phones(token: AnyToken, body: bytes, key: str) -> Request:
     """Make the request of C-M-1; `body` is a JSON array of contacts, already encoded."""
     return Request(method=Method.POST, path=ADD_PHONES, token=token, body=body, idempotence_key=key, creates=True)
 
 
 def add_phone(
-    token: str,
+    token: AnyToken,
     phone: object,
     *,
     gmt_zone: str | None,
@@ -135,22 +136,22 @@ def add_phone(
 # --- jobs ---
 
 
-def cancel(token: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
+def cancel(token: AnyToken, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
     """Make the request of C-M-5."""
     return _by_job(token, "callJob/cancel", ids, phones, key)
 
 
-def job_report(token: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
+def job_report(token: AnyToken, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
     """Make the request of C-M-6."""
     return _by_job(token, "callJob/getReport", ids, phones, key)
 
 
-def attempt_report(token: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
+def attempt_report(token: AnyToken, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
     """Make the request of C-M-7."""
     return _by_job(token, "callAttempt/getReport", ids, phones, key)
 
 
-def _by_job(token: str, verb: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
+def _by_job(token: AnyToken, verb: str, ids: Iterable[object], phones: Iterable[object], key: str) -> Request:
     for jobs in (ids, phones):
         if isinstance(jobs, str) or not isinstance(jobs, Iterable):
             raise ConfigurationError("ids and phones are lists; put a single one into brackets")
@@ -172,17 +173,17 @@ def _by_job(token: str, verb: str, ids: Iterable[object], phones: Iterable[objec
 # --- the campaign ---
 
 
-def info(token: str) -> Request:
+def info(token: AnyToken) -> Request:
     """Make the request of C-M-8."""
     return Request(method=Method.GET, path=CAMPAIGN, token=token)
 
 
-def status(token: str) -> Request:
+def status(token: AnyToken) -> Request:
     """Make the request of C-M-9."""
     return Request(method=Method.GET, path=f"{CAMPAIGN}/status", token=token)
 
 
-def control(token: str, verb: str, key: str) -> Request:
+def control(token: AnyToken, verb: str, key: str) -> Request:
     """Make the request of C-M-10 … C-M-12: `pause`, `resume`, `stop`."""
     return Request(method=Method.POST, path=f"{CAMPAIGN}/control/{verb}", token=token, idempotence_key=key)
 

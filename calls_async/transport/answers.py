@@ -17,8 +17,7 @@ from calls_async.transport.pacing.signals import Sign
 from calls_async.transport.redaction import shown_body
 
 BUSY_STATUSES = frozenset({408, 425, 429})
-ACCESS_STATUSES = frozenset({401, 402, 403, 404, 405, 407, 410, 501})
-"""By which nothing goes here: they concern every request alike."""
+_ACCESS_STATUSES = frozenset({401, 402, 403, 404, 405, 407, 410, 501})
 _BELIEVED_STATUSES = frozenset({400, 422})
 """A first answer by them is taken at its word: nothing was created. After another attempt, it is not."""
 ASKED_AGAIN = 2
@@ -67,10 +66,10 @@ def judge(response: Response, request: Request, evidence: Evidence, now: float, 
     status = response.status
     if 200 <= status < 300:
         return Judgement(Trace.ANSWERED)
-    if status in BUSY_STATUSES or (status >= 500 and status not in ACCESS_STATUSES):
+    if status in BUSY_STATUSES or (status >= 500 and not denies_all(status)):
         trace = Trace.TURNED_AWAY if status in _TURNED_AWAY_STATUSES else Trace.UNCERTAIN
         return Judgement(trace, _try_again(response, spell(status), request, now))
-    if status < 400 or status in ACCESS_STATUSES:
+    if denies_all(status):
         doubtful = request.creates and evidence.maybe_created
         return _doubt(response, request, now) if doubtful else Judgement(Trace.UNCERTAIN, refused(response, request))
     if status == HTTPStatus.CONFLICT and (request.creates or _is_in_progress(response)):
@@ -83,6 +82,11 @@ def judge(response: Response, request: Request, evidence: Evidence, now: float, 
     if status in _BELIEVED_STATUSES and not evidence.maybe_created and not is_web_page(response):
         return Judgement(Trace.ANSWERED, refused(response, request))
     return _doubt(response, request, now, first=not evidence.maybe_created)
+
+
+def denies_all(status: int | None) -> bool:
+    """Return whether a status says that nothing goes here: it concerns every request alike."""
+    return status is not None and (status < 400 or status in _ACCESS_STATUSES)
 
 
 def judge_unreadable(
@@ -146,11 +150,11 @@ def refused(response: Response, request: Request) -> RefusedError:
         said = f"{spell(status)}; redirects are not followed with a token. Use the address where the API is."
     elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         said = f"{spell(status)}; a proxy on the way wants a password." + _said(body)
-    elif status in ACCESS_STATUSES:
+    elif status in _ACCESS_STATUSES:
         said = f"{spell(status)}; check the host and the campaign's token." + _said(body)
     else:
         said = f"refused with {spell(status)}." + _said(body)
-    kind = AccessError if status < 400 or status in ACCESS_STATUSES else RefusedError
+    kind = AccessError if denies_all(status) else RefusedError
     return kind(said, method=request.method.value, path=request.path, status=status, body=body)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from functools import lru_cache
 from importlib.metadata import version
 from io import BytesIO
 from typing import Self
@@ -20,8 +19,9 @@ from yarl import URL
 
 from calls_async.errors import ConfigurationError
 from calls_async.protocol.endpoints import HOSTS, KEY_NAME, Method, Request, Response
+from calls_async.protocol.token import Token
 from calls_async.transport.exchange import ExchangeFailed
-from calls_async.transport.redaction import TOKEN_PLACEHOLDER, scrub
+from calls_async.transport.redaction import TOKEN_PLACEHOLDER, scrub, without_frames
 
 _MAX_PLAIN_BODY_BYTES = 2**20  # aiohttp warns about larger bodies that are given as bytes
 
@@ -102,7 +102,8 @@ class HttpTransport:
         if session is None:
             raise ConfigurationError("the client is not open; use it inside `async with CallsClient(...) as client:`")
         try:
-            # The URL is no variable here: tools that show a traceback with its variables must not show the token.
+            # The URL is no variable here, and what is raised is raised below, without the frames that have it: tools
+            # that show a traceback with its variables must not show the token.
             async with session.request(
                 request.method.value,
                 URL(self._base_url + make_path_and_query(request), encoded=True),
@@ -116,7 +117,9 @@ class HttpTransport:
                     body=await self._read(response),
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            failure = _failure(error, request.token)
+            failure: BaseException = _failure(error, request.token)
+        except BaseException as error:  # noqa: BLE001  # also a cancellation: the frames below hold the URL
+            failure = without_frames(error)
         raise failure
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -134,18 +137,13 @@ class HttpTransport:
 
 def make_path_and_query(request: Request) -> str:
     """Return the request's URL after the host, with the token."""
-    path = _path(request.path, request.token)
+    path = request.path.replace(TOKEN_PLACEHOLDER, quote(request.token.reveal(), safe=""))
     if not request.query and request.method is Method.POST:
         return path
     query = list(request.query)
     if request.method is Method.GET and request.idempotence_key is not None:
         query.append((KEY_NAME, request.idempotence_key))  # C-IDEM-4
     return f"{path}?{urlencode(query, quote_via=quote)}" if query else path
-
-
-@lru_cache(256)
-def _path(path: str, token: str) -> str:
-    return path.replace(TOKEN_PLACEHOLDER, quote(token, safe=""))
 
 
 def make_headers(request: Request) -> dict[str, str]:
@@ -164,7 +162,7 @@ def _body(request: Request) -> bytes | BytesIO | None:
     return BytesIO(request.body)  # a new one for each attempt: a used one is empty
 
 
-def _failure(error: Exception, token: str) -> ExchangeFailed:
+def _failure(error: Exception, token: Token) -> ExchangeFailed:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return ExchangeFailed("the server's certificate is not valid for this host", reached=False, lasting=True)
     if isinstance(error, aiohttp.ConnectionTimeoutError):

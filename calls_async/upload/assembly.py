@@ -22,7 +22,7 @@ from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.journal.journal import Journal, Watcher
 from calls_async.upload.journal.journal_time import JournalTime
 from calls_async.upload.journal.opening import open_journal
-from calls_async.upload.journal.settings import JournalOwner, JournalSettings, Past
+from calls_async.upload.journal.settings import ChunkSize, JournalOwner, JournalSettings, Past
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
@@ -75,9 +75,16 @@ class UploadRequest:
             return Journal(past, time=JournalTime(clock, server_ahead=watcher.server_ahead))
         if isinstance(self.journal, JournalSettings):
             from_file = None if isinstance(self.source, NoSource) else self.source.is_file
-            owner = attrs.evolve(self.owner, source=self.source.name, from_file=from_file)
+            size = self.chunk_size(self.make_limiter(clock))
+            owner = attrs.evolve(self.owner, source=self.source.name, from_file=from_file, chunk_size=size)
             return await open_journal(self.journal, owner, clock, watcher)
         return await self.journal(clock, watcher)
+
+    def chunk_size(self, limiter: Limiter | None) -> ChunkSize:
+        """Return how large its chunks are at most."""
+        rows = self.settings.chunk_rows
+        largest = rows if limiter is None else limiter.largest_chunk or rows
+        return ChunkSize(min(rows, largest), self.settings.chunk_bytes)
 
     def make_limiter(self, clock: Clock) -> Limiter | None:
         """Return the limiter that it is sent by; None where there is no limit."""
@@ -124,11 +131,11 @@ def _make_pipeline(
     caller = connection.make_upload_caller(
         limiter, max_outage_seconds=settings.max_outage_seconds, server_answered=request.server_answered
     )
-    largest = None if limiter is None else limiter.largest_chunk
+    size = past.chunk_size or request.chunk_size(limiter)  # also later, or the same rows would have other keys
     chunker = Chunker(
         upload_id=past.upload_id,
-        chunk_rows=min(settings.chunk_rows, largest or settings.chunk_rows),
-        chunk_bytes=settings.chunk_bytes,
+        chunk_rows=size.rows,
+        chunk_bytes=size.body_bytes,
         next_number=past.next_number,
     )
     queue: ChunkQueue[Chunk] = ChunkQueue(QUEUED_CHUNKS)
@@ -151,7 +158,6 @@ def _make_pipeline(
         consumed=consumed,
         pending=past.pending,
         leaves_rest=isinstance(request.source, NoSource) and past.from_file,
-        body_limit=body_limit,
     )
     return Pipeline(
         PipelineParts(

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 import attrs
 
 from calls_async.events import Event, EventDispatcher
+from calls_async.protocol.token import AnyToken
 from calls_async.transport.connection import Connection
 from calls_async.upload.assembly import OpenJournal, UploadRequest
 from calls_async.upload.batcher.batcher import Batcher, ContactRules
@@ -87,7 +88,7 @@ class BatcherOptions(SendingOptions, total=False):
     settled."""
 
 
-def make_upload(connection: Connection, token: str, source: SourceLike | None, options: UploadOptions) -> Upload:
+def make_upload(connection: Connection, token: AnyToken, source: SourceLike | None, options: UploadOptions) -> Upload:
     """Make an upload of what its caller says. Raises `ConfigurationError`, and `TypeError` for an unknown option."""
     _check_names("upload", options, UploadOptions)
     region, on_hint = options.get("region"), options.get("on_hint")
@@ -111,7 +112,7 @@ def make_upload(connection: Connection, token: str, source: SourceLike | None, o
     return Upload(request, connection)
 
 
-def make_batcher(connection: Connection, token: str, options: BatcherOptions) -> Batcher:
+def make_batcher(connection: Connection, token: AnyToken, options: BatcherOptions) -> Batcher:
     """Make a batcher of what its caller says. Raises `ConfigurationError`, and `TypeError` for an unknown option."""
     _check_names("batcher", options, BatcherOptions)
     patience: dict[str, Any] = {"max_outage_seconds": math.inf, "max_refusals": None}

@@ -18,6 +18,7 @@ from calls_async.errors import ConfigurationError
 from calls_async.protocol import endpoints, keys
 from calls_async.protocol.endpoints import Response
 from calls_async.protocol.reports import JobReport
+from calls_async.protocol.token import Token
 from calls_async.transport.attempts import CallPlan
 from calls_async.transport.caller import Caller
 from calls_async.transport.connection import Connection
@@ -85,7 +86,12 @@ class Finding:
 
 
 async def reconcile(
-    connection: Connection, token: str, settings: JournalSettings, *, resend: bool, exclude: Sequence[str | Path] = ()
+    connection: Connection,
+    token: Token,
+    settings: JournalSettings,
+    *,
+    resend: bool,
+    exclude: Sequence[str | Path] = (),
 ) -> Reconciliation:
     """Settle the unknown rows of a journal; see `Campaign.reconcile`."""
     owner, excluded = JournalOwner(token=token, host=connection.base_url), to_paths(exclude)
@@ -121,7 +127,7 @@ async def reconcile(
     return attrs.evolve(found, summary=await send_pending())
 
 
-async def _settle(journal: FileJournal, caller: Caller, token: str, *, resend: bool) -> Reconciliation:
+async def _settle(journal: FileJournal, caller: Caller, token: Token, *, resend: bool) -> Reconciliation:
     chunks = await journal.do(lambda store: [store.chunks.chunk(number) for number in store.chunks.with_unknown()])
     verdicts = {}
     for chunk in chunks:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "calls_async"
 MOST_LINES, MOST_CLASS_LINES, MOST_ARGUMENTS = 400, 250, 7
-LANGUAGE_OBJECTS = {"errors.py", "events.py", "protocol/reports.py"}
+LANGUAGE_OBJECTS = {"errors.py", "events.py", "protocol/reports.py", "transport/redaction.py"}
 """Where an object of the language is being made or scrubbed: an error that is unpickled, an enum's new member."""
 SETTINGS_OF_ALL = {"CallsClient", "NoAnswerError"}
 """The client's door, and the error that carries all that is known of a call."""
@@ -73,7 +73,7 @@ def test_nothing_is_assigned_into_another_object() -> None:
         if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
     ]
     assert [one for one in foreign if one.split(":")[0] not in LANGUAGE_OBJECTS] == []
-    assert len(foreign) == 4
+    assert len(foreign) == 6
 
 
 def test_docstrings_are_orders() -> None:

@@ -133,9 +133,8 @@ async def test_a_journal_of_another_kind() -> None:  # C-M-16
     await Upload(request(sandbox, source, journal=open_journal), connection).run()
     notes = journal.notes
     assert notes[:3] == ["plan 1-5", "sent 1-5", "split 1-5 into 1-5>1-2 and 1-5>3-5"]
-    assert "split 1-5>3-5 into 1-5>3-5>3-3 and 1-5>3-5>4-5" in notes  # half of what was refused is taken for certain
     answered = {note.removeprefix("answered ") for note in notes if note.startswith("answered")}
-    assert answered == {"1-5>1-2", "1-5>3-5>3-3", "1-5>3-5>4-5"}
+    assert answered == {"1-5>1-2", "1-5>3-5"}
     assert notes[-2:] == ["done", "closed"]
 
 

@@ -7,7 +7,9 @@ import attrs
 
 @attrs.define(slots=True)
 class BodyLimit:
-    """`largest` is what to send at most, in bytes; None as long as nothing was refused.
+    """`too_large` is the smallest size in bytes that was refused; None as long as none was. A smaller one may be
+    taken or not: only what is as large is not tried again, so that what is learnt saves requests, and changes nothing
+    of what is taken.
 
     A 413 is `certain`. Words that seem to speak of size are not: when a single contact is refused with them, they
     speak of contacts, and what they taught is forgotten.
@@ -16,29 +18,25 @@ class BodyLimit:
     _certain: int | None = None
     _by_words: int | None = None
     _words_mean_contacts: bool = False
-    _accepted: int = 0
 
     @property
-    def largest(self) -> int | None:
-        known = [limit for limit in (self._certain, self._by_words) if limit is not None]
+    def too_large(self) -> int | None:
+        known = [size for size in (self._certain, self._by_words) if size is not None]
         return min(known, default=None)
 
     def accepted(self, body_bytes: int) -> None:
-        self._accepted = max(self._accepted, body_bytes)
+        """Note that a body was taken: the server takes more than it did."""
+        if self._certain is not None and body_bytes >= self._certain:
+            self._certain = None
+        if self._by_words is not None and body_bytes >= self._by_words:
+            self._by_words = None
 
     def refused(self, body_bytes: int, *, certain: bool) -> None:
-        """Note that a body of several contacts was too large. Half of it is tried next, or what was taken before, if
-        more."""
-        if self._words_mean_contacts and not certain:
-            return
-        if self._accepted >= body_bytes:
-            self._accepted = 0  # a larger one was taken: the next refusal counts, if that is not so any more
-            return
-        limit = max(body_bytes // 2, self._accepted)
+        """Note that a body of several contacts was too large."""
         if certain:
-            self._certain = min(limit, self._certain or limit)
-        else:
-            self._by_words = min(limit, self._by_words or limit)
+            self._certain = min(body_bytes, self._certain or body_bytes)
+        elif not self._words_mean_contacts:
+            self._by_words = min(body_bytes, self._by_words or body_bytes)
 
     def refused_alone(self, *, certain: bool) -> None:
         """Note that a single contact was refused in this way."""

@@ -39,23 +39,21 @@ class Chunker:
         """Whether nothing waits for its chunk to fill."""
         return not self._phones and not self._unsent
 
-    def feed(self, runs: Iterable[Run], *, wanted_bytes: int | None = None) -> Iterator[Chunk]:
-        """Yield the chunks that `runs` fill. What is not drawn is not yet taken in. `wanted_bytes`, what the server
-        is known to take, makes chunks smaller, but rejects no row."""
-        most_bytes = min(self.chunk_bytes, wanted_bytes or self.chunk_bytes)
+    def feed(self, runs: Iterable[Run]) -> Iterator[Chunk]:
+        """Yield the chunks that `runs` fill. What is not drawn is not yet taken in."""
         for run in runs:
             if isinstance(run, UnsentRow):
                 self._unsent.append(run)
                 if len(self._unsent) >= self.chunk_rows:
                     yield self._seal()
             else:
-                yield from self._feed(run, most_bytes)
+                yield from self._feed(run)
 
-    def _feed(self, run: EncodedRows, most_bytes: int) -> Iterator[Chunk]:
+    def _feed(self, run: EncodedRows) -> Iterator[Chunk]:
         start = 0
         while start < len(run):
             stop = min(len(run), start + self.chunk_rows - len(self._phones))
-            stop = run.fitting(start, stop, most_bytes - self._bytes)
+            stop = run.fitting(start, stop, self.chunk_bytes - self._bytes)
             if stop == start:
                 size = BRACKETS_BYTES + len(run.cut(start, start + 1))
                 if size > self.chunk_bytes:

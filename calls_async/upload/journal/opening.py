@@ -135,6 +135,7 @@ def _read_past(store: Store, purpose: Purpose) -> Past:
         next_number=chunks.next_number(),
         chunks=past,
         from_file=from_file,
+        chunk_size=upload.chunk_size,
         pending=chunks.pending(),
         answered=chunks.answered() if of_list else store.batcher.untold(),
         queued=() if of_list else store.batcher.queued(),

@@ -19,6 +19,8 @@ _STEPS: dict[int, Sequence[str]] = {
     4: ("ALTER TABLE chunk ADD COLUMN place TEXT NOT NULL DEFAULT ''", "UPDATE chunk SET place = number"),
     5: (
         "ALTER TABLE upload ADD COLUMN from_file INTEGER",
+        "ALTER TABLE upload ADD COLUMN chunk_rows INTEGER",
+        "ALTER TABLE upload ADD COLUMN chunk_bytes INTEGER",
         "ALTER TABLE upload ADD COLUMN closed INTEGER NOT NULL DEFAULT 1",  # until it is opened by this version
         "ALTER TABLE upload ADD COLUMN commits INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE chunk ADD COLUMN mark_ended INTEGER",

@@ -18,6 +18,8 @@ CREATE TABLE upload (
     purged_at REAL,
     from_file INTEGER, -- whether the source is a file, of which the rest can be read later; NULL: nobody knows
     closed INTEGER NOT NULL DEFAULT 0, -- 0: open, or its process has died: then -wal and -bodies belong to it
+    chunk_rows INTEGER, -- at most, in all its chunks: their borders are the same in every run
+    chunk_bytes INTEGER,
     commits INTEGER NOT NULL DEFAULT 0 -- how many there have been; the file -bodies knows it, too
 );
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from calls_async.errors import ConfigurationError
+from calls_async.protocol.token import Token, to_token
 from calls_async.upload.chunks.chunk import Chunk, PastChunk
 from calls_async.upload.rows.row import EncodedRow
 
@@ -47,15 +48,25 @@ class JournalSettings:
     """Nobody is called (an embedded sandbox): it begins anew each time, and never touches a real upload's journal."""
 
 
+@attrs.frozen(slots=True)
+class ChunkSize:
+    """How large the chunks of an upload are at most: a border that moved would give the same rows another key."""
+
+    rows: int
+    body_bytes: int
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class JournalOwner:
     """Whose a journal is: the campaign's token and host, the source's name, and the upload's identity."""
 
-    token: str = attrs.field(repr=False)
+    token: Token = attrs.field(converter=to_token)
     host: str
     source: str = ""
     from_file: bool | None = None
     """Whether the source is a file, of which the rest can be read later; None: nobody knows."""
+    chunk_size: ChunkSize | None = None
+    """Of a new upload; None for a batcher, whose chunks come as they may."""
     identity: str | None = None
     """Of a new upload, where it is given from outside; None: a random one."""
 
@@ -77,6 +88,8 @@ class Past:
     """The highest row of a batcher."""
     latest: float = 0.0
     """The last time that they wrote down; Unix time, seconds."""
+    chunk_size: ChunkSize | None = None
+    """Of their chunks, for those that follow; None where any will do."""
     from_file: bool = False
     """Whether they were reading a file, of which the rest can be read later."""
     body_limit: int | None = None

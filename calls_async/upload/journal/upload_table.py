@@ -9,8 +9,10 @@ from importlib.metadata import version
 import attrs
 
 from calls_async.protocol.keys import new_upload_id
+from calls_async.protocol.token import Token
 from calls_async.upload.journal.database import Database
-from calls_async.upload.journal.settings import JournalOwner
+from calls_async.upload.journal.schema import LIST
+from calls_async.upload.journal.settings import ChunkSize, JournalOwner
 
 _FINGERPRINT_ROUNDS = 100_000
 
@@ -33,8 +35,17 @@ class UploadRecord:
     last_row: int
     purged_at: float | None
     from_file: int | None
+    chunk_rows: int | None
+    chunk_bytes: int | None
 
-    def is_of(self, token: str) -> bool:
+    @property
+    def chunk_size(self) -> ChunkSize | None:
+        """How large its chunks are at most; None where any size will do."""
+        if self.kind != LIST or self.chunk_rows is None or self.chunk_bytes is None:
+            return None
+        return ChunkSize(self.chunk_rows, self.chunk_bytes)
+
+    def is_of(self, token: Token) -> bool:
         """Return whether it is of the campaign with this token."""
         return make_fingerprint(token, self.salt) == self.fingerprint
 
@@ -57,7 +68,7 @@ class UploadTable:
         salt = secrets.token_bytes(16)
         self._database.write(
             "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind, rehearsal,"
-            " from_file) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " from_file, chunk_rows, chunk_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 owner.identity or new_upload_id(),
                 at,
@@ -69,6 +80,8 @@ class UploadTable:
                 kind,
                 rehearsal,
                 owner.from_file,
+                None if owner.chunk_size is None else owner.chunk_size.rows,
+                None if owner.chunk_size is None else owner.chunk_size.body_bytes,
             ),
         )
 
@@ -102,6 +115,6 @@ class UploadTable:
         self._database.write("UPDATE upload SET purged_at = ?", (at,))
 
 
-def make_fingerprint(token: str, salt: bytes) -> bytes:
+def make_fingerprint(token: Token, salt: bytes) -> bytes:
     """Return what recognises the campaign's token and does not give it away (C-M-18)."""
-    return hashlib.pbkdf2_hmac("sha256", token.encode(), salt, _FINGERPRINT_ROUNDS)
+    return hashlib.pbkdf2_hmac("sha256", token.reveal().encode(), salt, _FINGERPRINT_ROUNDS)

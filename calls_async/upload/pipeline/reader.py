@@ -11,7 +11,6 @@ import attrs
 
 from calls_async.errors import CallsError, SourceError
 from calls_async.transport.clock import Clock
-from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import Chunk, Mark
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
@@ -33,8 +32,6 @@ class ReaderSettings:
     """What earlier processes have taken from the source."""
     pending: Sequence[Chunk]
     """Their chunks without an answer; sent again once the source is known to be the same."""
-    body_limit: BodyLimit
-    """How large a body the server takes, as far as that has been learnt."""
     leaves_rest: bool = False
     """Whether only what the journal holds is sent: the rest of its file is still to be read, another time."""
 
@@ -148,7 +145,7 @@ class Reader:
         self._runs = ()
         if runs:
             self._send_pending()
-        self._chunks = self._chunker.feed(runs, wanted_bytes=self._settings.body_limit.largest)
+        self._chunks = self._chunker.feed(runs)
 
     def _send_pending(self) -> None:
         self.caught_up.set()

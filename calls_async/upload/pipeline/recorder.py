@@ -8,7 +8,6 @@ from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import Chunk, Mark
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.journal.journal import Journal
-from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
 from calls_async.upload.pipeline.send_result import SendResult
@@ -65,7 +64,7 @@ class Recorder:
             if chunk.rows:
                 await self._journal.note_answered(chunk, result.verdict)
             return chunk
-        rest, parts = await self._split(chunk, result.stays, result.again, result.verdict)
+        rest, parts = await self._split(chunk, result)
         if self.is_from_before(chunk):
             self._from_before.update(part.number for part in parts)
         self._events.split(chunk, parts, result.reason)
@@ -75,14 +74,17 @@ class Recorder:
     async def keep(self, chunks: Sequence[Chunk]) -> None:
         """Write refused chunks down anew, under new keys, for the next process."""
         for chunk in chunks:
-            await self._split(chunk, (), [range(len(chunk.rows))], Verdict.none())
+            await self._split(chunk, SendResult.split([range(len(chunk.rows))], ""))
 
-    async def _split(
-        self, chunk: Chunk, stays: Sequence[int], again: Sequence[Sequence[int]], verdict: Verdict
-    ) -> tuple[Chunk, list[Chunk]]:
-        chunker = self._chunker
-        rest, parts = chunk.divide(stays, again, take_number=chunker.take_number, upload_id=chunker.upload_id)
-        await self._journal.split(rest, verdict, parts)
+    async def _split(self, chunk: Chunk, result: SendResult) -> tuple[Chunk, list[Chunk]]:
+        rest, parts = chunk.divide(
+            result.stays,
+            result.again,
+            take_number=self._chunker.take_number,
+            upload_id=self._chunker.upload_id,
+            by_halves=result.by_halves,
+        )
+        await self._journal.split(rest, result.verdict, parts)
         return rest, parts
 
     async def _note_body_limit(self) -> None:

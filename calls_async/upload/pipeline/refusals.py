@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from calls_async.errors import NoAnswerError, RefusedError, RequestError
-from calls_async.transport.answers import ACCESS_STATUSES, describe_refusal
+from calls_async.transport.answers import denies_all, describe_refusal
 from calls_async.transport.pacing.body_limit import BodyLimit
-from calls_async.upload.chunks.chunk import Chunk, halves, pieces
+from calls_async.upload.chunks.chunk import Chunk, halves
 from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.pipeline.hints import apart, named_by
 from calls_async.upload.pipeline.send_result import Doubt, SendResult
@@ -21,8 +21,6 @@ _NO_DUPLICATE = re.compile(
     r"(?:stop|black|block|deny|do.not.call)[\W_]*list|duplicat\w*\W+(?:\w+\W+)?(?:key|field|column|propert|parameter|request)"
 )
 """What else may be known already or stand there twice: a number on a stop list, a name in the JSON."""
-NEARLY = 1.1
-"""How much larger than what is known to be taken a chunk may be before it is split unasked: halves differ."""
 _SIZE = re.compile(r"too (?:large|big|many)|size|limit|maximum|exceed")
 
 
@@ -33,11 +31,12 @@ class Refusals:
         self._body_limit = body_limit
 
     def split_unasked(self, chunk: Chunk) -> Sequence[Sequence[int]]:
-        """Return the parts of a chunk that is larger than the server takes; none where it is not."""
-        limit = self._body_limit.largest
-        if limit is None or len(chunk.body) <= limit * NEARLY or len(chunk.rows) == 1:
+        """Return the parts of a chunk that is as large as what the server has refused: those to which asking it would
+        lead, for they must have the same keys. None where it is smaller."""
+        too_large = self._body_limit.too_large
+        if too_large is None or len(chunk.body) < too_large or len(chunk.rows) == 1:
             return ()
-        return pieces(range(len(chunk.rows)), max(2, round(len(chunk.body) / limit)))
+        return halves(range(len(chunk.rows)))
 
     def refuse(self, chunk: Chunk, error: RefusedError) -> SendResult:
         """Return what a certain refusal comes to. One of many rows is one of some of them: it is split until those
@@ -50,7 +49,7 @@ class Refusals:
             status = OutcomeStatus.DUPLICATE if duplicate else OutcomeStatus.REJECTED
             return SendResult.settled(Verdict.all(status, 1, describe_refusal(error)))
         count = len(chunk.rows)
-        groups = self.split_unasked(chunk) or _split_by_words(error, chunk) or halves(range(count))
+        groups = _split_by_words(error, chunk) or halves(range(count))
         return SendResult.split(groups, describe_refusal(error))
 
     def refuse_late(self, doubt: Doubt, called: set[str]) -> SendResult:
@@ -61,13 +60,15 @@ class Refusals:
         unknown = [index for index, phone in enumerate(chunk.phones) if phone in called]
         refused = [index for index, phone in enumerate(chunk.phones) if phone not in called]
         verdict = Verdict.all(OutcomeStatus.UNKNOWN, len(unknown), reason)
-        if doubt.error.status in ACCESS_STATUSES:
+        if denies_all(doubt.error.status):
             # The server keeps it with the key, for its report works. A new key, and never a word of rejection.
             return SendResult(verdict, unknown, [refused] if refused else [], reason)
         if len(chunk.rows) == 1 and refused:
             return SendResult.settled(Verdict.all(OutcomeStatus.REJECTED, 1, reason))
         groups = () if unknown or doubt.error.failing else _split_by_words(doubt.error, chunk)
-        return SendResult(verdict, unknown, groups or [[index] for index in refused], reason)
+        if groups:
+            return SendResult(verdict, unknown, groups, reason)
+        return SendResult(verdict, unknown, [[index] for index in refused], reason, by_halves=True)
 
     def _learn_size(self, chunk: Chunk, error: RequestError, *, alone: bool) -> None:
         certain = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE

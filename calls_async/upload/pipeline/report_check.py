@@ -8,6 +8,7 @@ from calls_async.errors import NoAnswerError, RequestError
 from calls_async.protocol import endpoints, keys
 from calls_async.protocol.endpoints import Method
 from calls_async.protocol.reports import JobReport
+from calls_async.protocol.token import AnyToken
 from calls_async.transport.answers import describe_refusal
 from calls_async.transport.attempts import CallPlan
 from calls_async.transport.caller import Caller
@@ -21,7 +22,7 @@ class ReportCheck:
     """Gives the IDs of answers to rows, by asking the report where that is not certain. `verify`: also where it is.
     `note_request` hears the number of each attempt."""
 
-    def __init__(self, caller: Caller, token: str, *, verify: bool, note_request: Callable[[int], None]) -> None:
+    def __init__(self, caller: Caller, token: AnyToken, *, verify: bool, note_request: Callable[[int], None]) -> None:
         self._caller = caller
         self._token = token
         self._verify_each = verify

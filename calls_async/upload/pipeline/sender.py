@@ -9,7 +9,8 @@ import attrs
 
 from calls_async.errors import AccessError, CallsError, NoAnswerError, RefusedError, RequestError
 from calls_async.protocol import endpoints, keys
-from calls_async.transport.answers import ACCESS_STATUSES, describe_refusal
+from calls_async.protocol.token import Token
+from calls_async.transport.answers import denies_all, describe_refusal
 from calls_async.transport.attempts import CallPlan, Retry
 from calls_async.transport.caller import Caller
 from calls_async.transport.pacing.body_limit import BodyLimit
@@ -28,7 +29,7 @@ from calls_async.upload.status import OutcomeStatus
 class SenderSettings:
     """What a sender must know."""
 
-    token: str = attrs.field(repr=False)
+    token: Token
     verify: bool
     """Check every answer against the report."""
     body_limit: BodyLimit
@@ -134,7 +135,7 @@ class Sender:
         the server keeps it with the key (C-IDEM-1)."""
         if self._caller.halted:
             return False
-        if error.refused and error.status in ACCESS_STATUSES:
+        if error.refused and denies_all(error.status):
             return chunk.first_sent_at is not None and await self._reports.work(chunk)
         # A single row where only the report vouches for the server is no proof, and nothing smaller can be sent.
         return error.refused or (error.failing and not (len(chunk.rows) == 1 and chunk.number in self._vouched))

@@ -16,7 +16,7 @@ from calls_async.errors import (
     RequestError,
     TooManyRefusalsError,
 )
-from calls_async.transport.answers import ACCESS_STATUSES
+from calls_async.transport.answers import denies_all
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
@@ -191,5 +191,5 @@ class Worker:
 
     def _gave_up_while_stopping(self, error: CallsError) -> bool:
         """Return whether it is no failure, for the upload is stopping and it was not to be tried again."""
-        denied = isinstance(error, NoAnswerError) and error.refused and error.status in ACCESS_STATUSES
+        denied = isinstance(error, NoAnswerError) and error.refused and denies_all(error.status)
         return self._state.stopping and isinstance(error, NoAnswerError) and not denied

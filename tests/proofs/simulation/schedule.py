@@ -26,6 +26,7 @@ from calls_async.errors import (
 )
 from calls_async.events import Event, EventDispatcher
 from calls_async.protocol.contact import to_contact
+from calls_async.protocol.token import Token
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.transport.attempts import Runtime
 from calls_async.transport.clock import Clock
@@ -55,6 +56,26 @@ class ConsumerError(Exception):
     """The service's own loop over the receipts fails."""
 
 
+@attrs.frozen
+class Backup:
+    """A copy of a journal and of the files beside it."""
+
+    files: dict[str, bytes]
+    taken_at: float
+
+    @classmethod
+    def take(cls, journal: Path, now: float) -> Backup:
+        names = [f"{journal.name}{suffix}" for suffix in ("", "-wal", "-bodies")]
+        files = [file for name in names if (file := journal.with_name(name)).exists()]
+        return cls({file.name: file.read_bytes() for file in files}, now)
+
+    def put_back(self, journal: Path) -> None:
+        for suffix in ("", "-wal", "-shm", "-bodies"):
+            journal.with_name(journal.name + suffix).unlink(missing_ok=True)
+        for name, content in self.files.items():
+            journal.with_name(name).write_bytes(content)
+
+
 @attrs.define
 class Schedule:
     """`run` plays it and raises `AssertionError` where a contact is lost, called twice, or lied about."""
@@ -72,6 +93,9 @@ class Schedule:
     disk_seconds: float = attrs.field(init=False)
     excluded: set[str] = attrs.field(init=False)
     dedupe: bool = attrs.field(init=False)
+    restores: bool = False
+    """Whether an old copy of the journal is put in its place once, within the keys' day."""
+    backup: Backup | None = None
     lives: int = 0
     story: list[str] = attrs.field(factory=list)
 
@@ -99,6 +123,7 @@ class Schedule:
             start = self.world.now + rng.expovariate(1 / 60)
             self.world.outages.append((start, start + rng.choice([5.0, 100.0, 5000.0])))
         self.kind = rng.choice(["csv", "list", "generator", "async"])
+        self.restores = self.world.consistent = rng.random() < 0.15
 
     def _row(self, number: int) -> dict[str, Any]:
         if self.rng.random() < 0.05:
@@ -127,7 +152,7 @@ class Schedule:
         finished = False
         while not finished:
             self.lives += 1
-            last = self.lives >= MOST_LIVES
+            last = self.lives >= MOST_LIVES or self._restore()
             if last:
                 self.world.trouble = 0.0
                 self.world.outages.clear()
@@ -265,6 +290,22 @@ class Schedule:
         self.world.now += self.rng.choice([0.0, 1.0, 60.0, 3600.0, 0.9 * DAY, 0.97 * DAY, 1.1 * DAY, 3 * DAY])
         self.world.catch_up()
 
+    def _restore(self) -> bool:
+        """Take a copy of the journal, or put one in its place, and the upload goes on with that at once: the same
+        rows have the same keys. Return whether it does."""
+        if not self.restores or not self.journal.exists():
+            return False
+        if self.backup is None:
+            if self.rng.random() < 0.5:
+                self.backup = Backup.take(self.journal, self.world.now)
+            return False
+        if self.world.now - self.backup.taken_at > DAY / 2 or self.rng.random() < 0.3:
+            return False
+        self.restores = False
+        self.backup.put_back(self.journal)
+        self.story.append("the journal is an old copy now")
+        return True
+
     def _tamper(self) -> None:
         """Somebody changes the source where it has been read, or the journal's bytes: nothing may be sent."""
         store = Store(self.journal)
@@ -381,5 +422,5 @@ class Schedule:
 
     async def _reconcile_once(self, loop: SimulatedLoop, *, resend: bool) -> bool:
         settings = JournalSettings(path=self.journal, durability=Durability.PROCESS, purpose=Purpose.SETTLING)
-        await reconcile(self._connection(loop, calm=False), TOKEN, settings, resend=resend)
+        await reconcile(self._connection(loop, calm=False), Token(TOKEN), settings, resend=resend)
         return True

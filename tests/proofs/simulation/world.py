@@ -49,6 +49,8 @@ class World:
     """From when to when nobody answers."""
     doubted: set[str] = attrs.field(factory=set)
     """Phones of requests that were refused for no reason of their own, whatever had become of them."""
+    consistent: bool = False
+    """Whether it says the same whenever the same is sent, though answers are lost: nothing is refused by chance."""
     tells_time: bool = False
     """Whether the server's answers have a `Date`."""
     poison: set[str] = attrs.field(factory=set)
@@ -99,7 +101,8 @@ class World:
     def _draw(self) -> str:
         if self.rng.random() >= self.trouble:
             return "well"
-        return self.rng.choice(["no connection", "lost", "late", "answer lost", "answer spoilt", *["status"] * 5])
+        lost = ["no connection", "lost", "late", "answer lost"]
+        return self.rng.choice(lost if self.consistent else [*lost, "answer spoilt", *["status"] * 5])
 
     async def _say_anything(self, call: Call, *, first: bool) -> Response:
         """Answer with any 3xx, 4xx or 5xx; the request is acted upon before, after, late, or never."""
@@ -157,7 +160,7 @@ class World:
             return Reply.error(400, "one of the phones is not allowed")
         first = key not in self._acted_keys
         self._acted_keys.add(key)
-        if adds and first and self.rng.random() < 0.1 * self.trouble:
+        if adds and first and not self.consistent and self.rng.random() < 0.1 * self.trouble:
             # Some servers keep a failure with its key, whether they have acted or not.
             kept = self._kept[key] = Reply.error(self.rng.choice([500, 500, 403, 404, 409, 418, 503]), "kept")
             self.doubted |= _phones(call)
@@ -185,7 +188,7 @@ def _to_call(request: Request) -> Call:
     headers = {KEY_NAME.lower(): request.idempotence_key} if request.idempotence_key is not None else {}
     return Call(
         method=request.method.value,
-        path=request.path.replace("{token}", request.token),
+        path=request.path.replace("{token}", request.token.reveal()),
         query=dict(request.query),
         headers=headers,
         body=request.body or b"",

@@ -176,7 +176,7 @@ def test_words_of_size_may_mean_a_contact() -> None:
     assert play.run(2000, chunk_rows=100, concurrency=1) is None
     assert play.statuses() == {"accepted": 1980, "rejected": 20}
     assert play.server.requests < 500
-    assert play.upload.pace.body_limit.largest is None
+    assert play.upload.pace.body_limit.too_large is None
 
 
 def test_stopping_in_the_wait_for_what_is_late_is_no_failure(path: Path) -> None:
