@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from calls_async.upload.journal import upload_table
+from calls_async.upload.journal import opening, upload_table
+from calls_async.upload.journal.settings import Durability
 from tests.proofs.simulation.batching import BatcherSchedule
 from tests.proofs.simulation.schedule import Schedule
 
@@ -25,7 +26,7 @@ pytestmark = [
 ]
 
 
-SOME, MANY = 240, 10_000
+SOME, MANY = 200, 10_000
 PARTS = 20
 EVERY_STEP = 150
 
@@ -34,6 +35,8 @@ EVERY_STEP = 150
 def _quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     # A journal is opened several times a schedule; guessing its token need not be slow here.
     monkeypatch.setattr(upload_table, "_FINGERPRINT_ROUNDS", 1)
+    # Here processes die, not machines: nobody need wait for the disk.
+    monkeypatch.setitem(opening._SYNCHRONOUS, Durability.PROCESS, "OFF")
     # Records that pytest keeps would keep the dead alive, by their tracebacks, into the next test.
     monkeypatch.setattr(logging.getLogger("calls_async.upload"), "disabled", True)
 

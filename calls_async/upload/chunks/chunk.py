@@ -101,11 +101,9 @@ class Chunk:
         *,
         take_number: Callable[[], int],
         upload_id: str,
-        by_halves: bool = False,
     ) -> tuple[Chunk, list[Chunk]]:
         """Return what is left when only the rows of the indexes `stays` stay, and each group of the others as a chunk
-        of its own place and content; `by_halves`, single rows get the place to which halving would have led. What is
-        left keeps number, place, key and `unsent`."""
+        of its own place and content. What is left keeps number, place, key and `unsent`."""
         contents = self.contents()
 
         def pick(indexes: Sequence[int]) -> ChunkContent:
@@ -119,26 +117,11 @@ class Chunk:
             )
 
         parts = [
-            Chunk.seal(
-                pick(group),
-                number=take_number(),
-                upload_id=upload_id,
-                parent=self._place_above(group[0]) if by_halves else self.place,
-            )
-            for group in groups
+            Chunk.seal(pick(group), number=take_number(), upload_id=upload_id, parent=self.place) for group in groups
         ]
         left = pick(stays)
         rest = attrs.evolve(self, rows=left.rows, phones=left.phones, body=left.body, digest=digest(left.body))
         return rest, parts
-
-    def _place_above(self, index: int) -> str:
-        """Return the place of the smallest half, of halves again and again, that has a row and others."""
-        place, indexes = self.place, range(len(self.rows))
-        while True:
-            indexes = next(half for half in halves(indexes) if index in half)  # type: ignore[assignment]
-            if len(indexes) == 1:
-                return place
-            place += f">{self.rows[indexes[0]]}-{self.rows[indexes[-1]]}"
 
 
 def phones_in(body: bytes) -> list[str]:

@@ -77,12 +77,9 @@ class Recorder:
             await self._split(chunk, SendResult.split([range(len(chunk.rows))], ""))
 
     async def _split(self, chunk: Chunk, result: SendResult) -> tuple[Chunk, list[Chunk]]:
+        chunker = self._chunker
         rest, parts = chunk.divide(
-            result.stays,
-            result.again,
-            take_number=self._chunker.take_number,
-            upload_id=self._chunker.upload_id,
-            by_halves=result.by_halves,
+            result.stays, result.again, take_number=chunker.take_number, upload_id=chunker.upload_id
         )
         await self._journal.split(rest, result.verdict, parts)
         return rest, parts

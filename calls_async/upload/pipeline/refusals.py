@@ -66,9 +66,7 @@ class Refusals:
         if len(chunk.rows) == 1 and refused:
             return SendResult.settled(Verdict.all(OutcomeStatus.REJECTED, 1, reason))
         groups = () if unknown or doubt.error.failing else _split_by_words(doubt.error, chunk)
-        if groups:
-            return SendResult(verdict, unknown, groups, reason)
-        return SendResult(verdict, unknown, [[index] for index in refused], reason, by_halves=True)
+        return SendResult(verdict, unknown, groups or [[index] for index in refused], reason)
 
     def _learn_size(self, chunk: Chunk, error: RequestError, *, alone: bool) -> None:
         certain = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE

@@ -21,8 +21,6 @@ class SendResult:
     again: Sequence[Sequence[int]] = ()
     reason: str = ""
     """Why some are sent anew."""
-    by_halves: bool = False
-    """Whether single rows have the places that halving again and again would have given them."""
 
     @classmethod
     def settled(cls, verdict: Verdict) -> SendResult:

@@ -6,11 +6,9 @@ Everything is drawn from the seed: the same seed is the same schedule.
 from __future__ import annotations
 
 import asyncio
-import csv
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +42,10 @@ from calls_async.upload.sources.options import Reading
 from calls_async.upload.sources.source import SourceLike
 from calls_async.upload.status import OutcomeStatus
 from calls_async.upload.upload import Upload
+from tests.proofs.simulation.backup import Backup
 from tests.proofs.simulation.loop import Crash, SimulatedLoop
 from tests.proofs.simulation.process import live
+from tests.proofs.simulation.sources import make_source
 from tests.proofs.simulation.world import LATEST_SECONDS, TOKEN, World
 
 MOST_LIVES = 12
@@ -54,26 +54,6 @@ DAY = 86_400.0
 
 class ConsumerError(Exception):
     """The service's own loop over the receipts fails."""
-
-
-@attrs.frozen
-class Backup:
-    """A copy of a journal and of the files beside it."""
-
-    files: dict[str, bytes]
-    taken_at: float
-
-    @classmethod
-    def take(cls, journal: Path, now: float) -> Backup:
-        names = [f"{journal.name}{suffix}" for suffix in ("", "-wal", "-bodies")]
-        files = [file for name in names if (file := journal.with_name(name)).exists()]
-        return cls({file.name: file.read_bytes() for file in files}, now)
-
-    def put_back(self, journal: Path) -> None:
-        for suffix in ("", "-wal", "-shm", "-bodies"):
-            journal.with_name(journal.name + suffix).unlink(missing_ok=True)
-        for name, content in self.files.items():
-            journal.with_name(name).write_bytes(content)
 
 
 @attrs.define
@@ -124,6 +104,8 @@ class Schedule:
             self.world.outages.append((start, start + rng.choice([5.0, 100.0, 5000.0])))
         self.kind = rng.choice(["csv", "list", "generator", "async"])
         self.restores = self.world.consistent = rng.random() < 0.15
+        if self.restores:  # whoever stands beside a refused contact may go alone or in a group, as answers are lost
+            self.world.refused = self.world.poison = set()
 
     def _row(self, number: int) -> dict[str, Any]:
         if self.rng.random() < 0.05:
@@ -264,25 +246,7 @@ class Schedule:
             raise ValueError("a callback of the service's own fails")
 
     def _source(self) -> SourceLike:
-        if self.kind == "csv":
-            path = self.folder / "list.csv"
-            with path.open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(["phone", "payload"])
-                writer.writerows([row["phone"], '{"row": %d}' % row["payload"]["row"]] for row in self.rows)  # noqa: UP031
-            return path
-        if self.kind == "list":
-            return list(self.rows)
-        return self._slowly() if self.kind == "async" else self._generate()
-
-    def _generate(self) -> Iterator[dict[str, Any]]:
-        yield from list(self.rows)
-
-    async def _slowly(self) -> AsyncIterator[dict[str, Any]]:
-        for row in list(self.rows):
-            if self.rng.random() < 0.2:
-                await asyncio.sleep(self.rng.uniform(0, 3))
-            yield row
+        return make_source(self.kind, self.rows, self.folder, self.rng)
 
     # --- between lives ---
 

@@ -25,8 +25,9 @@ async def half_sent(campaign: Campaign, file: Path, path: Path, text: str, encod
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("encoding", "end"), [("utf-8", "\n"), ("utf-8", "\r\n"), ("utf-16-le", "\n"), ("utf-16-be", "\r\n")]
+)
 async def test_a_line_end_that_came_is_no_change(
     sandbox: Sandbox, campaign: Campaign, path: Path, tmp_path: Path, kind: str, encoding: str, end: str
 ) -> None:
@@ -40,8 +41,9 @@ async def test_a_line_end_that_came_is_no_change(
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
-@pytest.mark.parametrize("more", ["2", "2\n", " \n16500000999,1\n", ',"'])
+@pytest.mark.parametrize(
+    ("encoding", "more"), [("utf-8", "2"), ("utf-16-le", "2\n"), ("utf-8", " \n16500000999,1\n"), ("utf-8", ',"')]
+)
 async def test_contents_that_have_grown_are_refused(
     sandbox: Sandbox, campaign: Campaign, path: Path, tmp_path: Path, kind: str, encoding: str, more: str
 ) -> None:
