@@ -43,13 +43,34 @@ def read_journal(arguments: Namespace) -> JournalSettings | None:
     if arguments.journal is None and arguments.source == "-":
         warn("standard input has no name, so there is no journal; --journal FILE keeps one")
         return None
-    path = Path(arguments.journal or arguments.source + JOURNAL_SUFFIX)
+    path = Path(arguments.journal) if arguments.journal else default_journal(arguments.source)
     return JournalSettings(
         path=_name_rehearsal(path) if arguments.sandbox else path,
         durability=Durability(arguments.durability),
         again=arguments.again,
         rehearsal=arguments.sandbox,
     )
+
+
+def default_journal(source: str) -> Path:
+    """Return the journal of a source for which none was named: beside the file itself, whatever link leads to it, or
+    the same list would be uploaded once for each name. One that stands beside a link, from before, is still found.
+
+    Raises `ConfigurationError` where both are there.
+    """
+    beside, path = Path(source + JOURNAL_SUFFIX), Path(source)
+    if not path.is_symlink():
+        return beside
+    real = path.resolve()
+    real = real.with_name(real.name + JOURNAL_SUFFIX)
+    if not beside.exists() or (real.exists() and real.samefile(beside)):
+        return real
+    if real.exists():
+        raise ConfigurationError(
+            f"{source} is a link, and there are two journals of it: {beside} and {real}. Look into both (calls-async "
+            "journal show FILE), and name the right one with --journal"
+        )
+    return beside
 
 
 def _name_rehearsal(path: Path) -> Path:

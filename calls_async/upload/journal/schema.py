@@ -24,6 +24,7 @@ _STEPS: dict[int, Sequence[str]] = {
         "ALTER TABLE upload ADD COLUMN closed INTEGER NOT NULL DEFAULT 1",  # until it is opened by this version
         "ALTER TABLE upload ADD COLUMN commits INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE chunk ADD COLUMN mark_ended INTEGER",
+        "ALTER TABLE chunk ADD COLUMN at_commit INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE chunk ADD COLUMN denied INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE chunk ADD COLUMN server_ahead REAL",
     ),

@@ -20,7 +20,7 @@ CREATE TABLE upload (
     closed INTEGER NOT NULL DEFAULT 0, -- 0: open, or its process has died: then -wal and -bodies belong to it
     chunk_rows INTEGER, -- at most, in all its chunks: their borders are the same in every run
     chunk_bytes INTEGER,
-    commits INTEGER NOT NULL DEFAULT 0 -- how many there have been; the file -bodies knows it, too
+    commits INTEGER NOT NULL DEFAULT 0 -- how many there had been at the last one that touched no chunk
 );
 
 -- One row a chunk: planned (written down, not sent), sent (on its way since sent_at) or answered.
@@ -46,6 +46,7 @@ CREATE TABLE chunk (
     planned_at REAL NOT NULL,
     sent_at REAL,
     answered_at REAL,
+    at_commit INTEGER NOT NULL DEFAULT 0, -- the commit that touched it last; the file -bodies knows how many there were
     denied INTEGER NOT NULL DEFAULT 0, -- 1: its only answer was that nothing goes here (401, 404): no token, no host
     server_ahead REAL -- seconds that the server's clock was ahead, where some of its rows became unknown
 );

@@ -79,11 +79,13 @@ class Store:
 
     def commit(self, operations: Iterable[Operation]) -> None:
         """Carry out all operations in one transaction, or none of them."""
+        self.chunks.begin_commit(self._commits + 1)
         try:
             with self.database.transaction():
                 for operation in operations:
                     operation(self)
-                self.upload.note_commit()
+                if not self.chunks.touched:
+                    self.upload.note_commits(self._commits + 1)
                 self._bodies.sync()  # before the database says that they are there
         except BaseException:
             self._answered.clear()
@@ -176,7 +178,7 @@ class Store:
 
     def _begin_log(self) -> None:
         """Open the journal: from now on, the file of the bodies belongs to it."""
-        self._commits = self.upload.commits()
+        self._commits = self.database.commits()
         with self._disk():
             self._bodies.begin(self._commits)
         self.database.begin_log()

@@ -85,14 +85,9 @@ class UploadTable:
             ),
         )
 
-    def note_commit(self) -> None:
-        """Count a commit."""
-        self._database.write("UPDATE upload SET commits = commits + 1")
-
-    def commits(self) -> int:
-        """Return how many there have been."""
-        ((commits,),) = self._database.read("SELECT commits FROM upload")
-        return int(commits)
+    def note_commits(self, commits: int) -> None:
+        """Note how many commits there have been."""
+        self._database.write("UPDATE upload SET commits = ?", (commits,))
 
     def note_source_done(self) -> None:
         """Note that the source has been read to its end."""

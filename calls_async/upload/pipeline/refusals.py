@@ -9,7 +9,7 @@ from http import HTTPStatus
 from calls_async.errors import NoAnswerError, RefusedError, RequestError
 from calls_async.transport.answers import denies_all, describe_refusal
 from calls_async.transport.pacing.body_limit import BodyLimit
-from calls_async.upload.chunks.chunk import Chunk, halves
+from calls_async.upload.chunks.chunk import PLACE_STEP, Chunk, halves
 from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.pipeline.hints import apart, named_by
 from calls_async.upload.pipeline.send_result import Doubt, SendResult
@@ -21,6 +21,8 @@ _NO_DUPLICATE = re.compile(
     r"(?:stop|black|block|deny|do.not.call)[\W_]*list|duplicat\w*\W+(?:\w+\W+)?(?:key|field|column|propert|parameter|request)"
 )
 """What else may be known already or stand there twice: a number on a stop list, a name in the JSON."""
+HINTS_BELIEVED = 16
+"""How often the rows of a chunk are split by the server's words: they may name the same place whatever is sent."""
 _SIZE = re.compile(r"too (?:large|big|many)|size|limit|maximum|exceed")
 
 
@@ -80,6 +82,11 @@ class Refusals:
 
 
 def _split_by_words(error: RequestError, chunk: Chunk) -> list[Sequence[int]]:
+    """Return the rows that a refusal names, each by itself, and all others together; none where it names none, speaks
+    of sizes, or has been believed often enough."""
+    too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or _SIZE.search(error.body.lower()) is not None
+    if too_large or chunk.place.count(PLACE_STEP) >= HINTS_BELIEVED:
+        return []
     named = named_by(error.body, chunk)
     return apart(named, len(chunk.rows)) if named else []
 

@@ -185,7 +185,9 @@ class Sender:
             self._reports.raise_if_ending(chunk, failure)
             words = f"{describe_doubt(error)}; and the report failed: {describe_refusal(failure)}"
             return SendResult.settled(Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), words))
-        called = phones_with_job_since(doubt.first_sent_at, reports, chunk.phones)
+        # By the earlier of the two clocks: who has a job too many here is unknown, and not called twice.
+        since = doubt.first_sent_at + min(0.0, self._caller.server_ahead or 0.0)
+        called = phones_with_job_since(since, reports, chunk.phones)
         if called >= set(chunk.phones) and (verdict := await self._ask_again(doubt)):
             return SendResult.settled(verdict)
         return self._refusals.refuse_late(doubt, called)

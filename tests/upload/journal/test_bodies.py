@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -119,4 +121,23 @@ def test_bytes_that_are_gone_are_not_made_up(store: Store) -> None:
     bodies_path(store.path).write_bytes(b"")
     with pytest.raises(JournalError, match="damaged"):
         store.chunks.pending()
+    store.close()
+
+
+@pytest.mark.parametrize(("synchronous", "waits"), [("FULL", True), ("NORMAL", False)])
+def test_the_bytes_are_on_disk_before_the_database_says_that_they_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: str, waits: bool
+) -> None:
+    store = Store(tmp_path / "journal", synchronous=synchronous)
+    store.begin(JournalOwner(token="t", host="h", source="s", identity="upload"), at=0.0)
+    known: list[int] = []
+
+    def look(descriptor: int) -> None:
+        with closing(sqlite3.connect(store.path)) as other:
+            known.extend(count for (count,) in other.execute("SELECT count(*) FROM chunk"))
+
+    monkeypatch.setattr("calls_async.upload.journal.bodies.os.fdatasync", look)
+    store.commit([lambda it: it.plan(chunk_of(1, CONTACT), None, 1.0)])
+    assert known == ([0] if waits else [])
+    monkeypatch.undo()
     store.close()

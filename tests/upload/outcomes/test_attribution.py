@@ -15,7 +15,7 @@ from calls_async import CallsClient, JobReport, Outcome, OutcomeStatus
 from calls_async.sandbox.api import Reply
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.server.server import Sandbox
-from calls_async.upload.outcomes.attribution import tells_certainly, verify_by_report
+from calls_async.upload.outcomes.attribution import settle_by_report, tells_certainly, verify_by_report
 from tests.helpers.asserts import outcomes_of
 from tests.helpers.contacts import contacts
 from tests.helpers.servers import QUICK
@@ -181,3 +181,12 @@ def test_an_answer_tells_for_certain_by_ids_that_look_like_one(ids: list[str], r
 
 def test_digits_of_another_script_are_no_id() -> None:
     assert not tells_certainly(["\u0661"], 1)
+
+
+def test_a_report_that_gives_a_job_of_the_answer_to_somebody_else_tells_nothing() -> None:  # C-M-19
+    phones = ["16500000001", "16500000002", "16500000003"]
+    reports = [JobReport(call_job_id="1", phone=phones[0]), JobReport(call_job_id="2", phone="17000000000")]
+    verdict = settle_by_report(phones, [b"a", b"b", b"c"], ["1", "2"], reports, first_sent_at=1.8e9)
+    assert set(verdict.statuses) == {OutcomeStatus.UNKNOWN}
+    assert not any(verdict.job_ids)
+    assert all("does not tell whose" in str(error) for error in verdict.errors)

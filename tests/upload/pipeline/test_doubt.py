@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from calls_async.protocol.endpoints import Response
 from calls_async.upload.chunks.chunk import Chunk, ChunkContent
 from calls_async.upload.outcomes.attribution import LATE_SECONDS
 from calls_async.upload.pipeline.hints import apart, named_by
+from calls_async.upload.upload import Upload
 from tests.helpers.line import answer
 from tests.helpers.play import FIRST, LOST, Play, Server, Twice
 
@@ -233,6 +236,73 @@ def test_words_that_name_the_rows_save_requests(words: str, bad: int) -> None:
     assert play.run(500) is None
     assert play.statuses() == {"accepted": 500 - len(refused), "rejected": len(refused)}
     assert play.server.requests <= 3 * len(refused) + 2
+
+
+@pytest.mark.parametrize(
+    "words", [b"error in line 1", b"[0]", b"too many phones: 500", b"phones: 499 is the maximum"]
+)
+def test_words_that_always_name_the_same_place_cost_little(words: bytes) -> None:
+    bad = {phone(n) for n in (100, 400)}
+    play = Play(Server(lambda s, phones, before: Response(status=400, body=words) if bad & set(phones) else None))
+    assert play.run(500) is None
+    assert play.statuses() == {"accepted": 498, "rejected": 2}
+    assert play.server.requests < 120
+
+
+def test_a_clock_that_is_ahead_makes_no_job_an_old_one() -> None:
+    """The first send was noted by a clock that is three days ahead of the server's: its jobs are no older than it."""
+
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        if before == 0:
+            server.create("acted", phones)
+            return LOST
+        return Response(status=400, headers={"date": formatdate(1.8e9, usegmt=True)})
+
+    def report(server: Server) -> Response:
+        jobs = [{"callJobId": "1", "phone": one, "createdAt": int(1.8e12)} for one in server.jobs]
+        return Response(status=200, body=json.dumps(jobs).encode())
+
+    play = Play(Server(says, report), started=1.8e9 + 3 * 86_400)
+    assert play.run(8) is None
+    assert len(play.server.jobs) == 8
+    assert play.statuses() == {"unknown": 8}
+
+
+def test_stopping_at_once_asks_and_sends_nothing_more_for_what_waits() -> None:
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        return None if len(phones) == 1 else LOST if before == 0 else Response(status=400)
+
+    play = Play(Server(says))
+    asked: list[int] = []
+
+    async def act(upload: Upload) -> None:
+        await asyncio.sleep(30)
+        asked.append(play.server.requests)
+        upload.stop(try_again=False)
+
+    began = play.started
+    assert play.run(40, chunk_rows=8, act=act) is None
+    assert play.statuses() == {"unknown": 40}
+    assert asked == [play.server.requests]
+    assert play.started - began < LATE_SECONDS
+
+
+def test_being_cancelled_leaves_what_waits_in_doubt() -> None:
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        return LOST if before == 0 else Response(status=400)
+
+    play = Play(Server(says))
+
+    async def act(upload: Upload) -> None:
+        await asyncio.sleep(30)
+        await upload._cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        play.run(40, chunk_rows=8, act=act)
+    doubted = [outcome for receipt in play.upload.in_doubt for outcome in receipt.outcomes()]
+    assert sorted(outcome.row for outcome in doubted) == list(range(1, 41))
+    assert {outcome.status for outcome in doubted} == {OutcomeStatus.UNKNOWN}
+    assert sorted(str(outcome.phone) for outcome in doubted) == sorted(phone(n) for n in range(40))
 
 
 # --- hints ---
