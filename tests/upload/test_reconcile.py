@@ -74,6 +74,7 @@ def job(job_id: str, phone: str | None, seconds_after: float | None = 1.0) -> Jo
         ([row(0, "p")], [job("1", "p", -200)], ["1"]),  # the server's clock may be behind
         ([row(0, "p")], [job("1", "p", 799)], ["1"]),  # its last request may have been late
         ([row(0, "p")], [job("1", "p", 801)], ["?"]),  # another list's
+        ([row(0, "p")], [job("1", "p"), job("2", "p", -1800)], ["?"]),  # one of them is; which?
         ([row(0, "p")], [job("1", "p", -1800)], ["?"]),  # or not so much
         ([row(0, "p")], [job("1", "p", None)], ["?"]),
         ([row(0, "p")], [job("1", "p"), job("2", "p")], ["?"]),

@@ -63,6 +63,26 @@ def test_an_excluded_number_is_not_called_through_a_split(path: Path, tmp_path: 
     assert sorted(play.server.jobs) == [str(FIRST + n) for n in range(10) if n not in (3, 6)]
 
 
+def test_what_was_sent_is_not_screened_again(path: Path, tmp_path: Path) -> None:  # C-IDEM-1
+    """Who is excluded now may have been called already: the chunk goes again as it was, under its key."""
+
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        if before == 0:
+            server.create(server.key, phones)
+        return None if resumed else LOST
+
+    resumed = False
+    play = Play(Server(says), journal=path)
+    play.run(10, act=after(5, try_again=False))
+    resumed = True
+    listed = tmp_path / "dnc"
+    listed.write_text(str(FIRST + 6))
+    assert play.run(10, exclude=[listed]) is None
+    assert len(play.server.jobs) == 10
+    assert len(play.server.came) == 1
+    assert {outcome.row for outcome in play.outcomes if outcome.error and "excluded" in outcome.error} == set()
+
+
 # --- nothing lost, nothing invented ---
 
 
