@@ -92,6 +92,12 @@ def test_what_a_report_says_of_unknown_rows(rows: Any, jobs: Any, found: Any) ->
     assert Finding() == Finding(None, None)
 
 
+def test_a_first_send_that_seems_to_be_in_the_future_loses_no_job() -> None:
+    """The clock was ahead when it was sent: its job was created before that, and is its job all the same."""
+    one = row(0, "p")
+    assert settle_unknown([one], [job("1", "p", -500_001)], frozenset(), 500_000.0)[one] == Finding(job_id="1")
+
+
 async def test_a_refusal_after_a_lost_answer_is_not_believed(sandbox: Sandbox, held_clock: HeldClock) -> None:
     # C-IDEM-1: the first attempt was accepted; a gateway says no to the second
     answer = sandbox.api.handle

@@ -47,11 +47,6 @@ class BatcherTables:
         """Return the numbers of the answered chunks whose receipts the owner may not have had."""
         return [number for (number,) in self._database.read("SELECT chunk FROM untold ORDER BY chunk")]
 
-    def latest(self) -> float:
-        """Return when a contact was last put under a key; 0 where none was."""
-        ((latest,),) = self._database.read("SELECT max(put_at) FROM put_key")
-        return float(latest or 0.0)
-
     def any_queued(self) -> bool:
         """Return whether a contact is in no chunk yet."""
         return self._database.any("queued")
@@ -106,8 +101,8 @@ class BatcherTables:
             (before, self._forgotten, FORGOTTEN_AT_A_TIME),
         )
         keys = self._database.read(
-            "SELECT key FROM put_key WHERE put_at < ? AND row NOT IN (SELECT row FROM queued)"
-            " AND put_at < (SELECT coalesce(min(planned_at), ?1) FROM chunk WHERE state <> 'answered') LIMIT ?",
+            "SELECT key FROM put_key WHERE put_at < ? AND row NOT IN (SELECT row FROM queued) AND NOT EXISTS"
+            " (SELECT 1 FROM chunk WHERE state <> 'answered' AND put_key.row BETWEEN first_row AND last_row) LIMIT ?",
             (before, FORGOTTEN_AT_A_TIME),
         )
         return Old([number for number, is_old in itertools.takewhile(lambda one: one[1], seen)], keys)

@@ -257,21 +257,6 @@ class ChunkTable:
         ((ahead,),) = self._database.read("SELECT server_ahead FROM chunk WHERE number = ?", (number,))
         return None if ahead is None else float(ahead)
 
-    def times(self) -> dict[str, tuple[int, float | None, float | None]]:
-        """Return for each state how many chunks there are, and the first and last time that one got there."""
-        found = self._database.read(
-            "SELECT state, count(*), min(coalesce(answered_at, sent_at, planned_at)),"
-            " max(coalesce(answered_at, sent_at, planned_at)) FROM chunk GROUP BY state"
-        )
-        return {state: (count, first, last) for state, count, first, last in found}
-
-    def latest(self) -> float:
-        """Return the last time that stands in the table; 0 where none does."""
-        ((latest,),) = self._database.read(
-            "SELECT max(max(planned_at, coalesce(sent_at, 0), coalesce(answered_at, 0))) FROM chunk"
-        )
-        return float(latest or 0.0)
-
     def next_number(self) -> int:
         """Return the number of the next new chunk."""
         ((last,),) = self._database.read("SELECT max(number) FROM chunk")

@@ -140,6 +140,15 @@ def _read_past(store: Store, purpose: Purpose) -> Past:
         answered=chunks.answered() if of_list else store.batcher.untold(),
         queued=() if of_list else store.batcher.queued(),
         last_row=upload.last_row,
-        latest=max(upload.created_at, chunks.latest(), store.batcher.latest()),
+        latest=_read_latest(store),
         body_limit=upload.body_limit,
     )
+
+
+def _read_latest(store: Store) -> float:
+    """Return the last time that stands in a journal (Unix time, seconds)."""
+    ((created, chunk, put),) = store.database.read(
+        "SELECT created_at, (SELECT max(max(planned_at, coalesce(sent_at, 0), coalesce(answered_at, 0))) FROM chunk),"
+        " (SELECT max(put_at) FROM put_key) FROM upload"
+    )
+    return max(float(created), float(chunk or 0.0), float(put or 0.0))

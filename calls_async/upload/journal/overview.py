@@ -61,7 +61,7 @@ def _open(path: Path, *, writing: bool) -> Store:
 
 
 def overview(store: Store) -> Overview:
-    upload, times = store.upload.record(), store.chunks.times()
+    upload, times = store.upload.record(), _times(store)
     rows: Counter[OutcomeStatus] = Counter()
     for receipt in store.chunks.receipts(store.chunks.answered()):
         rows.update(receipt.counts())
@@ -83,6 +83,15 @@ def overview(store: Store) -> Overview:
         queued_rows=len(store.batcher.queued()),
         resume_before=last_attempt_at(min(sent)) if sent else None,
     )
+
+
+def _times(store: Store) -> dict[str, tuple[int, float | None, float | None]]:
+    """Return for each state of chunks how many there are, and the first and last time that one got there."""
+    found = store.database.read(
+        "SELECT state, count(*), min(coalesce(answered_at, sent_at, planned_at)),"
+        " max(coalesce(answered_at, sent_at, planned_at)) FROM chunk GROUP BY state"
+    )
+    return {state: (count, first, last) for state, count, first, last in found}
 
 
 def all_receipts(store: Store) -> Iterator[Receipt]:

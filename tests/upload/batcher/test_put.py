@@ -26,7 +26,13 @@ from calls_async.sandbox.faults import FaultKind
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.model.clock import Clock as SandboxClock
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal.schema import BATCHER
+from calls_async.upload.journal.settings import JournalOwner
+from calls_async.upload.journal.store import Store
+from calls_async.upload.outcomes.outcome import Verdict
+from calls_async.upload.rows.row import EncodedRow
 from tests.helpers.batching import DAY, FIRST, contact, settle
+from tests.helpers.chunks import CONTACT, chunk_of
 from tests.helpers.clock import HeldClock
 from tests.helpers.servers import QUICK
 
@@ -191,3 +197,19 @@ async def test_restored_contacts_count_for_the_buffer(sandbox: Sandbox, path: Pa
                 await batcher.put(contact(number))
             assert batcher.waiting == 3
     assert Counter(job.phone for job in sandbox.jobs) == Counter(str(FIRST + n) for n in range(11))
+
+
+def test_the_keys_of_what_has_no_answer_are_not_forgotten(path: Path) -> None:
+    """Put again under its key, a contact whose chunk waits through a long outage would be called twice."""
+    body = b'{"phone":"16500000000"}'
+    with closing(Store(path)) as store:
+        store.begin(JournalOwner(token="t", host="h", identity="upload"), kind=BATCHER, at=0.0)
+        for number in (1, 2):
+            row = EncodedRow(number, "16500000000", body)
+            store.commit([lambda it, row=row, key=str(number): it.enqueue(row, key, 1.0)])  # type: ignore[misc]
+        chunks = [attrs.evolve(chunk_of(number, CONTACT), number=number) for number in (1, 2)]
+        for chunk in chunks:
+            store.commit([lambda it, chunk=chunk: it.plan(chunk, None, 5.0)])  # type: ignore[misc]
+        assert store.batcher.find_old(100.0).keys == []
+        store.commit([lambda it: it.note_answered(chunks[0], Verdict.accepted(["1"]), 6.0)])
+        assert store.batcher.find_old(100.0).keys == [("1",)]
