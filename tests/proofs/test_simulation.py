@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 
-SOME, MANY = 200, 10_000
+SOME, MANY = 120, 10_000
 PARTS = 20
 EVERY_STEP = 150
 

@@ -156,7 +156,7 @@ class Worker:
             elif chunk.first_sent_at is None and isinstance(error, AccessError):
                 await self._recorder.note_denied(chunk)
             return None  # it is sent again under its key
-        if self._settings.answers_callers and (not_created or isinstance(error, AccessError)):
+        if self._settings.answers_callers and not_created:
             return None
         status = OutcomeStatus.REJECTED if not_created else OutcomeStatus.UNKNOWN
         return Verdict.all(status, len(chunk.rows), str(error))

@@ -103,7 +103,11 @@ class Schedule:
             start = self.world.now + rng.expovariate(1 / 60)
             self.world.outages.append((start, start + rng.choice([5.0, 100.0, 5000.0])))
         self.kind = rng.choice(["csv", "list", "generator", "async"])
-        self.restores = self.world.consistent = rng.random() < 0.15
+        # Of a source that comes in time, so do the borders of the chunks; and a server that refuses duplicates calls
+        # nobody twice, but says so of a row's own job.
+        self.restores = rng.random() < 0.15 and self.kind in ("csv", "list")
+        self.restores = self.restores and self.world.duplicates is DuplicateRule.OFF
+        self.world.consistent = self.restores
         if self.restores:  # whoever stands beside a refused contact may go alone or in a group, as answers are lost
             self.world.refused = self.world.poison = set()
 
