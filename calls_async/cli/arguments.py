@@ -126,11 +126,7 @@ def _upload(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sandbox", action="store_true", help="send to an embedded sandbox instead of a host")
     _faults(group)
     group = parser.add_argument_group("journal")
-    group.add_argument(
-        "--journal",
-        metavar="FILE",
-        help="where everything is written down; default: SOURCE.journal",
-    )
+    group.add_argument("--journal", metavar="FILE", help="where everything is written down; default: SOURCE.journal")
     group.add_argument("--no-journal", action="store_true", help="keep none: an upload that dies cannot be resumed")
     group.add_argument(
         "--again", action="store_true", help="upload a finished list a second time: everybody is called"

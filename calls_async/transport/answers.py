@@ -66,12 +66,12 @@ def judge(response: Response, request: Request, evidence: Evidence, now: float, 
     status = response.status
     if 200 <= status < 300:
         return Judgement(Trace.ANSWERED)
-    if status in BUSY_STATUSES or (status >= 500 and not denies_all(status)):
-        trace = Trace.TURNED_AWAY if status in _TURNED_AWAY_STATUSES else Trace.UNCERTAIN
-        return Judgement(trace, _try_again(response, spell(status), request, now))
     if denies_all(status):
         doubtful = request.creates and evidence.maybe_created
         return _doubt(response, request, now) if doubtful else Judgement(Trace.UNCERTAIN, refused(response, request))
+    if status in BUSY_STATUSES or status >= 500:
+        trace = Trace.TURNED_AWAY if status in _TURNED_AWAY_STATUSES else Trace.UNCERTAIN
+        return Judgement(trace, _try_again(response, spell(status), request, now))
     if status == HTTPStatus.CONFLICT and (request.creates or _is_in_progress(response)):
         return _judge_conflict(response, request, evidence, now)
     too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE  # often a gateway's own page
@@ -137,9 +137,9 @@ def is_web_page(response: Response) -> bool:
 
 def not_the_api(response: Response, request: Request) -> AccessError:
     """Make the error for a server that has answered with nothing but a web page."""
-    said = f"{spell(response.status)} with a web page, which is no answer of the Calls API; check the host."
-    said += _said(shown_body(response, request.token))
     body = shown_body(response, request.token)
+    said = f"{spell(response.status)} with a web page, which is no answer of the Calls API; check the host."
+    said += _said(body)
     return AccessError(said, method=request.method.value, path=request.path, status=response.status, body=body)
 
 

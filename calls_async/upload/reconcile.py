@@ -9,14 +9,12 @@ person to decide.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import attrs
 
 from calls_async.errors import ConfigurationError
 from calls_async.protocol import endpoints, keys
-from calls_async.protocol.endpoints import Response
 from calls_async.protocol.reports import JobReport
 from calls_async.protocol.token import Token
 from calls_async.transport.attempts import CallPlan
@@ -143,10 +141,9 @@ async def _settle(journal: FileJournal, caller: Caller, token: Token, *, resend:
     for first in range(0, len(phones), PHONES_PER_REPORT):
         some = phones[first : first + PHONES_PER_REPORT]
         request = endpoints.job_report(token, [], some, keys.new_key())
-        found, headers = await caller.call(CallPlan(request=request), _read_with_headers)
-        reports += found
+        reports += await caller.call(CallPlan(request=request), endpoints.read_job_reports)
         if resend:
-            _check_clock(headers, caller.clock.wall())
+            _check_clock(caller.server_ahead)
     findings = settle_unknown(rows, reports, taken, caller.clock.wall())
     by_chunk: dict[int, dict[int, Finding]] = {}
     for row, finding in findings.items():
@@ -160,18 +157,13 @@ async def _settle(journal: FileJournal, caller: Caller, token: Token, *, resend:
     )
 
 
-def _read_with_headers(response: Response) -> tuple[list[JobReport], Mapping[str, str]]:
-    return endpoints.read_job_reports(response), response.headers
-
-
-def _check_clock(headers: Mapping[str, str], now: float) -> None:
-    """Raise `ConfigurationError` for a clock that is wrong: it could not tell which jobs are new."""
-    try:
-        off = parsedate_to_datetime(headers.get("date", "")).timestamp() - now
-    except (ValueError, OverflowError):
-        return  # the server does not say what time it is
-    if abs(off) > SKEW_SECONDS:
-        raise ConfigurationError(f"this machine's clock is {-off:+.0f} s off the server's; correct it, then resend")
+def _check_clock(server_ahead: float | None) -> None:
+    """Raise `ConfigurationError` for a clock that is wrong: it could not tell which jobs are new. `server_ahead` is
+    None where the server does not say what time it is."""
+    if server_ahead is not None and abs(server_ahead) > SKEW_SECONDS:
+        raise ConfigurationError(
+            f"this machine's clock is {-server_ahead:+.0f} s off the server's; correct it, then resend"
+        )
 
 
 def settle_unknown(

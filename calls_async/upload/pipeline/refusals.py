@@ -50,8 +50,7 @@ class Refusals:
             duplicate = _DUPLICATE.search(words) is not None and _NO_DUPLICATE.search(words) is None
             status = OutcomeStatus.DUPLICATE if duplicate else OutcomeStatus.REJECTED
             return SendResult.settled(Verdict.all(status, 1, describe_refusal(error)))
-        count = len(chunk.rows)
-        groups = _split_by_words(error, chunk) or halves(range(count))
+        groups = _split_by_words(error, chunk) or halves(range(len(chunk.rows)))
         return SendResult.split(groups, describe_refusal(error))
 
     def refuse_late(self, doubt: Doubt, called: set[str]) -> SendResult:
