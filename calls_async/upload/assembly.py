@@ -75,16 +75,17 @@ class UploadRequest:
             return Journal(past, time=JournalTime(clock, server_ahead=watcher.server_ahead))
         if isinstance(self.journal, JournalSettings):
             from_file = None if isinstance(self.source, NoSource) else self.source.is_file
-            size = self.chunk_size(self.make_limiter(clock))
-            owner = attrs.evolve(self.owner, source=self.source.name, from_file=from_file, chunk_size=size)
+            owner = attrs.evolve(self.owner, source=self.source.name, from_file=from_file, chunk_size=self.chunk_size)
             return await open_journal(self.journal, owner, clock, watcher)
         return await self.journal(clock, watcher)
 
-    def chunk_size(self, limiter: Limiter | None) -> ChunkSize:
-        """Return how large its chunks are at most."""
-        rows = self.settings.chunk_rows
-        largest = rows if limiter is None else limiter.largest_chunk or rows
-        return ChunkSize(min(rows, largest), self.settings.chunk_bytes)
+    @property
+    def chunk_size(self) -> ChunkSize:
+        """How large its chunks are at most."""
+        rows = self.settings.largest_chunk_rows
+        if self.limiter is not None:
+            rows = min(self.settings.chunk_rows, self.limiter.largest_chunk or self.settings.chunk_rows)
+        return ChunkSize(rows, self.settings.chunk_bytes)
 
     def make_limiter(self, clock: Clock) -> Limiter | None:
         """Return the limiter that it is sent by; None where there is no limit."""
@@ -131,7 +132,7 @@ def _make_pipeline(
     caller = connection.make_upload_caller(
         limiter, max_outage_seconds=settings.max_outage_seconds, server_answered=request.server_answered
     )
-    size = past.chunk_size or request.chunk_size(limiter)  # also later, or the same rows would have other keys
+    size = past.chunk_size or request.chunk_size  # also later, or the same rows would have other keys
     chunker = Chunker(
         upload_id=past.upload_id,
         chunk_rows=size.rows,
