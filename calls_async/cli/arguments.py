@@ -129,6 +129,12 @@ def _upload(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--journal", metavar="FILE", help="where everything is written down; default: SOURCE.journal")
     group.add_argument("--no-journal", action="store_true", help="keep none: an upload that dies cannot be resumed")
     group.add_argument(
+        "--trust-journal",
+        action="store_true",
+        default=None,
+        help="an old journal is the newest: go on with it though the server has jobs that it does not know",
+    )
+    group.add_argument(
         "--again", action="store_true", help="upload a finished list a second time: everybody is called"
     )
     group.add_argument(

@@ -147,6 +147,7 @@ def _make_pipeline(
     sender_settings = SenderSettings(
         token=request.owner.token,
         verify=settings.verify,
+        trust_journal=settings.trust_journal,
         body_limit=body_limit,
         is_last=lambda: queue.running_dry,
     )

@@ -60,6 +60,7 @@ class UploadOptions(SendingOptions, total=False):
     any death and goes on; None: there is none."""
     again: bool
     """Begin a new upload where a finished journal stands: everybody is called a second time."""
+    trust_journal: bool
     format: str | None
     """`csv`, `jsonl`, `parquet` or `xlsx`; None: by the file's ending."""
     columns: Mapping[str, str]

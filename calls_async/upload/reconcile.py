@@ -136,7 +136,7 @@ async def _settle(journal: FileJournal, caller: Caller, token: Token, *, resend:
         given_up_at, ahead = await journal.do(lambda store, number=chunk.number: _times_of(store, number))  # type: ignore[misc]
         rows += _unknown_rows(chunk, verdicts[chunk.number], given_up_at, ahead)
     phones = sorted({row.phone for row in rows})
-    taken = await journal.do(lambda store: _find_known_ids(store, set(phones)))
+    taken = (await journal.known_jobs(set(phones))).ids
     reports = []
     for first in range(0, len(phones), PHONES_PER_REPORT):
         some = phones[first : first + PHONES_PER_REPORT]
@@ -222,16 +222,6 @@ def _unknown_rows(chunk: Chunk, verdict: Verdict, given_up_at: float, ahead: flo
         for index, status in enumerate(verdict.statuses)
         if status is OutcomeStatus.UNKNOWN
     ]
-
-
-def _find_known_ids(store: Store, phones: set[str]) -> frozenset[str]:
-    """Return the jobs that are known to be of rows with these phones."""
-    return frozenset(
-        job_id
-        for receipt in store.chunks.receipts(store.chunks.answered())
-        for phone, job_id in zip(receipt.phones, receipt.verdict.job_ids, strict=True)
-        if job_id is not None and phone in phones
-    )
 
 
 def _became_unknown_at(store: Store) -> float:

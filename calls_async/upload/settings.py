@@ -44,6 +44,8 @@ class UploadSettings:
     it is the campaign. None: never."""
     verify: bool = False
     """Check every answer against the report: one more request a chunk."""
+    trust_journal: bool = False
+    """Do not ask the report whether the journal is an old copy, where that is gone on with after its keys' day."""
 
     @rate.validator
     def _check_rate(self, attribute: attrs.Attribute[float | None], value: float | None) -> None:

@@ -80,6 +80,7 @@ CASES = [
     Case("upload ok.csv --rate 10", 0, "3 requests", jobs=3),
     Case("upload list.csv --dedupe", 3, "2 accepted, 1 duplicates, 1 rejected", jobs=2),
     Case("upload ok.csv --verify", 0, "2 requests", jobs=3),
+    Case("upload ok.csv --trust-journal", 0, "3 accepted", jobs=3),
     Case("upload ok.csv --max-outage 60", 0, "3 accepted", jobs=3),
     Case("upload ok.csv --max-refusals 0", 0, "3 accepted", jobs=3),
     Case("upload ok.csv --journal other.journal", 0, "3 accepted", file=("other.journal", "")),

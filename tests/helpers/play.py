@@ -62,6 +62,10 @@ class Server:
             raise said
         return said or self.create(self.known_as or key, phones)
 
+    def forget_keys(self) -> None:
+        """A day has passed (C-IDEM-7)."""
+        self._known.clear()
+
     def act_later(self, phones: list[str], seconds: float) -> None:
         """Create jobs for these contacts after a while, and answer nobody."""
         asyncio.get_running_loop().call_later(seconds, self.jobs.extend, phones)
@@ -114,9 +118,13 @@ class Play:
     wall_off: float = 0.0
     """How far the wall clock has been set off; seconds."""
 
-    def run(
+    def run(self, count: int, *, from_source: bool = True, **how: Any) -> Any:
+        """One life with `count` contacts; returns the error that it ends with, if any."""
+        return self.run_of([{"phone": FIRST + n} for n in range(count)] if from_source else None, **how)
+
+    def run_of(
         self,
-        count: int,
+        contacts: list[dict[str, Any]] | None,
         *,
         act: Callable[[Upload], Awaitable[None]] | None = None,
         exclude: list[Path] | None = None,
@@ -137,7 +145,7 @@ class Play:
         )
         self.outcomes.clear()
         request = UploadRequest(
-            source=open_source([{"phone": FIRST + n} for n in range(count)], Reading()),
+            source=open_source(contacts, Reading()),
             settings=UploadSettings(**settings),
             owner=JournalOwner(token="token", host=connection.base_url),
             journal=JournalSettings(path=self.journal) if self.journal else None,

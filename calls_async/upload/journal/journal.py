@@ -7,7 +7,7 @@ whatever has come together since its last commit, so that many chunks share one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from calls_async.protocol.keys import new_upload_id
 from calls_async.transport.clock import Clock
 from calls_async.upload.chunks.chunk import Chunk, Mark
 from calls_async.upload.journal.journal_time import JournalTime
+from calls_async.upload.journal.known_jobs import KnownJobs, find_known_jobs
 from calls_async.upload.journal.settings import Past, Purpose
 from calls_async.upload.journal.store import Operation, Store
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
@@ -84,6 +85,10 @@ class Journal:
         """Yield the receipts of the chunks that earlier processes have had answered."""
         return
         yield  # makes it a generator
+
+    async def known_jobs(self, phones: Collection[str]) -> KnownJobs:
+        """Return what it knows of the jobs of these phones."""
+        return KnownJobs()
 
     async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
         """Keep a contact that was put into a batcher. Return the row under which it stands: an earlier one, where it
@@ -180,6 +185,9 @@ class FileJournal(Journal):
             for receipt in await self.do(lambda store, some=some: list(store.chunks.receipts(some))):  # type: ignore[misc]
                 if receipt.rows or receipt.unsent:  # else all of it went into other chunks
                     yield receipt
+
+    async def known_jobs(self, phones: Collection[str]) -> KnownJobs:
+        return await self.do(lambda store: find_known_jobs(store, phones))
 
     async def enqueue(self, row: EncodedRow, key: str | None) -> int | None:
         at, found = self._clock.wall(), list[int | None]()

@@ -140,9 +140,17 @@ def _read_past(store: Store, purpose: Purpose) -> Past:
         answered=chunks.answered() if of_list else store.batcher.untold(),
         queued=() if of_list else store.batcher.queued(),
         last_row=upload.last_row,
+        begun_at=upload.created_at,
+        last_sent_at=_read_last_sent(store),
         latest=_read_latest(store),
         body_limit=upload.body_limit,
     )
+
+
+def _read_last_sent(store: Store) -> float:
+    """Return when a key was last used for the first time, or else when the upload began (Unix time, seconds)."""
+    ((at,),) = store.database.read("SELECT coalesce((SELECT max(sent_at) FROM chunk), created_at) FROM upload")
+    return float(at)
 
 
 def _read_latest(store: Store) -> float:

@@ -86,6 +86,10 @@ class Past:
     """Put into a batcher, and in no chunk yet."""
     last_row: int = 0
     """The highest row of a batcher."""
+    begun_at: float | None = None
+    """When the upload began (Unix time, seconds); None without a journal."""
+    last_sent_at: float | None = None
+    """When a key was last used for the first time, or else when the upload began; Unix time, seconds."""
     latest: float = 0.0
     """The last time that they wrote down; Unix time, seconds."""
     chunk_size: ChunkSize | None = None

@@ -19,6 +19,7 @@ from calls_async.upload.journal.journal import Journal
 from calls_async.upload.outcomes.attribution import SKEW_SECONDS, phones_with_job_since
 from calls_async.upload.outcomes.outcome import Summary, Verdict
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
+from calls_async.upload.pipeline.old_copy import OldCopyCheck
 from calls_async.upload.pipeline.refusals import Refusals, describe_doubt
 from calls_async.upload.pipeline.report_check import ReportCheck
 from calls_async.upload.pipeline.send_result import Doubt, SendResult
@@ -32,6 +33,8 @@ class SenderSettings:
     token: Token
     verify: bool
     """Check every answer against the report."""
+    trust_journal: bool
+    """Do not ask whether the journal is an old copy."""
     body_limit: BodyLimit
     """How large a body the server takes, as far as that has been learnt."""
     is_last: Callable[[], bool]
@@ -58,14 +61,17 @@ class Sender:
         self._is_last = settings.is_last
         self._refusals = Refusals(settings.body_limit)
         self._reports = ReportCheck(caller, settings.token, verify=settings.verify, note_request=summary.note_request)
+        self._old_copy = OldCopyCheck(journal, self._reports, trusted=settings.trust_journal)
 
     async def send(self, chunk: Chunk) -> SendResult | Doubt:
         """Return what became of the chunk's rows, or why that can be told only when nothing may be late any more.
-        Raises `RequestError` for what concerns every further request."""
+        Raises `RequestError` for what concerns every further request, and `JournalRefusedError` for an old copy."""
         if not chunk.rows:
             return SendResult.settled(Verdict.none())
         if chunk.first_sent_at is None and (groups := self._refusals.split_unasked(chunk)):
             return SendResult.split(groups, "the server has refused smaller bodies as too large")
+        if chunk.first_sent_at is None:
+            await self._old_copy.ask(chunk)
         return await self._note_under_way(chunk, self._send(chunk))
 
     async def settle(self, doubt: Doubt) -> SendResult | Doubt:

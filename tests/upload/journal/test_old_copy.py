@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from calls_async.errors import JournalRefusedError, RequestError
 from calls_async.protocol.endpoints import Response
 from calls_async.upload.journal.overview import open_for_reading
 from tests.helpers.play import FIRST, LOST, Play, Server, after
@@ -79,4 +80,85 @@ def test_what_is_learnt_of_sizes_moves_no_border(path: Path) -> None:
     assert play.run(ROWS, chunk_rows=20, concurrency=1) is None
     assert set(bodies) == {20, 10}
     assert bodies.count(20) == 1
+    assert len(play.server.jobs) == ROWS
+
+
+def leave_an_old_copy(play: Play, path: Path) -> None:
+    """Restore a copy from before the last life, two days later."""
+    play.run(ROWS, chunk_rows=20, concurrency=2, act=after(0.15, try_again=False))
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    play.run(ROWS, chunk_rows=20, concurrency=2, act=after(0.15, try_again=False))
+    path.rename(path.with_name("newest"))
+    shutil.copy(copy, path)
+    play.started += 48 * HOUR
+    play.server.forget_keys()
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_after_the_keys_day_an_old_copy_is_recognised(path: Path, *, source: bool) -> None:
+    # C-IDEM-7, C-M-6
+    play = Play(Server(goes_well), path)
+    leave_an_old_copy(play, path)
+    before = list(play.server.jobs)
+    assert len(before) < ROWS
+    error = play.run(ROWS, chunk_rows=20, concurrency=4, from_source=source)
+    if not source and error is None:  # nothing in it waits to be sent
+        assert play.server.jobs == before
+        return
+    assert isinstance(error, JournalRefusedError)
+    assert "is an old copy" in str(error)
+    assert "--trust-journal" in str(error)
+    assert play.server.jobs == before
+    assert isinstance(play.run(ROWS), JournalRefusedError)  # asked again in the next life
+    shutil.copy(path.with_name("newest"), path)
+    assert play.run(ROWS) is None
+    assert set(Counter(play.server.jobs).values()) == {1}
+    assert len(play.server.jobs) == ROWS
+
+
+def test_its_owner_may_vouch_for_a_journal(path: Path) -> None:
+    play = Play(Server(goes_well), path)
+    leave_an_old_copy(play, path)
+    assert play.run(ROWS, trust_journal=True) is None
+    assert max(Counter(play.server.jobs).values()) == 2
+
+
+@pytest.mark.parametrize(("says", "repeated"), [(goes_well, False), (refuses_some, True), (loses_answers, True)])
+def test_the_newest_journal_goes_on_after_the_keys_day(path: Path, says: object, *, repeated: bool) -> None:
+    """Jobs of rows that it knows, or that may have one, are explained: also where the same phone stands again."""
+    play = Play(Server(says), path)  # type: ignore[arg-type]
+    contacts = [{"phone": FIRST + n % (ROWS // 2 if repeated else ROWS), "payload": {"row": n}} for n in range(ROWS)]
+    play.run_of(contacts, chunk_rows=20, concurrency=2, act=after(0.35, try_again=False))
+    assert 0 < len(play.server.jobs) < ROWS
+    play.started += 48 * HOUR
+    play.server.forget_keys()
+    assert play.run_of(contacts, chunk_rows=20, concurrency=2) is None
+    assert len(play.outcomes) == ROWS
+
+
+def test_no_later_chunk_goes_before_an_earlier_one_is_known(path: Path) -> None:
+    play = Play(Server(goes_well), path)
+    play.run(ROWS, chunk_rows=20, concurrency=2, act=after(0.25, try_again=False))
+    before = list(play.server.jobs)
+    play.server.report = lambda server: Response(status=404)
+    play.started += 48 * HOUR
+    assert isinstance(play.run(ROWS, concurrency=4), RequestError)
+    assert play.server.jobs == before
+    play.server.report = None
+    assert play.run(ROWS, concurrency=4) is None
+    assert len(play.server.jobs) == ROWS
+
+
+def test_jobs_from_before_the_upload_are_no_reason(path: Path) -> None:
+    # C-REP-3
+    play = Play(Server(goes_well), path)
+    play.run(ROWS, chunk_rows=20, concurrency=2, act=after(0.25, try_again=False))
+    created = (play.started - 30 * 24 * HOUR) * 1000
+    play.server.report = lambda server: Response(
+        status=200,
+        body=json.dumps([{"callJobId": "1", "phone": str(FIRST + ROWS - 1), "createdAt": created}]).encode(),
+    )
+    play.started += 48 * HOUR
+    assert play.run(ROWS, chunk_rows=20) is None
     assert len(play.server.jobs) == ROWS

@@ -1,0 +1,66 @@
+"""Stops an upload whose journal is an old copy: when its keys' day is over, only the report can tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from calls_async.errors import JournalRefusedError
+from calls_async.protocol import keys
+from calls_async.protocol.reports import JobReport
+from calls_async.upload.chunks.chunk import Chunk
+from calls_async.upload.journal.journal import Journal
+from calls_async.upload.journal.settings import Purpose
+from calls_async.upload.outcomes.attribution import SKEW_SECONDS, read_phone
+from calls_async.upload.pipeline.report_check import ReportCheck
+
+ASKED_CHUNKS = 16
+"""So many of the next chunks are asked for: more than were in flight when a copy's later life ended, or refused."""
+
+
+class OldCopyCheck:
+    """Asks the report whether somebody of the next chunks was called already, though the journal does not know it. A
+    copy from within its last key's day needs no such question: the same rows have the same keys. `trusted`: neither
+    does one that its owner vouches for. A batcher's people may be called for other reasons."""
+
+    def __init__(self, journal: Journal, reports: ReportCheck, *, trusted: bool) -> None:
+        self._journal = journal
+        self._reports = reports
+        self._turn = asyncio.Lock()
+        past = journal.past
+        over = past.last_sent_at is not None and journal.now() > keys.last_attempt_at(past.last_sent_at)
+        self._left = ASKED_CHUNKS if over and not trusted and journal.purpose is Purpose.UPLOAD else 0
+
+    async def ask(self, chunk: Chunk) -> None:
+        """Return when a chunk that was never sent may be. Raises `JournalRefusedError` where somebody in it has a job
+        of which the journal does not know, and `RequestError` where the report cannot be had."""
+        if not self._left:
+            return
+        async with self._turn:  # no later chunk goes before an earlier one has been asked for
+            if not self._left:
+                return
+            strange = await self._find_strange(chunk)
+            if strange:
+                raise JournalRefusedError(
+                    self._journal.name,
+                    f"is an old copy: the server has jobs of {len(strange)} of the contacts in rows {chunk.first_row} "
+                    f"to {chunk.last_row}, which by this journal were never sent. They were not sent again. Bring the "
+                    "newest journal back, or upload only those who were not called. Only if these jobs come from "
+                    "another list: --trust-journal (trust_journal=True)",
+                )
+            self._left -= 1
+
+    async def _find_strange(self, chunk: Chunk) -> set[str]:
+        """Return the phones that have a job since the upload began which the journal cannot explain."""
+        since_ms = ((self._journal.past.begun_at or 0.0) - SKEW_SECONDS) * 1000
+        phones = set(chunk.phones)
+        jobs: Sequence[tuple[str, JobReport]] = [
+            (phone, report)
+            for report in await self._reports.fetch(chunk, [])
+            if (phone := read_phone(report)) in phones
+            and (report.created_at is None or report.created_at >= since_ms)
+        ]
+        if not jobs:
+            return set()
+        known = await self._journal.known_jobs({phone for phone, _ in jobs})
+        return {phone for phone, report in jobs if report.call_job_id not in known.ids} - known.doubtful
