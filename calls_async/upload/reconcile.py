@@ -215,8 +215,13 @@ def _times_of(store: Store, number: int) -> tuple[float, float | None]:
 
 def _unknown_rows(chunk: Chunk, verdict: Verdict, given_up_at: float, ahead: float | None) -> list[UnknownRow]:
     contents = chunk.contents()
-    since, until = (at + (ahead or 0.0) for at in (chunk.first_sent_at or 0.0, given_up_at + LATE_SECONDS))
+    given_up = given_up_at + (ahead or 0.0)
+    sent_ahead = chunk.first_sent_ahead if chunk.first_sent_ahead is not None else ahead
+    since = min((chunk.first_sent_at or 0.0) + (sent_ahead or 0.0), given_up)  # its clock may have been wrong
+    until = min(given_up, keys.last_attempt_at(since)) + LATE_SECONDS
     skew = SKEW_SECONDS if ahead is None else DATE_SECONDS
+    if chunk.first_sent_ahead is None and ahead is not None and abs(ahead) > SKEW_SECONDS:
+        until = since - DOUBT_SECONDS  # a clock was wrong, and nobody knows when: no job is its own for certain
     return [
         UnknownRow(chunk.number, index, chunk.phones[index], contents[index], since, until, skew)
         for index, status in enumerate(verdict.statuses)

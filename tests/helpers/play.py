@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,17 @@ class Server:
     and how often that came before."""
 
     says: Says
-    report: Callable[[Server], Response] | None = None
+    report: Callable[[Server], Response | Exception] | None = None
     jobs: list[str] = attrs.field(factory=list)
     came: Counter[str] = attrs.field(factory=Counter)
     requests: int = 0
     key: str = ""
     """Of the request that is being answered."""
+    tells_time: Callable[[], float] | None = None
+    """What time it is for it, where its answers have a `Date`."""
+    created_at: Callable[[], float] | None = None
+    """What time it is for its jobs, where its report says so."""
+    times: list[float] = attrs.field(factory=list)
     known_as: str | None = None
     """One key in place of all, where a test creates by itself."""
     _known: dict[str, list[str]] = attrs.field(factory=dict)
@@ -52,6 +58,14 @@ class Server:
     async def exchange(self, request: Request) -> Response:
         await asyncio.sleep(0.1)
         self.requests += 1
+        response = self._answer(request)
+        if self.tells_time is None:
+            return response
+        return attrs.evolve(
+            response, headers={**response.headers, "date": formatdate(self.tells_time(), usegmt=True)}
+        )
+
+    def _answer(self, request: Request) -> Response:
         if request.path.endswith("getReport"):
             return self._report(json.loads(request.body or b"{}")["phones"])
         phones = [contact["phone"] for contact in json.loads(request.body or b"[]")]
@@ -74,12 +88,21 @@ class Server:
         if key not in self._known:
             self._known[key] = [str(len(self.jobs) + n) for n in range(len(phones))]
             self.jobs += phones
+            self.times += [self.created_at() if self.created_at else 0.0] * len(phones)
         return Response(status=200, body=json.dumps(self._known[key]).encode())
 
     def _report(self, asked: list[str]) -> Response:
         if self.report is not None:
-            return self.report(self)
-        reports = [{"callJobId": str(n), "phone": phone} for n, phone in enumerate(self.jobs) if phone in asked]
+            said = self.report(self)
+            if isinstance(said, Exception):
+                raise said
+            return said
+        reports = [
+            {"callJobId": str(n), "phone": phone}
+            | ({"createdAt": int(self.times[n] * 1000)} if self.created_at else {})
+            for n, phone in enumerate(self.jobs)
+            if phone in asked
+        ]
         return Response(status=200, body=json.dumps(reports).encode())
 
 

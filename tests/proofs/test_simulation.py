@@ -15,6 +15,7 @@ import pytest
 from calls_async.upload.journal import opening, upload_table
 from calls_async.upload.journal.settings import Durability
 from tests.proofs.simulation.batching import BatcherSchedule
+from tests.proofs.simulation.lives import Lives
 from tests.proofs.simulation.schedule import Schedule
 
 # What the dead processes had open is closed by nobody, and what they had begun is awaited by nobody.
@@ -46,15 +47,16 @@ def seeds(count: int) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def play(first: int, last: int, folder: Path, kind: type[Schedule] = Schedule) -> None:
+def play(first: int, last: int, folder: Path, kind: type[Lives] = Schedule) -> None:
     # C-IDEM-1, C-IDEM-2, C-IDEM-7, C-IDEM-8, C-M-19
     for seed in range(first, last):
         own = folder / str(seed)
         own.mkdir()
+        one = kind(seed, own)
         try:
-            kind(seed, own).run()
+            one.run()
         except BaseException as error:
-            error.add_note(f"replay it with CALLS_SIMULATION_SEEDS={seed}:{seed + 1}")
+            error.add_note(f"{one.story}\nreplay it with CALLS_SIMULATION_SEEDS={seed}:{seed + 1}")
             raise
     gc.collect()  # what the dead have left goes here, not in the middle of another test
 
@@ -101,7 +103,7 @@ def end_at(steps: range, seed: int, how: str, folder: Path) -> None:
         try:
             one.run()
         except BaseException as error:
-            error.add_note(f"seed {seed}, {how} {step}")
+            error.add_note(f"{one.story}\nseed {seed}, {how} {step}")
             raise
     gc.collect()
 

@@ -63,6 +63,8 @@ class Chunk:
     """The rows that are not."""
     first_sent_at: float | None = None
     """When an earlier process first sent it (Unix time, seconds); its key's day began then (C-IDEM-7)."""
+    first_sent_ahead: float | None = None
+    """How many seconds the server's clock was ahead then; None where nobody knows."""
     digest: bytes = attrs.field(repr=False)
     """Of the body."""
 

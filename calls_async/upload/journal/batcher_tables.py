@@ -116,7 +116,3 @@ class BatcherTables:
         )
         self._database.write_many("DELETE FROM put_key WHERE key = ?", old.keys)
         self._forgotten = old.chunks[-1] if old.chunks else self._forgotten
-
-    def remove_people(self) -> None:
-        """Remove the keys, which may name people."""
-        self._database.write("DELETE FROM put_key")

@@ -77,12 +77,17 @@ class ChunkTable:
             ),
         )
 
-    def note_sent(self, number: int, at: float) -> None:
+    def note_sent(self, number: int, at: float, server_ahead: float | None = None) -> None:
         """Note that the first attempt is about to start."""
         self._database.write(
-            "UPDATE chunk SET state = 'sent', sent_at = ?, at_commit = ? WHERE number = ?",
-            (at, self._touch(), number),
+            "UPDATE chunk SET state = 'sent', sent_at = ?, sent_ahead = ?, at_commit = ? WHERE number = ?",
+            (at, server_ahead, self._touch(), number),
         )
+
+    def note_sent_ahead(self, numbers: Iterable[int], server_ahead: float) -> None:
+        """Note how far the server's clock was ahead when these were first sent, which is known only now."""
+        for number in numbers:
+            self._database.write("UPDATE chunk SET sent_ahead = ? WHERE number = ?", (server_ahead, number))
 
     def note_unsent(self, number: int) -> None:
         """Note that the first attempt came to nothing, for certain: the chunk is as it was before."""
@@ -148,16 +153,6 @@ class ChunkTable:
                 self._database.write("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, body))
             self._database.write("UPDATE chunk SET body_at = NULL WHERE state <> 'answered'")
 
-    def remove_people(self) -> None:
-        """Remove phones, payloads and the server's words; counts, keys and job IDs stay."""
-        self._database.write("DELETE FROM body")
-        self._database.write(
-            "UPDATE chunk SET phones = (SELECT json_group_array(NULL) FROM json_each(chunk.phones)), "
-            "unsent = (SELECT coalesce(json_group_array(json_array(json_extract(value, '$[0]'), NULL, "
-            "json_extract(value, '$[2]'), 'purged')), '[]') FROM json_each(chunk.unsent)), "
-            "verdict = json_set(verdict, '$.errors', NULL)"
-        )
-
     # --- reading ---
 
     def past(self) -> list[PastChunk]:
@@ -191,9 +186,9 @@ class ChunkTable:
 
     def chunk(self, number: int) -> Chunk:
         """Return one chunk with its exact bytes. Raises `JournalError` where those are missing or damaged."""
-        ((first, last, place, key, wanted, rows, unsent, sent_at, body, at, size),) = self._database.read(
-            "SELECT first_row, last_row, place, key, coalesce(rest_digest, digest), rows, unsent, sent_at, body,"
-            " body_at, body_bytes FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
+        ((first, last, place, key, wanted, rows, unsent, sent_at, ahead, body, at, size),) = self._database.read(
+            "SELECT first_row, last_row, place, key, coalesce(rest_digest, digest), rows, unsent, sent_at,"
+            " sent_ahead, body, body_at, body_bytes FROM chunk LEFT JOIN body USING (number) WHERE number = ?",
             (number,),
         )
         if at is not None:
@@ -213,6 +208,7 @@ class ChunkTable:
                 key=key,
                 unsent=unsent_from_json(unsent),
                 first_sent_at=sent_at,
+                first_sent_ahead=ahead,
             )
 
     def answered(self) -> list[int]:

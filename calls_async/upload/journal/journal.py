@@ -141,6 +141,8 @@ class FileJournal(Journal):
         self._writer: asyncio.Task[None] | None = None
         self._broken: JournalError | None = None
         self._closed = False
+        self._sent_untimed: list[int] = []
+        """The chunks that were first sent when nobody knew how far the server's clock was ahead."""
 
     @property
     def closed(self) -> bool:  # type: ignore[override]
@@ -156,7 +158,10 @@ class FileJournal(Journal):
         self._submit(lambda store: store.plan(chunk, mark, at), None)
 
     async def note_sent(self, chunk: Chunk, at: float) -> None:
-        await self._commit(lambda store: store.chunks.note_sent(chunk.number, at))
+        ahead = self._read_server_ahead()
+        if ahead is None:
+            self._sent_untimed.append(chunk.number)
+        await self._commit(lambda store: store.chunks.note_sent(chunk.number, at, ahead))
 
     async def note_unsent(self, chunk: Chunk) -> None:
         await self._commit(lambda store: store.chunks.note_unsent(chunk.number))
@@ -165,12 +170,20 @@ class FileJournal(Journal):
         await self._commit(lambda store: store.chunks.note_denied(chunk.number))
 
     async def note_answered(self, chunk: Chunk, verdict: Verdict) -> None:
-        at, ahead = self._clock.wall(), self._watcher.server_ahead()
+        at, ahead = self._clock.wall(), self._read_server_ahead()
         await self._commit(lambda store: store.note_answered(chunk, verdict, at, ahead))
 
     async def split(self, rest: Chunk, verdict: Verdict, parts: Sequence[Chunk]) -> None:
-        at, ahead = self._clock.wall(), self._watcher.server_ahead()
+        at, ahead = self._clock.wall(), self._read_server_ahead()
         await self._commit(lambda store: store.split(rest, verdict, parts, at, ahead))
+
+    def _read_server_ahead(self) -> float | None:
+        """Return how far the server's clock is ahead; known for the first time, it is noted of what was sent."""
+        ahead = self._watcher.server_ahead()
+        if ahead is not None and self._sent_untimed:
+            untimed, self._sent_untimed = self._sent_untimed, []
+            self._submit(lambda store: store.chunks.note_sent_ahead(untimed, ahead), None)
+        return ahead
 
     async def note_body_limit(self, body_bytes: int) -> None:
         await self._commit(lambda store: store.upload.note_body_limit(body_bytes))

@@ -141,6 +141,7 @@ def _read_past(store: Store, purpose: Purpose) -> Past:
         queued=() if of_list else store.batcher.queued(),
         last_row=upload.last_row,
         begun_at=upload.created_at,
+        was_sent=chunks.any_sent(),
         last_sent_at=_read_last_sent(store),
         latest=_read_latest(store),
         body_limit=upload.body_limit,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 APPLICATION_ID = 0x43414C4A
 """Marks the file as a journal of ours."""
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 OLDEST_VERSION = 4
 """The oldest schema that is migrated; older journals must be finished with the version that wrote them."""
 LIST = "list"
@@ -28,6 +28,7 @@ _STEPS: dict[int, Sequence[str]] = {
         "ALTER TABLE chunk ADD COLUMN denied INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE chunk ADD COLUMN server_ahead REAL",
     ),
+    6: ("ALTER TABLE chunk ADD COLUMN sent_ahead REAL",),
 }
 """What leads from each schema to the next."""
 

@@ -48,7 +48,8 @@ CREATE TABLE chunk (
     answered_at REAL,
     at_commit INTEGER NOT NULL DEFAULT 0, -- the commit that touched it last; the file -bodies knows how many there were
     denied INTEGER NOT NULL DEFAULT 0, -- 1: its only answer was that nothing goes here (401, 404): no token, no host
-    server_ahead REAL -- seconds that the server's clock was ahead, where some of its rows became unknown
+    server_ahead REAL, -- seconds that the server's clock was ahead, where some of its rows became unknown
+    sent_ahead REAL -- the same at sent_at, or as soon afterwards as it was known; NULL: nobody knows
 );
 CREATE INDEX chunk_pending ON chunk (number) WHERE state <> 'answered';
 

@@ -88,6 +88,8 @@ class Past:
     """The highest row of a batcher."""
     begun_at: float | None = None
     """When the upload began (Unix time, seconds); None without a journal."""
+    was_sent: bool = False
+    """Whether a chunk has ever been sent."""
     last_sent_at: float | None = None
     """When a key was last used for the first time, or else when the upload began; Unix time, seconds."""
     latest: float = 0.0

@@ -12,6 +12,7 @@ from calls_async.upload.journal.batcher_tables import BatcherTables
 from calls_async.upload.journal.bodies import Bodies
 from calls_async.upload.journal.chunk_table import ChunkTable
 from calls_async.upload.journal.database import Database, explain_disk, remove_copies
+from calls_async.upload.journal.people import remove_people
 from calls_async.upload.journal.schema import BATCHER, LIST
 from calls_async.upload.journal.settings import JournalOwner
 from calls_async.upload.journal.upload_table import UploadTable
@@ -153,8 +154,7 @@ class Store:
         """Remove phones, payloads and the server's words; counts, keys and job IDs stay."""
         self.database.overwrite_deleted()
         with self.database.transaction():
-            self.chunks.remove_people()
-            self.batcher.remove_people()
+            remove_people(self.database)
             if not self._of_batcher:  # which may go on
                 self.upload.note_purged(at)
         self.database.compact()

@@ -39,12 +39,11 @@ class OldCopyCheck:
         async with self._turn:  # no later chunk goes before an earlier one has been asked for
             if not self._left:
                 return
-            strange = await self._find_strange(chunk)
-            if strange:
+            if strange := await self._find_strange(chunk):
                 raise JournalRefusedError(
                     self._journal.name,
-                    f"is an old copy: the server has jobs of {len(strange)} of the contacts in rows {chunk.first_row} "
-                    f"to {chunk.last_row}, which by this journal were never sent. They were not sent again. Bring the "
+                    f"is an old copy: the server has jobs of {len(strange)} contacts of rows {chunk.first_row} to "
+                    f"{chunk.last_row}, which by this journal were never sent. They were not sent again. Bring the "
                     "newest journal back, or upload only those who were not called. Only if these jobs come from "
                     "another list: --trust-journal (trust_journal=True)",
                 )

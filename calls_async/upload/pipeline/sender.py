@@ -23,6 +23,7 @@ from calls_async.upload.pipeline.old_copy import OldCopyCheck
 from calls_async.upload.pipeline.refusals import Refusals, describe_doubt
 from calls_async.upload.pipeline.report_check import ReportCheck
 from calls_async.upload.pipeline.send_result import Doubt, SendResult
+from calls_async.upload.pipeline.server_time import ServerTime
 from calls_async.upload.status import OutcomeStatus
 
 
@@ -61,6 +62,7 @@ class Sender:
         self._is_last = settings.is_last
         self._refusals = Refusals(settings.body_limit)
         self._reports = ReportCheck(caller, settings.token, verify=settings.verify, note_request=summary.note_request)
+        self._server_time = ServerTime(caller, self._reports, needed=journal.past.was_sent)
         self._old_copy = OldCopyCheck(journal, self._reports, trusted=settings.trust_journal)
 
     async def send(self, chunk: Chunk) -> SendResult | Doubt:
@@ -70,6 +72,7 @@ class Sender:
             return SendResult.settled(Verdict.none())
         if chunk.first_sent_at is None and (groups := self._refusals.split_unasked(chunk)):
             return SendResult.split(groups, "the server has refused smaller bodies as too large")
+        await self._server_time.learn(chunk)
         if chunk.first_sent_at is None:
             await self._old_copy.ask(chunk)
         return await self._note_under_way(chunk, self._send(chunk))
@@ -99,7 +102,7 @@ class Sender:
             first_sent_at = await self._note_sent(chunk)
             if chunk.first_sent_at is None:
                 return keys.last_attempt_at(first_sent_at)
-            return self._last_attempt_at(first_sent_at)
+            return self._last_attempt_at(first_sent_at, chunk.first_sent_ahead)
 
         try:
             ids = await self._caller.call(self._plan(chunk, prepare), endpoints.read_ids)
@@ -154,13 +157,15 @@ class Sender:
         self._vouched.add(chunk.number)
         return True
 
-    def _last_attempt_at(self, first_sent_at: float) -> float:
+    def _last_attempt_at(self, first_sent_at: float, sent_ahead: float | None = None) -> float:
         """Return when the key of an earlier send must not be sent any more, by the wall clock as it is now: whatever
         clock says that it is oldest is believed. At once for a first send in the future, which was noted by a clock
         that was wrong: nobody knows when that key's day ends."""
-        wall = self._caller.clock.wall()
-        wrong = first_sent_at > wall + SKEW_SECONDS
-        return 0.0 if wrong else wall + keys.last_attempt_at(first_sent_at) - self._journal.now()
+        wall, ahead = self._caller.clock.wall(), self._caller.server_ahead
+        if first_sent_at > wall + SKEW_SECONDS:
+            return 0.0
+        last = wall + keys.last_attempt_at(first_sent_at) - self._journal.now()
+        return last if ahead is None else min(last, keys.last_attempt_at(first_sent_at + (sent_ahead or 0.0)) - ahead)
 
     async def _note_sent(self, chunk: Chunk) -> float:
         """Note in the journal that the chunk is about to be sent, and return when it was first: the beginning of its
@@ -191,8 +196,10 @@ class Sender:
             self._reports.raise_if_ending(chunk, failure)
             words = f"{describe_doubt(error)}; and the report failed: {describe_refusal(failure)}"
             return SendResult.settled(Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), words))
-        # By the earlier of the two clocks: who has a job too many here is unknown, and not called twice.
-        since = doubt.first_sent_at + min(0.0, self._caller.server_ahead or 0.0)
+        # By the earlier of the two clocks, which may have been wrong: who has a job too many here is unknown, and not
+        # called twice.
+        ahead = min(0.0, self._caller.server_ahead or 0.0)
+        since = min(doubt.first_sent_at, self._caller.clock.wall()) + ahead
         called = phones_with_job_since(since, reports, chunk.phones)
         if called >= set(chunk.phones) and (verdict := await self._ask_again(doubt)):
             return SendResult.settled(verdict)

@@ -76,9 +76,12 @@ class Worker:
         self._guard = RefusalGuard(settings.max_refusals)
         self._at_risk: set[asyncio.Task[Any]] = set()
         """The tasks that wait for an answer."""
+        self._recalled: set[asyncio.Task[Any]] = set()
+        """Those that were cancelled here, to go on with what became of their chunks."""
 
     def cancel_sending(self) -> None:
         """Cancel what waits for an answer; whoever hands out a receipt is not disturbed."""
+        self._recalled.update(self._at_risk)
         for task in tuple(self._at_risk):
             task.cancel()
 
@@ -101,7 +104,7 @@ class Worker:
             verdict = failed
         except (asyncio.CancelledError, Exception) as error:
             verdict = self._settle_interruption(chunk, error)
-            if not self._state.failed or not isinstance(error, asyncio.CancelledError):
+            if not self._was_recalled(error):
                 self._receipts.doubt(Receipt.of(chunk, verdict))
                 raise
         else:
@@ -160,6 +163,14 @@ class Worker:
             return None
         status = OutcomeStatus.REJECTED if not_created else OutcomeStatus.UNKNOWN
         return Verdict.all(status, len(chunk.rows), str(error))
+
+    def _was_recalled(self, error: BaseException) -> bool:
+        """Return whether a worker was interrupted by `cancel_sending`, and by nobody else."""
+        task = asyncio.current_task()
+        if task is None or task not in self._recalled or not isinstance(error, asyncio.CancelledError):
+            return False
+        self._recalled.discard(task)
+        return task.uncancel() == 0
 
     def _settle_interruption(self, chunk: Chunk, error: BaseException) -> Verdict:
         """Return the verdict of a chunk that was in flight when its worker was ended by `error`; raise that again

@@ -14,14 +14,19 @@ from calls_async.upload.sources.source import SourceLike
 Row = dict[str, Any]
 
 
-def make_source(kind: str, rows: list[Row], folder: Path, rng: random.Random) -> SourceLike:
-    """Make a source of the rows as they are now; a file is written into `folder`."""
+def make_source(
+    kind: str, rows: list[Row], folder: Path, rng: random.Random, *, line_ends: bool = True
+) -> SourceLike:
+    """Make a source of the rows as they are now; a file is written into `folder`, its last line with or without an
+    end."""
     if kind == "csv":
         path = folder / "list.csv"
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["phone", "payload"])
             writer.writerows([row["phone"], '{"row": %d}' % row["payload"]["row"]] for row in rows)  # noqa: UP031
+        if not line_ends:
+            path.write_bytes(path.read_bytes().removesuffix(b"\r\n"))
         return path
     if kind == "list":
         return list(rows)

@@ -13,9 +13,11 @@ import attrs
 from calls_async.protocol.endpoints import KEY_NAME, Request, Response
 from calls_async.sandbox.api import Api, Call, Reply
 from calls_async.sandbox.model.account import Account, DuplicateRule
+from calls_async.sandbox.model.campaign import Campaign
 from calls_async.sandbox.model.clock import Clock
 from calls_async.sandbox.model.job import Job
 from calls_async.transport.exchange import ExchangeFailed
+from tests.proofs.simulation.story import Exchange, Story
 
 TOKEN = "simulated"
 START = 1_800_000_000.0
@@ -40,7 +42,6 @@ class World:
     """How long a request or an answer takes at most, when all is well."""
     now: float = START
     api: Api = attrs.field(init=False)
-    duplicates: DuplicateRule = DuplicateRule.OFF
     refused: set[str] = attrs.field(factory=set)
     """Phones for which the server says no."""
     largest_body: int | None = None
@@ -53,8 +54,14 @@ class World:
     """Whether it says the same whenever the same is sent, though answers are lost: nothing is refused by chance."""
     tells_time: bool = False
     """Whether the server's answers have a `Date`."""
+    told_time: bool = False
+    """Whether this life's process has had one."""
     poison: set[str] = attrs.field(factory=set)
     """Phones at which the server always fails."""
+    strangers: set[str] = attrs.field(factory=set)
+    """Phones of which another list has jobs, too."""
+    story: Story = attrs.field(factory=Story)
+    requests: int = 0
     _late: list[tuple[float, Call]] = attrs.field(factory=list)
     _kept: dict[str, Reply] = attrs.field(factory=dict)
     """Failures and refusals that the server keeps under the key (C-IDEM-1)."""
@@ -64,7 +71,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         clock = Clock(lambda: self.now + self.skew_seconds)
-        account = Account(clock, self.duplicates)
+        account = Account(clock, DuplicateRule.OFF)
         account.set_up(TOKEN)
         self.api = Api(account)
 
@@ -72,7 +79,22 @@ class World:
 
     async def exchange(self, request: Request) -> Response:
         """One exchange, which may go wrong at every point of it."""
-        call = _to_call(request)
+        self.requests += 1
+        call, jobs = _to_call(request), len(self._campaign.jobs)
+        try:
+            response = await self._exchange(call)
+        except ExchangeFailed as error:
+            self._tell(call, str(error), jobs)
+            raise
+        self._tell(call, f"{response.status} {response.body[:40]!r}", jobs)
+        self.told_time = self.told_time or "date" in response.headers
+        return response
+
+    def _tell(self, call: Call, fate: str, jobs_before: int) -> None:
+        created = len(self._campaign.jobs) - jobs_before
+        self.story.tell(Exchange(self.since(), call.body, call.key or "none", fate, created))
+
+    async def _exchange(self, call: Call) -> Response:
         await self._pass(self.slowness_seconds)
         fate = "no connection" if any(start <= self.now < end for start, end in self.outages) else self._draw()
         if fate == "no connection":
@@ -118,7 +140,7 @@ class World:
             self._act_late(call)
         if status in REFUSALS and call.path.endswith("addPhones"):
             self.doubted |= _phones(call)
-        headers = {"content-type": "text/html" if html else "application/json"}
+        headers = {"content-type": "text/html" if html else "application/json"} | self._headers()
         if status in (429, 503, 409) and rng.random() < 0.5:
             headers["retry-after"] = rng.choice(["1", "30", "100000", "Wed, 21 Oct 2015 07:28:00 GMT"])
         await self._pass(self.slowness_seconds)
@@ -169,15 +191,35 @@ class World:
             return kept
         return self.api.handle(call)
 
+    @property
+    def duplicates(self) -> DuplicateRule:
+        """What becomes of a contact that the server has."""
+        return self.api.account.duplicates
+
+    def add_stranger(self, phone: str, *, days_ago: float = 0.0) -> None:
+        """Another list's job of a phone, of some days ago: it carries no row of ours."""
+        self.strangers.add(phone)
+        now, self.now = self.now, self.now - days_ago * 86_400
+        self.api.account.add(self._campaign, [{"phone": phone, "payload": {"row": 0, "n": len(self._campaign.jobs)}}])
+        self.now = now
+
+    def since(self) -> float:
+        """How long the schedule has been going on; seconds."""
+        return self.now - START
+
     def jobs_by_row(self) -> Counter[int]:
         """How many jobs each row has; rows carry their number in the payload."""
-        return Counter(job.payload["row"] for job in self.jobs())
+        return Counter(row for job in self.jobs() if (row := job.payload["row"]))
 
     def row_of_job(self) -> dict[str, int]:
         return {job.id: job.payload["row"] for job in self.jobs()}
 
     def jobs(self) -> list[Job]:
-        return list(self.api.account.campaigns[TOKEN].jobs.values())
+        return list(self._campaign.jobs.values())
+
+    @property
+    def _campaign(self) -> Campaign:
+        return self.api.account.campaigns[TOKEN]
 
 
 def _phones(call: Call) -> set[str]:

@@ -125,7 +125,7 @@ async def test_the_journal_forgets_what_is_old(held_clock: HeldClock, path: Path
             held_clock.now += 2 * DAY
             await batcher.put(contact(5), idempotence_key="5")
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as other:
-                while other.execute("SELECT count(*) FROM chunk").fetchone() != (1,):
+                while other.execute("SELECT count(*) FROM chunk").fetchone() != (1,) or batcher.under_way:
                     await asyncio.sleep(0.001)
         with sqlite3.connect(path) as journal:
             ((last,),) = journal.execute("SELECT max(number) FROM chunk").fetchall()

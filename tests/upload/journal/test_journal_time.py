@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calls_async.errors import NoAnswerError
 from calls_async.protocol.endpoints import Response
 from calls_async.transport.clock import Clock
 from calls_async.upload.journal.journal_time import JournalTime
@@ -76,6 +79,55 @@ def test_a_clock_that_is_set_back_between_two_processes_does_not_outlive_the_key
     play.server.says = lambda server, phones, before: None
     assert play.run(16) is None
     assert play.statuses()["unknown"] == 8
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_the_servers_date_tells_at_a_restart_whose_clock_is_back(path: Path, *, answered: bool) -> None:
+    """Nothing in the journal, and nothing on this machine, says that a day has passed."""
+    # C-IDEM-7
+    play = Play(Server(lambda server, phones, before: None if answered and len(phones) == 1 else LOST), path)
+    play.server.tells_time = lambda: play.started + play.loop.time()
+    play.run(9, chunk_rows=8, concurrency=2, act=after(5, try_again=False))
+    play.started += 25 * HOUR
+    play.wall_off = -8 * HOUR
+    play.server.says = lambda server, phones, before: None
+    assert play.run(9) is None
+    assert play.statuses()["unknown"] == (8 if answered else 9)
+    assert len(play.server.jobs) == (1 if answered else 0)
+
+
+def test_a_server_that_says_nothing_at_a_restart_is_waited_for(path: Path) -> None:
+    """Whoever knows neither the server's time nor whether it is there uses no old key."""
+    play = Play(Server(lambda server, phones, before: LOST), path)
+    play.run(8, act=after(5, try_again=False))
+    before = play.server.came.copy()
+    play.server.report = lambda server: LOST
+    error = play.run(8, max_outage_seconds=60.0)
+    assert isinstance(error, NoAnswerError)
+    assert play.server.came == before
+    play.server.report = None
+    play.server.says = lambda server, phones, before: None
+    assert play.run(8) is None
+    assert play.statuses() == {"accepted": 8}
+
+
+def test_a_clock_that_is_set_right_while_a_chunk_waits_hides_no_job(path: Path) -> None:
+    """It was first sent by a clock three days ahead, which the report's times are not."""
+    play = Play(Server(lambda server, phones, before: None), path)
+    play.server.tells_time = lambda: play.started + play.loop.time()
+    play.wall_off = 72 * HOUR
+
+    def says(server: Server, phones: list[str], before: int) -> Response | None:
+        if len(phones) == 1 or before:
+            return None
+        server.create("another key", phones)
+        play.wall_off = 0.0
+        return Response(status=418)
+
+    play.server.says = says
+    play.server.created_at = lambda: play.started + play.loop.time()
+    assert play.run(9, chunk_rows=8) is None
+    assert max(Counter(play.server.jobs).values()) == 1
 
 
 def test_a_clock_that_is_set_back_in_an_outage_does_not_outlive_the_keys_day(path: Path) -> None:

@@ -22,10 +22,13 @@ from calls_async import (
     SourceError,
     UnreachableError,
 )
+from calls_async.protocol.endpoints import Request, Response
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.journal.store import Store
+from calls_async.upload.upload import Upload
 from tests.helpers.asserts import assert_each_once, only_this_task
 from tests.helpers.contacts import contacts
+from tests.helpers.play import FIRST, Play, Server
 
 
 async def test_an_error_in_the_source_surfaces_once_and_costs_nothing(sandbox: Sandbox, client: CallsClient) -> None:
@@ -199,3 +202,27 @@ async def test_a_summary_tells_what_a_failed_opening_took(campaign: Campaign, tm
     with pytest.raises(JournalError):
         await upload.run()
     assert upload.summary.seconds > 0
+
+
+def test_a_cancellation_after_a_failure_ends_it_at_once() -> None:
+    """One chunk waits for what may be late, one has ended the upload, one has no answer; then all is cancelled."""
+
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        if str(FIRST) in phones:
+            return Response(status=418)
+        return Response(status=401) if str(FIRST + 8) in phones else None
+
+    class Silent(Server):
+        async def exchange(self, request: Request) -> Response:
+            if str(FIRST + 16).encode() in (request.body or b""):
+                await asyncio.sleep(1e6)
+            return await Server.exchange(self, request)
+
+    async def leave(upload: Upload) -> None:
+        await asyncio.sleep(1)
+        await upload.__aexit__(ValueError, ValueError(), None)
+
+    play = Play(Silent(says))
+    error = play.run(24, chunk_rows=8, concurrency=3, act=leave)
+    assert isinstance(error, AccessError), error
+    assert play.loop.time() < 2

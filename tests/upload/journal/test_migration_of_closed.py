@@ -1,4 +1,4 @@
-"""Journals of schema 5: they are brought to today's schema, and gone on with."""
+"""Journals of the later schemas: they are brought to today's, and gone on with."""
 
 from __future__ import annotations
 
@@ -18,15 +18,20 @@ from calls_async.upload.journal.schema import SCHEMA_VERSION
 from tests.helpers.clock import HeldClock
 from tests.helpers.servers import QUICK
 
-FROZEN = Path(__file__).parents[2] / "fixtures" / "schema_5"
+FROZEN = Path(__file__).parents[2] / "fixtures"
 TOKEN = "8231.7056.sandbox"
 FIRST = 16500000000
 
 
+@pytest.fixture(params=[5, 6])
+def schema(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
-def journals(tmp_path: Path) -> Path:
+def journals(tmp_path: Path, schema: int) -> Path:
     """A copy of the frozen files, which are never opened themselves."""
-    return shutil.copytree(FROZEN, tmp_path / "schema_5")
+    return shutil.copytree(FROZEN / f"schema_{schema}", tmp_path / "frozen")
 
 
 @pytest.fixture
@@ -41,7 +46,9 @@ def answered_in(journal: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("name", ["half-done", "killed"])
-async def test_what_was_left_is_sent_and_nothing_else(journals: Path, sandbox: InProcessSandbox, name: str) -> None:
+async def test_what_was_left_is_sent_and_nothing_else(
+    journals: Path, schema: int, sandbox: InProcessSandbox, name: str
+) -> None:
     before = answered_in(journals / name)
     assert before
     async with sandbox.client(clock=HeldClock().clock(), upload_retry=QUICK) as client:
@@ -54,8 +61,8 @@ async def test_what_was_left_is_sent_and_nothing_else(journals: Path, sandbox: I
     with closing(sqlite3.connect(journals / name)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         assert connection.execute("SELECT closed FROM upload").fetchone() == (1,)
-    with closing(sqlite3.connect(journals / f"{name}.schema-5")) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (5,)
+    with closing(sqlite3.connect(journals / f"{name}.schema-{schema}")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (schema,)
 
 
 async def test_killed_and_moved_without_its_log_it_is_refused(journals: Path, sandbox: InProcessSandbox) -> None:
