@@ -135,7 +135,9 @@ def _upload(parser: argparse.ArgumentParser) -> None:
         help="an old journal is the newest: go on with it though the server has jobs that it does not know",
     )
     group.add_argument(
-        "--again", action="store_true", help="upload a finished list a second time: everybody is called"
+        "--again",
+        action="store_true",
+        help="upload a finished list a second time, under whatever name: everybody is called",
     )
     group.add_argument(
         "--durability",

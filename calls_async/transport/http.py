@@ -64,6 +64,12 @@ def _parse(text: str) -> URL | None:
         return None
 
 
+def is_loopback_url(url: str) -> bool:
+    """Return whether a base URL leads to this machine."""
+    parsed = _parse(url)
+    return parsed is not None and _is_loopback(parsed.host or "")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -19,7 +19,7 @@ from calls_async.transport.connection import Connection
 from calls_async.transport.pacing.gate import Pace
 from calls_async.upload.assembly import ReceiptReader, UploadRequest, assemble
 from calls_async.upload.journal.journal import Journal
-from calls_async.upload.journal.settings import Purpose
+from calls_async.upload.journal.settings import JournalOwner, Purpose
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.pipeline.pipeline import Pipeline
 from calls_async.upload.pipeline.state import RunState
@@ -92,6 +92,11 @@ class Upload:
         self._state.stop(at_once=not try_again)
         if self._pipeline is not None:
             self._pipeline.stop()
+
+    @property
+    def owner(self) -> JournalOwner:
+        """Whose it is: its campaign's token and host, and its identity."""
+        return self._request.owner
 
     @property
     def summary(self) -> Summary:

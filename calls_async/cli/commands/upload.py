@@ -14,6 +14,7 @@ from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, Traffic
 from calls_async.cli.signals import SignalHandler
 from calls_async.cli.summary import note_receipts, print_summary, show_progress
+from calls_async.cli.upload_index import check_index
 from calls_async.errors import CallsError
 from calls_async.upload.journal.settings import JournalSettings
 from calls_async.upload.outcomes.results_file import ResultsFile
@@ -33,6 +34,7 @@ async def upload(arguments: Namespace) -> Exit:
             **read_reading(arguments),
             **read_settings(arguments),
         )
+        check_index(arguments, one.owner, journal)
         with SignalHandler(one) as signals:
             try:
                 await _run(one, arguments, results, troubles)
