@@ -143,6 +143,7 @@ def _read_past(store: Store, purpose: Purpose) -> Past:
         begun_at=upload.created_at,
         was_sent=chunks.any_sent(),
         last_sent_at=_read_last_sent(store),
+        to_ask=upload.to_ask,
         latest=_read_latest(store),
         body_limit=upload.body_limit,
     )

@@ -28,7 +28,10 @@ _STEPS: dict[int, Sequence[str]] = {
         "ALTER TABLE chunk ADD COLUMN denied INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE chunk ADD COLUMN server_ahead REAL",
     ),
-    6: ("ALTER TABLE chunk ADD COLUMN sent_ahead REAL",),
+    6: (
+        "ALTER TABLE upload ADD COLUMN to_ask INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE chunk ADD COLUMN sent_ahead REAL",
+    ),
 }
 """What leads from each schema to the next."""
 

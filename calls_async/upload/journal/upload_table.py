@@ -37,6 +37,7 @@ class UploadRecord:
     from_file: int | None
     chunk_rows: int | None
     chunk_bytes: int | None
+    to_ask: int
 
     @property
     def chunk_size(self) -> ChunkSize | None:
@@ -96,6 +97,10 @@ class UploadTable:
     def note_body_limit(self, body_bytes: int) -> None:
         """Note the largest body that the server takes."""
         self._database.write("UPDATE upload SET body_limit = ?", (body_bytes,))
+
+    def note_to_ask(self, chunks: int) -> None:
+        """Note of how many of the next chunks the report is to be asked first."""
+        self._database.write("UPDATE upload SET to_ask = ?", (chunks,))
 
     def note_row(self, row: int) -> None:
         """Note the number of a batcher's row, so that it is never given again."""

@@ -29,7 +29,8 @@ class OldCopyCheck:
         self._turn = asyncio.Lock()
         past = journal.past
         over = past.last_sent_at is not None and journal.now() > keys.last_attempt_at(past.last_sent_at)
-        self._left = ASKED_CHUNKS if over and not trusted and journal.purpose is Purpose.UPLOAD else 0
+        asked = ASKED_CHUNKS if over else past.to_ask
+        self._left = asked if not trusted and journal.purpose is Purpose.UPLOAD else 0
 
     async def ask(self, chunk: Chunk) -> None:
         """Return when a chunk that was never sent may be. Raises `JournalRefusedError` where somebody in it has a job
@@ -48,6 +49,7 @@ class OldCopyCheck:
                     "another list: --trust-journal (trust_journal=True)",
                 )
             self._left -= 1
+            await self._journal.note_to_ask(self._left)  # its send makes the journal young, for the next process
 
     async def _find_strange(self, chunk: Chunk) -> set[str]:
         """Return the phones that have a job since the upload began which the journal cannot explain."""

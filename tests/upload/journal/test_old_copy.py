@@ -117,6 +117,28 @@ def test_after_the_keys_day_an_old_copy_is_recognised(path: Path, *, source: boo
     assert len(play.server.jobs) == ROWS
 
 
+def test_the_next_process_goes_on_asking(path: Path) -> None:
+    """The first of the next chunks was never called, and its new send makes the journal young again."""
+    lost: set[str] = set()
+    play = Play(Server(lambda server, phones, before: LOST if lost & set(phones) else None), path)
+    play.run(ROWS, chunk_rows=20, concurrency=1, act=after(0.15, try_again=False))
+    known = len(play.server.jobs)
+    lost.add(str(FIRST + known))
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    play.run(ROWS, chunk_rows=20, concurrency=2, act=after(0.45, try_again=False))
+    assert known < len(play.server.jobs) < ROWS
+    shutil.copy(copy, path)
+    play.started += 48 * HOUR
+    play.server.forget_keys()
+    sent = play.server.came.total()
+    play.run(ROWS, concurrency=1, act=after(0.35, try_again=False))
+    assert play.server.came.total() == sent + 1
+    lost.clear()
+    assert isinstance(play.run(ROWS, concurrency=1), JournalRefusedError)
+    assert max(Counter(play.server.jobs).values()) == 1
+
+
 def test_its_owner_may_vouch_for_a_journal(path: Path) -> None:
     play = Play(Server(goes_well), path)
     leave_an_old_copy(play, path)
