@@ -84,7 +84,7 @@ class CallContext:
             return
         self._last_date = date
         with contextlib.suppress(ValueError, OverflowError):
-            self.gate.note_server_time(parsedate_to_datetime(date).timestamp() - self.runtime.clock.wall())
+            self.gate.note_server_time(parsedate_to_datetime(date).timestamp(), self.runtime.clock)
 
     def note_read(self, *, creates: bool) -> None:
         """Note that an answer was one of the API's."""

@@ -36,7 +36,7 @@ class Caller:
     @property
     def server_ahead(self) -> float | None:
         """How many seconds the server's clock is ahead of ours; None where nobody knows."""
-        return self._context.gate.server_ahead
+        return self._context.gate.server_ahead(self.clock)
 
     @property
     def halted(self) -> bool:

@@ -113,7 +113,7 @@ async def assemble(
     watcher = Watcher(
         tell=request.events,
         note_commit=connection.telemetry.committed,
-        server_ahead=lambda: connection.pace.server_ahead,
+        server_ahead=lambda: connection.pace.server_ahead(connection.clock),
     )
     journal = await request.open_journal(connection.clock, watcher)
     try:

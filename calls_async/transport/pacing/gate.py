@@ -33,8 +33,8 @@ class Gate:
         """Whether it has answered as the API does."""
         self.answered_at = -math.inf
         """When it last did; monotonic seconds."""
-        self.server_ahead: float | None = None
-        """How many seconds its clock is ahead of ours, by its `Date`; None where it never said."""
+        self._server_time: float | None = None
+        """What time it was for the server when the monotonic clock was at 0, by its `Date`; None: it never said."""
 
     @property
     def calm(self) -> bool:
@@ -58,9 +58,14 @@ class Gate:
     def leave(self, result: AttemptResult) -> None:
         """Note that an attempt has ended, and learn from how."""
 
-    def note_server_time(self, server_ahead: float) -> None:
-        """Note how many seconds the server's clock is ahead of ours."""
-        self.server_ahead = server_ahead
+    def server_ahead(self, clock: Clock) -> float | None:
+        """Return how many seconds the server's clock is ahead of our wall clock as that is set now; None where nobody
+        knows."""
+        return None if self._server_time is None else self._server_time + clock.monotonic() - clock.wall()
+
+    def note_server_time(self, server_time: float, clock: Clock) -> None:
+        """Note what time it is for the server (Unix time, seconds)."""
+        self._server_time = server_time - clock.monotonic()
 
     def note_recognised(self) -> None:
         """Note that an answer was one of the API's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from calls_async.errors import NoAnswerError
 from calls_async.protocol.endpoints import Response
 from calls_async.transport.clock import Clock
 from calls_async.upload.journal.journal_time import JournalTime
-from tests.helpers.play import LOST, Play, Server, after
+from calls_async.upload.upload import Upload
+from tests.helpers.play import FIRST, LOST, Play, Server, after
 
 HOUR = 3600.0
 
@@ -94,6 +96,36 @@ def test_the_servers_date_tells_at_a_restart_whose_clock_is_back(path: Path, *, 
     assert play.run(9) is None
     assert play.statuses()["unknown"] == (8 if answered else 9)
     assert len(play.server.jobs) == (1 if answered else 0)
+
+
+def test_a_clock_that_is_set_right_between_two_answers_makes_no_key_younger(path: Path) -> None:
+    """What was learnt of it before is not true any more when the second chunk is sent."""
+    # C-IDEM-7
+    play = Play(Server(lambda server, phones, before: None), path)
+    play.server.tells_time = lambda: play.started + play.loop.time()
+    play.wall_off = -72 * HOUR
+
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        if str(FIRST) in phones:
+            return None
+        server.create(server.key, phones)
+        return LOST
+
+    async def set_clock(upload: Upload) -> None:
+        await asyncio.sleep(0.5)
+        play.wall_off = 0.0
+        await after(2, try_again=False)(upload)
+
+    play.server.says = says
+    play.run(2, concurrency=1, rate=1.0, act=set_clock)
+    assert len(play.server.jobs) == 2
+    play.server.forget_keys()
+    play.started += 27 * HOUR
+    play.wall_off = -8 * HOUR
+    play.server.says = lambda server, phones, before: None
+    assert play.run(2) is None
+    assert play.statuses() == {"accepted": 1, "unknown": 1}
+    assert len(play.server.jobs) == 2
 
 
 def test_a_server_that_says_nothing_at_a_restart_is_waited_for(path: Path) -> None:
