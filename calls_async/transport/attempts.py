@@ -118,6 +118,10 @@ async def _prepare_nothing() -> float:
     return math.inf
 
 
+async def _do_nothing() -> None:
+    pass
+
+
 async def _vouch_not() -> bool:
     return False
 
@@ -130,6 +134,10 @@ class CallPlan:
     prepare: Callable[[], Awaitable[float]] = _prepare_nothing
     """Awaited before the first attempt, once that may start; returns the time (Unix time, seconds) after which none
     may. Awaited again if that time comes and no attempt can have reached the server."""
+    before_attempt: Callable[[], Awaitable[None]] = _do_nothing
+    """Awaited before each attempt, as a part of it."""
+    key_ends_at: Callable[[], float] = lambda: math.inf
+    """Asked before each attempt: the time, as what `prepare` returns, by what is known now."""
     vouch: Callable[[], Awaitable[bool]] = _vouch_not
     """Awaited where the server fails again and again at this request and nobody else is there to be answered;
     returns whether it is this request's own fault."""
@@ -186,6 +194,7 @@ class Attempts:
         sign, failure = Sign.NOTHING, None
         try:
             await self._prepare()
+            await self._plan.before_attempt()
             if self._reason_to_give_up(0.0) is not None or self._key_seconds() <= 0:
                 raise self.give_up(self._last)  # only now is it known how long the key is good
             started = self._clock.monotonic()
@@ -314,7 +323,8 @@ class Attempts:
         """Return how long the key may still be sent; infinite before it is prepared."""
         if self._not_after is None:
             return math.inf
-        return min(self._not_after - self._clock.wall(), self._not_after_monotonic - self._clock.monotonic())
+        by_wall = min(self._not_after, self._plan.key_ends_at()) - self._clock.wall()
+        return min(by_wall, self._not_after_monotonic - self._clock.monotonic())
 
     def _may_renew_key(self) -> bool:
         """Return whether the key's day may begin anew: no attempt can have used it."""

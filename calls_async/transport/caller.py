@@ -8,13 +8,21 @@ limits are used up, or a refusal proves nothing): never sent again blindly. `ans
 
 from __future__ import annotations
 
+import asyncio
+
 import tenacity
 
+from calls_async.protocol.endpoints import Request
 from calls_async.transport.answers import TryAgain
 from calls_async.transport.attempts import Answer, Attempts, CallContext, CallPlan, Read
 from calls_async.transport.clock import Clock
+from calls_async.transport.exchange import ExchangeFailed
+from calls_async.transport.pacing.signals import Sign
 from calls_async.transport.patience import Halt
 from calls_async.transport.telemetry import Telemetry
+
+HEAR_SECONDS = 10.0
+"""How long an answer of which nothing but the time is wanted may take."""
 
 
 class Caller:
@@ -50,6 +58,24 @@ class Caller:
         """
         with self.telemetry.call(plan.request):
             return await self._try(Attempts(self._context, plan), read)
+
+    async def hear_from(self, request: Request) -> None:
+        """Send a request once, past everybody else, and take whatever comes: only its `Date` is of use. Raises
+        `TryAgain` where the server is not there."""
+        try:
+            async with asyncio.timeout(HEAR_SECONDS):
+                response = await self._context.runtime.exchange(request)
+        except TimeoutError:
+            return
+        except ExchangeFailed as failure:
+            if failure.reached:
+                return
+            reason = failure.reason
+        else:
+            self._context.note_answer()
+            self._context.note_date(response.headers.get("date", ""))
+            return
+        raise TryAgain(reason, sign=Sign.ABSENT)
 
     async def _try(self, attempts: Attempts, read: Read[Answer]) -> Answer:
         try:

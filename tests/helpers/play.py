@@ -30,6 +30,7 @@ from calls_async.upload.upload import Upload
 from tests.proofs.simulation.loop import SimulatedLoop
 
 FIRST = 16500000000
+GONE = ExchangeFailed("no connection", reached=False)
 LOST = ExchangeFailed("the connection broke", reached=True)
 Says = Callable[["Server", list[str], int], Response | Exception | None]
 

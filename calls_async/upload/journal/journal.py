@@ -78,8 +78,8 @@ class Journal:
     async def note_body_limit(self, body_bytes: int) -> None:
         """Note that the server takes no larger body."""
 
-    async def note_to_ask(self, chunks: int) -> None:
-        """Note of how many of the next chunks the report is to be asked first."""
+    async def note_to_ask(self, rows: int) -> None:
+        """Note of how many rows of the next chunks the report is to be asked first."""
 
     async def note_source_done(self) -> None:
         """Note that the source has been read to its end, and its reader has had every receipt."""
@@ -191,8 +191,8 @@ class FileJournal(Journal):
     async def note_body_limit(self, body_bytes: int) -> None:
         await self._commit(lambda store: store.upload.note_body_limit(body_bytes))
 
-    async def note_to_ask(self, chunks: int) -> None:
-        await self._commit(lambda store: store.upload.note_to_ask(chunks))
+    async def note_to_ask(self, rows: int) -> None:
+        await self._commit(lambda store: store.upload.note_to_ask(rows))
 
     async def note_source_done(self) -> None:
         await self._commit(lambda store: store.upload.note_source_done())

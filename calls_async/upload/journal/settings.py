@@ -93,8 +93,10 @@ class Past:
     last_sent_at: float | None = None
     """When a key was last used for the first time, or else when the upload began; Unix time, seconds."""
     to_ask: int = 0
-    """Of how many of the next chunks the report is to be asked first, as far as earlier processes have got with
+    """Of how many rows of the next chunks the report is to be asked first, as far as earlier processes have got with
     that."""
+    of_batcher: bool = False
+    """Whether they were batchers."""
     latest: float = 0.0
     """The last time that they wrote down; Unix time, seconds."""
     chunk_size: ChunkSize | None = None

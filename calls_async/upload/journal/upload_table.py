@@ -98,9 +98,9 @@ class UploadTable:
         """Note the largest body that the server takes."""
         self._database.write("UPDATE upload SET body_limit = ?", (body_bytes,))
 
-    def note_to_ask(self, chunks: int) -> None:
-        """Note of how many of the next chunks the report is to be asked first."""
-        self._database.write("UPDATE upload SET to_ask = ?", (chunks,))
+    def note_to_ask(self, rows: int) -> None:
+        """Note of how many rows of the next chunks the report is to be asked first."""
+        self._database.write("UPDATE upload SET to_ask = ?", (rows,))
 
     def note_row(self, row: int) -> None:
         """Note the number of a batcher's row, so that it is never given again."""

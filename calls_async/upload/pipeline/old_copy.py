@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from calls_async.errors import JournalRefusedError
 from calls_async.protocol import keys
 from calls_async.protocol.reports import JobReport
-from calls_async.upload.chunks.chunk import Chunk
+from calls_async.upload.chunks.chunk import PLACE_STEP, Chunk
 from calls_async.upload.journal.journal import Journal
 from calls_async.upload.journal.settings import Purpose
 from calls_async.upload.outcomes.attribution import SKEW_SECONDS, read_phone
 from calls_async.upload.pipeline.report_check import ReportCheck
 
-ASKED_CHUNKS = 16
-"""So many of the next chunks are asked for: more than were in flight when a copy's later life ended, or refused."""
+ASKED_ROWS = 5_000
+"""So many rows of the next chunks are asked for: more than were in flight when a copy's later life ended, or than are
+refused in a row before an upload stops."""
 
 
 class OldCopyCheck:
@@ -27,18 +29,17 @@ class OldCopyCheck:
         self._journal = journal
         self._reports = reports
         self._turn = asyncio.Lock()
-        past = journal.past
-        over = past.last_sent_at is not None and journal.now() > keys.last_attempt_at(past.last_sent_at)
-        asked = ASKED_CHUNKS if over else past.to_ask
-        self._left = asked if not trusted and journal.purpose is Purpose.UPLOAD else 0
+        self._trusted = trusted or journal.past.of_batcher or journal.purpose is Purpose.BATCHER
+        self._rows_left = journal.past.to_ask
+        self._day_is_over = False
 
     async def ask(self, chunk: Chunk) -> None:
         """Return when a chunk that was never sent may be. Raises `JournalRefusedError` where somebody in it has a job
         of which the journal does not know, and `RequestError` where the report cannot be had."""
-        if not self._left:
+        if not self._is_due():
             return
         async with self._turn:  # no later chunk goes before an earlier one has been asked for
-            if not self._left:
+            if not self._is_due():
                 return
             if strange := await self._find_strange(chunk):
                 raise JournalRefusedError(
@@ -48,8 +49,29 @@ class OldCopyCheck:
                     "newest journal back, or upload only those who were not called. Only if these jobs come from "
                     "another list: --trust-journal (trust_journal=True)",
                 )
-            self._left -= 1
-            await self._journal.note_to_ask(self._left)  # its send makes the journal young, for the next process
+            if PLACE_STEP not in chunk.place:  # the parts of one that was refused prove nothing
+                self._rows_left = max(0, self._rows_left - len(chunk.rows))
+            await self._journal.note_to_ask(self._rows_left)  # its send makes the journal young, for the next process
+
+    def not_after(self) -> float:
+        """Return until when a chunk may be sent that is not asked for (by the journal's time; Unix time, seconds):
+        its key may have been used since the journal's last one."""
+        past = self._journal.past
+        if self._trusted or past.last_sent_at is None or self._day_is_over:
+            return math.inf
+        return keys.last_attempt_at(past.last_sent_at)
+
+    def asks_from_now_on(self, not_after: float) -> bool:
+        """Return whether that time has come since it was told."""
+        return not_after < math.inf and self._journal.now() > not_after
+
+    def _is_due(self) -> bool:
+        past = self._journal.past
+        if self._trusted or past.last_sent_at is None:
+            return False
+        if not self._day_is_over and self._journal.now() > keys.last_attempt_at(past.last_sent_at):
+            self._day_is_over, self._rows_left = True, ASKED_ROWS
+        return self._rows_left > 0
 
     async def _find_strange(self, chunk: Chunk) -> set[str]:
         """Return the phones that have a job since the upload began which the journal cannot explain."""

@@ -3,12 +3,13 @@ into smaller chunks where the server has refused them together."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 
 import attrs
 
 from calls_async.errors import AccessError, CallsError, NoAnswerError, RefusedError, RequestError
-from calls_async.protocol import endpoints, keys
+from calls_async.protocol import endpoints
 from calls_async.protocol.token import Token
 from calls_async.transport.answers import denies_all, describe_refusal
 from calls_async.transport.attempts import CallPlan, Retry
@@ -16,9 +17,10 @@ from calls_async.transport.caller import Caller
 from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.journal.journal import Journal
-from calls_async.upload.outcomes.attribution import SKEW_SECONDS, phones_with_job_since
+from calls_async.upload.outcomes.attribution import phones_with_job_since
 from calls_async.upload.outcomes.outcome import Summary, Verdict
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
+from calls_async.upload.pipeline.key_day import KeyDay
 from calls_async.upload.pipeline.old_copy import OldCopyCheck
 from calls_async.upload.pipeline.refusals import Refusals, describe_doubt
 from calls_async.upload.pipeline.report_check import ReportCheck
@@ -62,7 +64,9 @@ class Sender:
         self._is_last = settings.is_last
         self._refusals = Refusals(settings.body_limit)
         self._reports = ReportCheck(caller, settings.token, verify=settings.verify, note_request=summary.note_request)
-        self._server_time = ServerTime(caller, self._reports, needed=journal.past.was_sent)
+        self._server_time = ServerTime(
+            caller, settings.token, needed=journal.past.was_sent, note_request=summary.note_request
+        )
         self._old_copy = OldCopyCheck(journal, self._reports, trusted=settings.trust_journal)
 
     async def send(self, chunk: Chunk) -> SendResult | Doubt:
@@ -72,10 +76,17 @@ class Sender:
             return SendResult.settled(Verdict.none())
         if chunk.first_sent_at is None and (groups := self._refusals.split_unasked(chunk)):
             return SendResult.split(groups, "the server has refused smaller bodies as too large")
-        await self._server_time.learn(chunk)
-        if chunk.first_sent_at is None:
+        if chunk.first_sent_at is not None:
+            return await self._note_under_way(chunk, self._send(chunk))
+        while True:
             await self._old_copy.ask(chunk)
-        return await self._note_under_way(chunk, self._send(chunk))
+            not_after = self._old_copy.not_after()
+            try:
+                return await self._note_under_way(chunk, self._send(chunk, not_after))
+            except NoAnswerError as error:
+                if not error.not_created or self._caller.halted or not self._old_copy.asks_from_now_on(not_after):
+                    raise  # else it was not asked for, and did not get there as long as it need not be
+                await self._journal.note_unsent(chunk)
 
     async def settle(self, doubt: Doubt) -> SendResult | Doubt:
         """Return what became of a chunk that was in doubt, now that nothing can be late any more: only phones that
@@ -94,25 +105,17 @@ class Sender:
                 note({status.value: count for status, count in result.verdict.counts().items()})
         return result
 
-    async def _send(self, chunk: Chunk) -> SendResult | Doubt:
-        first_sent_at = chunk.first_sent_at
-
-        async def prepare() -> float:
-            nonlocal first_sent_at
-            first_sent_at = await self._note_sent(chunk)
-            if chunk.first_sent_at is None:
-                return keys.last_attempt_at(first_sent_at)
-            return self._last_attempt_at(first_sent_at, chunk.first_sent_ahead)
-
+    async def _send(self, chunk: Chunk, not_after: float = math.inf) -> SendResult | Doubt:
+        day = KeyDay(chunk, self._caller, self._journal, not_after=not_after)
         try:
-            ids = await self._caller.call(self._plan(chunk, prepare), endpoints.read_ids)
+            ids = await self._caller.call(self._plan(chunk, day), endpoints.read_ids)
         except RefusedError as error:
             if isinstance(error, AccessError):
                 raise
             return self._refusals.refuse(chunk, error)
         except NoAnswerError as error:
             if await self._proves_nothing(chunk, error):
-                return Doubt(chunk=chunk, error=error, first_sent_at=first_sent_at or self._caller.clock.wall())
+                return Doubt(chunk=chunk, error=error, first_sent_at=day.first_sent_at or self._caller.clock.wall())
             if error.unreachable or error.refused or error.outage or error.not_created or error.busy:
                 raise  # it may be sent again, under the same key, when that has been mended
             if self._caller.halted:
@@ -123,13 +126,19 @@ class Sender:
             )
             return SendResult.settled(Verdict.all(OutcomeStatus.UNKNOWN, len(chunk.rows), reason))
         self._body_limit.accepted(len(chunk.body))
-        since = first_sent_at or self._caller.clock.wall()
+        since = day.first_sent_at or self._caller.clock.wall()
         return SendResult.settled(await self._reports.settle(chunk, ids, since))
 
-    def _plan(self, chunk: Chunk, prepare: Callable[[], Awaitable[float]]) -> CallPlan:
+    def _plan(self, chunk: Chunk, day: KeyDay) -> CallPlan:
+        async def prepare() -> float:
+            await self._note_sent(chunk, day)
+            return day.ends_at()
+
         return CallPlan(
             request=endpoints.add_phones(self._token, chunk.body, chunk.key),
             prepare=prepare,
+            before_attempt=lambda: self._server_time.learn(chunk),
+            key_ends_at=day.ends_by_server_at,
             vouch=lambda: self._is_its_own_fault(chunk),
             contacts=len(chunk.rows),
             isolates=True,
@@ -157,25 +166,13 @@ class Sender:
         self._vouched.add(chunk.number)
         return True
 
-    def _last_attempt_at(self, first_sent_at: float, sent_ahead: float | None = None) -> float:
-        """Return when the key of an earlier send must not be sent any more, by the wall clock as it is now: whatever
-        clock says that it is oldest is believed. At once for a first send in the future, which was noted by a clock
-        that was wrong: nobody knows when that key's day ends."""
-        wall, ahead = self._caller.clock.wall(), self._caller.server_ahead
-        if first_sent_at > wall + SKEW_SECONDS:
-            return 0.0
-        last = wall + keys.last_attempt_at(first_sent_at) - self._journal.now()
-        return last if ahead is None else min(last, keys.last_attempt_at(first_sent_at + (sent_ahead or 0.0)) - ahead)
-
-    async def _note_sent(self, chunk: Chunk) -> float:
-        """Note in the journal that the chunk is about to be sent, and return when it was first: the beginning of its
-        key's day (C-IDEM-7)."""
+    async def _note_sent(self, chunk: Chunk, day: KeyDay) -> None:
+        """Note in the journal that the chunk is about to be sent, where its key's day begins with that."""
         self.under_way.add(chunk.number)
-        if chunk.first_sent_at is not None:
-            return chunk.first_sent_at
-        now = self._caller.clock.wall()
-        await self._journal.note_sent(chunk, now)
-        return now
+        if chunk.first_sent_at is None:
+            now = self._caller.clock.wall()
+            await self._journal.note_sent(chunk, now)
+            day.begin(now)
 
     def _note_attempt(self, chunk: Chunk, attempt: int) -> None:
         self._summary.note_request(attempt)
@@ -209,12 +206,9 @@ class Sender:
         """Ask under the same key for the IDs of a chunk all of whose phones have jobs; None where there is no answer
         either. What comes of it, nothing is sent anew."""
         chunk = attrs.evolve(doubt.chunk, first_sent_at=doubt.first_sent_at)
-
-        async def prepare() -> float:
-            return self._last_attempt_at(doubt.first_sent_at)
-
+        day = KeyDay(chunk, self._caller, self._journal)
         try:
-            ids = await self._caller.call(self._plan(chunk, prepare), endpoints.read_ids)
+            ids = await self._caller.call(self._plan(chunk, day), endpoints.read_ids)
         except RequestError as error:
             if self._caller.halted or (isinstance(error, NoAnswerError) and error.outage):
                 raise

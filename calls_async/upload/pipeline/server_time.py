@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from calls_async.errors import NoAnswerError, RequestError
+from calls_async.protocol import endpoints, keys
+from calls_async.protocol.token import AnyToken
 from calls_async.transport.caller import Caller
 from calls_async.upload.chunks.chunk import Chunk
-from calls_async.upload.pipeline.report_check import ReportCheck
 
 
 class ServerTime:
     """Asks once, where an earlier process has sent something (`needed`): this one's clock may be wrong, and only the
-    server's `Date` tells how old a key is (C-IDEM-7). A server that says no `Date` is asked in vain."""
+    server's `Date` tells how old a key is (C-IDEM-7). Any answer will do; a server without a `Date` is asked in vain.
+    `note_request` hears of each attempt."""
 
-    def __init__(self, caller: Caller, reports: ReportCheck, *, needed: bool) -> None:
+    def __init__(self, caller: Caller, token: AnyToken, *, needed: bool, note_request: Callable[[int], None]) -> None:
         self._caller = caller
-        self._reports = reports
+        self._token = token
         self._needed = needed
+        self._note_request = note_request
         self._turn = asyncio.Lock()
 
     async def learn(self, chunk: Chunk) -> None:
-        """Return when the server's time is known, or it does not tell. Raises `NoAnswerError` where it says nothing
-        at all."""
+        """Return when the server has said something, or has swallowed the question. Raises `TryAgain` where it is not
+        there."""
         if not self._needed or self._caller.server_ahead is not None:
             return
         async with self._turn:
             if not self._needed:
                 return
-            try:
-                await self._reports.fetch(chunk, [])
-            except NoAnswerError as error:
-                if error.status is None and self._caller.server_ahead is None:
-                    raise
-            except RequestError:
-                pass  # it has answered
+            self._note_request(1)
+            await self._caller.hear_from(endpoints.job_report(self._token, [], chunk.phones[:1], keys.new_key()))
             self._needed = False

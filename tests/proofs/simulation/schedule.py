@@ -32,6 +32,8 @@ class Schedule(Lives):
     restores: bool = False
     """Whether an old copy of the journal is put in its place once."""
     backup: Backup | None = None
+    was_restored: bool = False
+    """Whether the newest journal is back: of what the old copy sent it does not know."""
 
     def __attrs_post_init__(self) -> None:
         Lives.__attrs_post_init__(self)
@@ -150,7 +152,7 @@ class Schedule(Lives):
             return False
         assert self.backup.jobs < len(self.world.jobs()), "it knew all jobs"
         self.backup.swap(one.journal)
-        one.restored, self.backup = False, None
+        one.restored, self.backup, self.was_restored = False, None, True
         self.story.tell("the newest journal is back")
         return True
 
@@ -188,8 +190,13 @@ class Schedule(Lives):
             assert not isinstance(ending, BaseException), ending
         outcomes = one.outcomes()
         one.check(outcomes)
-        if resend and self.world.trouble == 0.0 and not self.world.poison and not self.clock_jumps:
+        if resend and self.world.trouble == 0.0 and not self.world.poison and not self._unclear:
             one.check_settled(outcomes)
+
+    @property
+    def _unclear(self) -> bool:
+        """Whether nobody can tell for each job whose it is."""
+        return self.clock_jumps or self.was_restored
 
     async def _reconcile_once(self, one: ContactList, loop: SimulatedLoop, *, resend: bool) -> None:
         settings = JournalSettings(path=one.journal, durability=Durability.PROCESS, purpose=Purpose.SETTLING)

@@ -114,7 +114,8 @@ class World:
         if fate == "answer lost":
             raise ExchangeFailed("the connection broke", reached=True)
         if fate == "answer spoilt":
-            return Response(status=200, body=self.rng.choice([b"<html>", b"", b"[", b'{"ok": true}']))
+            spoilt = self.rng.choice([b"<html>", b"", b"[", b'{"ok": true}'])
+            return Response(status=200, headers=self._headers(), body=spoilt)
         return Response(status=reply.status, headers=self._headers(), body=reply.body)
 
     def _headers(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from calls_async.protocol.endpoints import Response
 from calls_async.transport.clock import Clock
 from calls_async.upload.journal.journal_time import JournalTime
 from calls_async.upload.upload import Upload
-from tests.helpers.play import FIRST, LOST, Play, Server, after
+from tests.helpers.play import FIRST, GONE, LOST, Play, Server, after
 
 HOUR = 3600.0
 
@@ -128,19 +128,53 @@ def test_a_clock_that_is_set_right_between_two_answers_makes_no_key_younger(path
     assert len(play.server.jobs) == 2
 
 
-def test_a_server_that_says_nothing_at_a_restart_is_waited_for(path: Path) -> None:
+def test_a_server_that_is_not_there_at_a_restart_is_waited_for(path: Path) -> None:
     """Whoever knows neither the server's time nor whether it is there uses no old key."""
     play = Play(Server(lambda server, phones, before: LOST), path)
     play.run(8, act=after(5, try_again=False))
     before = play.server.came.copy()
-    play.server.report = lambda server: LOST
-    error = play.run(8, max_outage_seconds=60.0)
-    assert isinstance(error, NoAnswerError)
+    play.server.report = lambda server: GONE
+    assert isinstance(play.run(8, max_outage_seconds=60.0), NoAnswerError)
     assert play.server.came == before
     play.server.report = None
     play.server.says = lambda server, phones, before: None
     assert play.run(8) is None
     assert play.statuses() == {"accepted": 8}
+
+
+@pytest.mark.parametrize("says", [LOST, Response(status=500), Response(status=403)])
+def test_a_report_that_does_not_work_holds_nobody_back(path: Path, says: Response | Exception) -> None:
+    play = Play(Server(lambda server, phones, before: LOST), path)
+    play.server.jobs, play.server.times = ["another"], [0.0]  # no ID is 0, which would be looked up
+    play.run(8, act=after(5, try_again=False))
+    play.server.report = lambda server: says
+    play.server.says = lambda server, phones, before: None
+    assert play.run(16, chunk_rows=8) is None
+    assert play.statuses() == {"accepted": 16}
+    assert play.loop.time() < 5
+
+
+def test_a_machine_that_stood_still_for_a_day_uses_no_key_of_before(path: Path) -> None:
+    """Its clocks know nothing of it; the server's answers do, though each of them is a failure."""
+    # C-IDEM-7
+    play = Play(Server(lambda server, phones, before: None), path)
+    stood_still = [0.0]
+    play.server.tells_time = lambda: play.started + play.loop.time() + stood_still[0]
+
+    def says(server: Server, phones: list[str], before: int) -> Response | Exception | None:
+        if str(FIRST) in phones:
+            return None
+        if before == 0:
+            server.create(server.key, phones)
+        if before == 2:
+            stood_still[0] = 25 * HOUR
+            server.forget_keys()
+        return Response(status=502) if before < 4 else None
+
+    play.server.says = says
+    assert play.run(16, chunk_rows=8, concurrency=1) is None
+    assert len(play.server.jobs) == 16
+    assert play.statuses() == {"accepted": 8, "unknown": 8}
 
 
 def test_a_clock_that_is_set_right_while_a_chunk_waits_hides_no_job(path: Path) -> None:

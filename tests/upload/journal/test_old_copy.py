@@ -12,7 +12,8 @@ import pytest
 from calls_async.errors import JournalRefusedError, RequestError
 from calls_async.protocol.endpoints import Response
 from calls_async.upload.journal.overview import open_for_reading
-from tests.helpers.play import FIRST, LOST, Play, Server, after
+from calls_async.upload.pipeline import old_copy
+from tests.helpers.play import FIRST, GONE, LOST, Play, Server, after
 
 HOUR = 3600.0
 ROWS = 200
@@ -184,3 +185,52 @@ def test_jobs_from_before_the_upload_are_no_reason(path: Path) -> None:
     play.started += 48 * HOUR
     assert play.run(ROWS, chunk_rows=20) is None
     assert len(play.server.jobs) == ROWS
+
+
+def test_an_outage_over_the_end_of_the_keys_day_asks_too(path: Path) -> None:
+    """Opened in time, and sent when the keys of the copy's later life are forgotten."""
+    # C-IDEM-7
+    play = Play(Server(goes_well), path)
+    leave_an_old_copy(play, path)
+    before = list(play.server.jobs)
+    play.started -= 48 * HOUR - 22.5 * HOUR
+
+    def says(server: Server, phones: list[str], before: int) -> Exception | None:
+        return GONE if play.loop.time() < 2 * HOUR else None
+
+    play.server.says = says
+    error = play.run(ROWS, chunk_rows=20, concurrency=2, max_outage_seconds=10 * HOUR)
+    assert isinstance(error, JournalRefusedError), error
+    assert play.server.jobs == before
+
+
+def test_the_parts_of_a_chunk_that_was_split_are_asked_about(path: Path) -> None:
+    play = Play(Server(takes_little), path)
+    play.run(40, chunk_rows=20, concurrency=1, act=after(0.15, try_again=False))
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    play.run(40, concurrency=1, act=after(0.45, try_again=False))
+    before = list(play.server.jobs)
+    assert before
+    shutil.copy(copy, path)
+    play.started += 48 * HOUR
+    play.server.forget_keys()
+    assert isinstance(play.run(40, concurrency=1), JournalRefusedError)
+    assert play.server.jobs == before
+
+
+def test_refused_rows_use_no_questions_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of the first chunk are all refused, and asked about; then comes one that was called."""
+    monkeypatch.setattr(old_copy, "ASKED_ROWS", 30)
+    refused = {str(FIRST + n) for n in range(20, 40)}
+    says = lambda server, phones, before: Response(status=400) if refused & set(phones) else None  # noqa: E731
+    play = Play(Server(says), path)
+    play.run(ROWS, chunk_rows=20, concurrency=1, act=after(0.15, try_again=False))
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    assert play.run(ROWS) is None
+    shutil.copy(copy, path)
+    play.started += 48 * HOUR
+    play.server.forget_keys()
+    assert isinstance(play.run(ROWS), JournalRefusedError)
+    assert max(Counter(play.server.jobs).values()) == 1
