@@ -61,21 +61,19 @@ class Caller:
 
     async def hear_from(self, request: Request) -> None:
         """Send a request once, past everybody else, and take whatever comes: only its `Date` is of use. Raises
-        `TryAgain` where the server is not there."""
+        `TryAgain` where nothing comes: the server is not there, or this request was lost."""
         try:
             async with asyncio.timeout(HEAR_SECONDS):
                 response = await self._context.runtime.exchange(request)
         except TimeoutError:
-            return
+            silence = TryAgain("no answer in time", sign=Sign.OVERLOADED)
         except ExchangeFailed as failure:
-            if failure.reached:
-                return
-            reason = failure.reason
+            silence = TryAgain(failure.reason, sign=Sign.FAILED if failure.reached else Sign.ABSENT)
         else:
             self._context.note_answer()
             self._context.note_date(response.headers.get("date", ""))
             return
-        raise TryAgain(reason, sign=Sign.ABSENT)
+        raise silence
 
     async def _try(self, attempts: Attempts, read: Read[Answer]) -> Answer:
         try:

@@ -52,12 +52,12 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
     store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
     try:
         if not store.empty and _gives_way(store, settings, owner):
-            store.set_aside(keep=settings.again and not settings.rehearsal)
+            store.set_aside(keep=not settings.rehearsal and not store.blank())
             store = Store(path, synchronous=_SYNCHRONOUS[settings.durability])
         if store.empty:
             store.begin(owner, kind=_KINDS[settings.purpose], rehearsal=settings.rehearsal, at=at)
         else:
-            store.commit([lambda store: _note_going_on(store, owner.host)])
+            store.commit([lambda store: _note_going_on(store, owner)])
         return store, _read_past(store, settings.purpose)
     except (ValueError, TypeError, KeyError) as error:
         store.close()
@@ -67,8 +67,9 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
         raise
 
 
-def _note_going_on(store: Store, host: str) -> None:
-    store.upload.note_host(host)
+def _note_going_on(store: Store, owner: JournalOwner) -> None:
+    store.upload.note_host(owner.host)
+    store.upload.note_token(owner.token)
     store.chunks.forget_denials()
 
 
@@ -113,8 +114,10 @@ def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> 
     same_token = upload.is_of(owner.token)
     if same_token and (upload.host == owner.host or unsent):
         return False  # begun with a mistyped host, maybe; nobody was called
-    if store.blank() if upload.kind == BATCHER else unsent:
-        return True  # begun with a mistyped token; nobody was called, and the list is still there
+    if store.blank():
+        return True
+    if unsent and settings.purpose is Purpose.UPLOAD:  # begun with a mistyped token; nobody was called
+        return owner.from_file is not None  # and the list is given again; else it stands nowhere but here
     if same_token:
         raise JournalRefusedError(
             path,

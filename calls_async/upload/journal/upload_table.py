@@ -110,6 +110,13 @@ class UploadTable:
         """Note that the campaign's server is another one from now on (its base URL)."""
         self._database.write("UPDATE upload SET host = ?", (host,))
 
+    def note_token(self, token: Token) -> None:
+        """Note that it is of the campaign with this token from now on, where it was of another."""
+        record = self.record()
+        if not record.is_of(token):
+            fingerprint = make_fingerprint(token, record.salt)
+            self._database.write("UPDATE upload SET fingerprint = ?", (fingerprint,))
+
     def note_purged(self, at: float) -> None:
         """Note that the people were taken out of it at `at` (Unix time, seconds)."""
         self._database.write("UPDATE upload SET purged_at = ?", (at,))

@@ -54,6 +54,8 @@ class Sender:
         """The numbers of the chunks that have been sent and have no verdict; also after a cancellation."""
         self._vouched: set[int] = set()
         """The numbers of the chunks for whose failing only the report vouches."""
+        self._tried_again: set[int] = set()
+        """The numbers of the chunks that went out more than once."""
         self.last_retry: Retry | None = None
         self._caller = caller
         self._journal = journal
@@ -92,6 +94,10 @@ class Sender:
         """Return what became of a chunk that was in doubt, now that nothing can be late any more: only phones that
         have no job since its first send were refused for certain."""
         return await self._note_under_way(doubt.chunk, self._settle(doubt))
+
+    def tried_once(self, chunk: Chunk) -> bool:
+        """Return whether a chunk went out no more than once in this process."""
+        return chunk.number not in self._tried_again
 
     async def _note_under_way(self, chunk: Chunk, work: Awaitable[SendResult | Doubt]) -> SendResult | Doubt:
         with self._caller.telemetry.chunk(chunk.number, len(chunk.rows), len(chunk.body)) as note:
@@ -178,6 +184,8 @@ class Sender:
         self._summary.note_request(attempt)
         if attempt == 1:
             self._events.sent(chunk)
+        else:
+            self._tried_again.add(chunk.number)
 
     def _note_retry(self, chunk: Chunk, retry: Retry) -> None:
         self.last_retry = retry

@@ -7,8 +7,13 @@ from collections.abc import Callable
 
 from calls_async.protocol import endpoints, keys
 from calls_async.protocol.token import AnyToken
+from calls_async.transport.answers import TryAgain
 from calls_async.transport.caller import Caller
+from calls_async.transport.pacing.signals import Sign
 from calls_async.upload.chunks.chunk import Chunk
+
+MOST_SWALLOWED = 5
+"""Of a server that is there: so often may the question be lost, then it goes on without."""
 
 
 class ServerTime:
@@ -22,15 +27,22 @@ class ServerTime:
         self._needed = needed
         self._note_request = note_request
         self._turn = asyncio.Lock()
+        self._swallowed = 0
 
     async def learn(self, chunk: Chunk) -> None:
-        """Return when the server has said something, or has swallowed the question. Raises `TryAgain` where it is not
-        there."""
+        """Return when the server has said something, or has swallowed the question again and again. Raises `TryAgain`
+        where nothing has come."""
         if not self._needed or self._caller.server_ahead is not None:
             return
         async with self._turn:
             if not self._needed:
                 return
             self._note_request(1)
-            await self._caller.hear_from(endpoints.job_report(self._token, [], chunk.phones[:1], keys.new_key()))
+            request = endpoints.job_report(self._token, [], chunk.phones[:1], keys.new_key())
+            try:
+                await self._caller.hear_from(request)
+            except TryAgain as silence:
+                self._swallowed += silence.sign is not Sign.ABSENT
+                if self._swallowed < MOST_SWALLOWED:
+                    raise
             self._needed = False

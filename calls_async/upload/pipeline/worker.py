@@ -156,7 +156,7 @@ class Worker:
             self._state.note_left_over()
             if chunk.first_sent_at is None and not_created:
                 await self._recorder.note_unsent(chunk)
-            elif chunk.first_sent_at is None and isinstance(error, AccessError):
+            elif chunk.first_sent_at is None and isinstance(error, AccessError) and self._sender.tried_once(chunk):
                 await self._recorder.note_denied(chunk)
             return None  # it is sent again under its key
         if self._settings.answers_callers and not_created:

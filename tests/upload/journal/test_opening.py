@@ -24,7 +24,7 @@ from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.journal import database
 from calls_async.upload.journal.bodies import bodies_path
 from calls_async.upload.journal.locks import unlock_file
-from calls_async.upload.journal.overview import set_host
+from calls_async.upload.journal.overview import open_for_reading, set_host
 from calls_async.upload.journal.schema import SCHEMA_VERSION
 from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.store import Store
@@ -159,6 +159,29 @@ async def test_a_mistyped_token_locks_nobody_out(sandbox: Sandbox, client: Calls
     with pytest.raises(AccessError):
         await client.campaign("mistyped").upload(list(contacts(30)), journal=path, chunk_rows=10).run()
     assert (await client.campaign(sandbox.token).upload(list(contacts(30)), journal=path).run()).accepted == 30
+
+
+async def test_what_stands_nowhere_else_is_sent_with_the_right_token(
+    sandbox: Sandbox, client: CallsClient, path: Path
+) -> None:
+    """The rows came from an iterable that is gone; the journal alone holds them."""
+    with pytest.raises(AccessError):
+        await client.campaign("mistyped").upload(contacts(30), journal=path, chunk_rows=10).run()
+    with pytest.raises(JournalRefusedError, match="another campaign"):
+        await client.campaign("another").reconcile(path)
+    campaign = client.campaign(sandbox.token)
+    summary = await campaign.upload(None, journal=path).run()
+    assert summary.accepted == len(sandbox.jobs) > 0
+    with pytest.raises(JournalRefusedError, match="finished"):
+        await campaign.upload(None, journal=path).run()
+
+
+async def test_a_journal_that_gives_way_is_kept(sandbox: Sandbox, client: CallsClient, path: Path) -> None:
+    with pytest.raises(AccessError):
+        await client.campaign("mistyped").upload(list(contacts(30)), journal=path, chunk_rows=10).run()
+    assert (await client.campaign(sandbox.token).upload(list(contacts(20)), journal=path).run()).accepted == 20
+    with closing(open_for_reading(path.with_name(path.name + ".1"))) as store:
+        assert store.chunks.past()[-1].last_row >= 10
 
 
 def test_nothing_is_removed_when_the_next_process_may_have_the_journal(
