@@ -6,6 +6,7 @@ No phone, no token, no host.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import secrets
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -21,9 +22,11 @@ import attrs
 import platformdirs
 
 from calls_async.cli.output import warn
-from calls_async.errors import CallsError, ConfigurationError
+from calls_async.errors import CallsError, ConfigurationError, JournalError
 from calls_async.protocol.token import Token
 from calls_async.transport.http import is_loopback_url
+from calls_async.upload.chunks.chunk import Mark
+from calls_async.upload.journal.locks import lock_file, unlock_file
 from calls_async.upload.journal.overview import open_for_reading
 from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.upload_table import make_fingerprint
@@ -31,6 +34,7 @@ from calls_async.upload.journal.upload_table import make_fingerprint
 WHOLE_BYTES = 2**20
 """A list that is no larger is known by all of its bytes; a larger one by its size and some of them."""
 SAMPLES = 16
+LOCK_SECONDS = 10.0
 _YES = ("y", "yes")
 
 
@@ -44,6 +48,10 @@ class IndexedUpload:
     campaign: str = attrs.field(repr=False)
     content: str = attrs.field(repr=False)
 
+    def to_line(self) -> str:
+        """Return the line that it stands in."""
+        return json.dumps(attrs.asdict(self)) + "\n"
+
     @classmethod
     def read(cls, line: str) -> IndexedUpload | None:
         """Read a line; None for one that is damaged."""
@@ -55,7 +63,7 @@ class IndexedUpload:
                 campaign=fields["campaign"],
                 content=fields["content"],
             )
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
 
 
@@ -76,19 +84,42 @@ class UploadIndex:
             content=_digest(source, self._salt),
         )
 
-    def find(self, upload: IndexedUpload) -> list[IndexedUpload]:
-        """Return the uploads of the same list to the same campaign, the oldest first."""
-        wanted = upload.campaign, upload.content
-        return [one for one in self._read() if (one.campaign, one.content) == wanted]
+    def add(self, upload: IndexedUpload, known: Sequence[IndexedUpload]) -> list[IndexedUpload]:
+        """Note an upload, where `known` are all others of the same list to the same campaign; else return those."""
+        with self._locked():
+            wanted = upload.campaign, upload.content
+            found = [one for one in self._read() if (one.campaign, one.content) == wanted]
+            if [one for one in found if one not in known]:
+                return found
+            if all(one.journal != upload.journal or one.journal is None for one in found):
+                with self._path.open("a") as file:
+                    file.write(upload.to_line())
+        return []
 
-    def add(self, upload: IndexedUpload) -> None:
-        """Note an upload."""
-        line = json.dumps(attrs.asdict(upload)).encode() + b"\n"
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+    def remove(self, upload: IndexedUpload) -> None:
+        """Forget an upload that sent nothing."""
+        with self._locked():
+            text = self._path.read_text(encoding="utf-8")
+            if upload.to_line() in text:
+                self._path.write_text(text.replace(upload.to_line(), "", 1), encoding="utf-8")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let no other command look into it meanwhile: two may begin at once."""
+        lock = self._path.with_name(f"{self._path.name}.lock")
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                held = lock_file(lock)
+                break
+            except JournalError:
+                if time.monotonic() > deadline:
+                    raise OSError(f"{lock} is held by another command") from None
+                time.sleep(0.01)
         try:
-            os.write(file, line)  # at once: several commands may write
+            yield
         finally:
-            os.close(file)
+            unlock_file(held)
 
     def _read(self) -> Iterator[IndexedUpload]:
         with self._path.open(encoding="utf-8", errors="replace") as lines:
@@ -112,7 +143,7 @@ class UploadIndex:
         with self._path.open(encoding="utf-8", errors="replace") as lines:
             try:
                 return bytes.fromhex(json.loads(next(lines, ""))["salt"])
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 raise OSError(f"{self._path} is damaged; delete it") from None
 
 
@@ -130,52 +161,88 @@ def _digest(source: Path, salt: bytes) -> str:
     return mixed.hexdigest()
 
 
-def check_index(arguments: Namespace, owner: JournalOwner, journal: JournalSettings | None) -> None:
-    """Ask, or stop, where the same list went to the same campaign under another journal; and note this upload.
+def check_index(arguments: Namespace, owner: JournalOwner, journal: JournalSettings | None) -> Callable[[], None]:
+    """Ask, or stop, where the same list went to the same campaign under another journal; and note this upload. Return
+    what forgets it again, for an upload that sends nothing.
 
     Raises `ConfigurationError` where it is not to be uploaded. An index that cannot be used is a warning.
     """
-    if arguments.source == "-" or arguments.sandbox or is_loopback_url(owner.host):
-        return
     source, path = Path(arguments.source), None if journal is None else journal.path
+    if arguments.source == "-" or arguments.sandbox or is_loopback_url(owner.host) or not source.is_file():
+        return _do_nothing
     try:
-        if not source.is_file():
-            return  # the upload says so
         index = UploadIndex(platformdirs.user_state_path("calls_async", appauthor=False) / "uploads.jsonl")
         upload = index.describe(source, owner, path)
-        before = index.find(upload)
-        goes_on = path is not None and path.is_file() and any(one.journal == upload.journal for one in before)
-        if goes_on:
-            return  # its journal knows what was sent
-        called = next((one for one in before if _may_have_called(one, source)), None)
-        if called is not None and not arguments.again:
-            _ask(arguments, called)
-        index.add(upload)
+        known: list[IndexedUpload] = []
+        while found := index.add(upload, known):
+            new = [one for one in found if one not in known]
+            goes_on = path is not None and _has_sent(path)
+            called = next((one for one in new if _may_have_called(one, upload, source)), None)
+            if called is not None and not goes_on and not arguments.again:
+                _ask(arguments, called)
+            known = found
     except OSError as error:
-        warn(f"whether this list was uploaded before is not known: {error.strerror or error}")
+        _warn(error)
+        return _do_nothing
+
+    def forget() -> None:
+        try:
+            index.remove(upload)
+        except OSError as error:
+            _warn(error)
+
+    return forget
 
 
-def _may_have_called(one: IndexedUpload, source: Path) -> bool:
+def _do_nothing() -> None:
+    pass
+
+
+def _warn(error: OSError) -> None:
+    warn(f"whether this list was uploaded before is not known: {error.strerror or error}")
+
+
+def _has_sent(journal: Path) -> bool:
+    """Return whether a journal is there, and has sent something: then it knows what, and goes on."""
+    try:
+        with closing(open_for_reading(journal)) as store:
+            return store.database.any("chunk WHERE sent_at IS NOT NULL")
+    except CallsError:
+        return False
+
+
+def _may_have_called(one: IndexedUpload, upload: IndexedUpload, source: Path) -> bool:
     """Return whether an earlier upload may have called somebody of this list: as far as its journal can tell."""
     if one.journal is None or not Path(one.journal).is_file():
         return True
     try:
         with closing(open_for_reading(Path(one.journal))) as store:
-            if not store.chunks.any_sent():
-                return False
+            if not store.database.any("chunk WHERE sent_at IS NOT NULL"):
+                return one.journal != upload.journal and _is_in_use(Path(one.journal))
             marks = [chunk.mark for chunk in store.chunks.past() if chunk.mark is not None]
     except CallsError:
         return True
     last = max(marks, key=lambda mark: mark.position, default=None)
-    if last is None:
+    return last is None or _begins_with(source, last)
+
+
+def _is_in_use(journal: Path) -> bool:
+    """Return whether another command is about to send something."""
+    try:
+        unlock_file(lock_file(journal))
+    except JournalError:
         return True
+    return False
+
+
+def _begins_with(source: Path, mark: Mark) -> bool:
+    """Return whether a list is the same as one that was read so far."""
+    read, left = hashlib.sha256(), mark.position
     with source.open("rb") as file:
-        read = hashlib.sha256()
-        left = last.position
         while left and (data := file.read(min(left, WHOLE_BYTES))):
             read.update(data)
             left -= len(data)
-    return read.digest() == last.digest
+    return read.digest() == mark.digest
 
 
 def _ask(arguments: Namespace, one: IndexedUpload) -> None:

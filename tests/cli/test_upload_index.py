@@ -10,17 +10,21 @@ import pty
 import shutil
 from argparse import Namespace
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from calls_async import CallsClient
 from calls_async.cli.upload_index import SAMPLES, WHOLE_BYTES, UploadIndex, check_index
-from calls_async.errors import AccessError, ConfigurationError
+from calls_async.errors import ConfigurationError
 from calls_async.sandbox import DuplicateRule
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.journal.locks import lock_file, unlock_file
 from calls_async.upload.journal.settings import JournalOwner, JournalSettings
+from calls_async.upload.journal.store import Store
 from tests.helpers.command import COMMAND, Ran, run
 from tests.helpers.servers import TOKEN
 
@@ -50,11 +54,11 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 def begin(
     source: Path | str, journal: Path | None = None, *, token: str = TOKEN, host: str = HOST, **options: bool
-) -> None:
+) -> Callable[[], None]:
     """What the command does before it sends anything; raises `ConfigurationError` where it stops."""
     given = {"sandbox": False, "again": False, "json": False, "quiet": False} | options
     settings = None if journal is None else JournalSettings(path=journal)
-    check_index(Namespace(source=str(source), **given), JournalOwner(token=token, host=host), settings)
+    return check_index(Namespace(source=str(source), **given), JournalOwner(token=token, host=host), settings)
 
 
 async def send(sandbox: Sandbox, source: Path, journal: Path, token: str = TOKEN) -> None:
@@ -124,12 +128,76 @@ def test_another_campaign_host_or_list_is_none_of_its_business(listed: Path) -> 
     begin(other)
 
 
-async def test_an_upload_that_sent_nothing_does_not_count(sandbox: Sandbox, listed: Path) -> None:
+def leave_a_journal(path: Path, source: Path) -> None:
+    """Of an upload that has read its list, and sent nothing."""
+    with closing(Store(path)) as store:
+        store.begin(JournalOwner(token=TOKEN, host=HOST, source=str(source)), at=0.0)
+
+
+def test_an_upload_that_sent_nothing_does_not_count(listed: Path) -> None:
     journal = listed.with_name("a.journal")
     begin(listed, journal)
-    with pytest.raises(AccessError):
-        await send(sandbox, listed, journal, token="wrong")
+    leave_a_journal(journal, listed)
     begin(listed, listed.with_name("b.journal"))
+
+
+def test_but_one_that_is_about_to_does(listed: Path) -> None:
+    journal = listed.with_name("a.journal")
+    begin(listed, journal)
+    leave_a_journal(journal, listed)
+    held = lock_file(journal)  # by another command, which reads a long list of excluded numbers
+    with pytest.raises(ConfigurationError, match="this list was uploaded"):
+        begin(listed, listed.with_name("b.journal"))
+    unlock_file(held)
+
+
+async def test_nor_does_one_go_on_whose_list_was_called_from_elsewhere(sandbox: Sandbox, listed: Path) -> None:
+    """The first one sent nothing, then its copy was uploaded."""
+    journal, other = listed.with_name("a.journal"), listed.with_name("b.journal")
+    begin(listed, journal)
+    leave_a_journal(journal, listed)
+    begin(listed, other)
+    await send(sandbox, listed, other)
+    with pytest.raises(ConfigurationError, match="this list was uploaded"):
+        begin(listed, journal)
+
+
+def test_an_upload_that_failed_before_it_sent_anything_is_forgotten(listed: Path, state: Path) -> None:
+    forget = begin(listed, listed.with_name("a.journal"))
+    assert entries(state) == 1
+    forget()
+    assert entries(state) == 0
+    begin(listed, listed.with_name("b.journal"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no journal"])
+def test_a_journal_that_tells_nothing_counts(listed: Path, content: bytes) -> None:
+    journal = listed.with_name("a.journal")
+    begin(listed, journal)
+    journal.write_bytes(content)
+    for again in (journal, listed.with_name("b.journal")):
+        with pytest.raises(ConfigurationError, match="this list was uploaded"):
+            begin(listed, again)
+
+
+async def test_a_journal_that_was_moved_with_its_list_goes_on(sandbox: Sandbox, listed: Path) -> None:
+    begin(listed, listed.with_name("a.journal"))
+    await send(sandbox, listed, listed.with_name("a.journal"))
+    folder = Path(shutil.copytree(listed.parent, listed.parent.parent / f"{listed.parent.name}-moved"))
+    begin(folder / listed.name, folder / "a.journal")
+
+
+def test_two_commands_at_once_know_of_each_other(listed: Path) -> None:
+    def one(name: str) -> bool:
+        try:
+            begin(listed, listed.with_name(name))
+        except ConfigurationError:
+            return False
+        return True
+
+    with ThreadPoolExecutor() as threads:
+        went_on = list(threads.map(one, "abcdef"))
+    assert went_on.count(True) == 1
 
 
 async def test_a_large_list_that_differs_where_no_sample_lies_is_another(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -237,3 +305,11 @@ async def test_nobody_is_asked_who_wants_no_questions(sandbox: Sandbox, listed: 
     assert ran.code == code, ran.err
     assert "[y/N]" not in ran.err
     assert len(sandbox.jobs) == (2 if code == 0 else 0)
+
+
+async def test_a_command_that_failed_before_it_sent_anything_does_not_count(
+    sandbox: Sandbox, listed: Path, state: Path
+) -> None:
+    ran = await run("upload", listed, "--plain-http", "--exclude", "missing", env=environment(sandbox))
+    assert ran.code == 2, ran.err
+    assert entries(state) == 0

@@ -34,7 +34,7 @@ async def upload(arguments: Namespace) -> Exit:
             **read_reading(arguments),
             **read_settings(arguments),
         )
-        check_index(arguments, one.owner, journal)
+        forget = check_index(arguments, one.owner, journal)
         with SignalHandler(one) as signals:
             try:
                 await _run(one, arguments, results, troubles)
@@ -46,6 +46,9 @@ async def upload(arguments: Namespace) -> Exit:
             except asyncio.CancelledError:
                 if not signals.cancelled:
                     raise
+            finally:
+                if not one.summary.requests:
+                    forget()
             signals.end()
             await note_receipts(one.in_doubt, troubles, results)
             if results is not None:
