@@ -26,7 +26,13 @@ from calls_async.upload.journal.journal import FileJournal
 from calls_async.upload.journal.opening import open_journal
 from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.store import Store
-from calls_async.upload.outcomes.attribution import DOUBT_SECONDS, LATE_SECONDS, SKEW_SECONDS, read_phone
+from calls_async.upload.outcomes.attribution import (
+    DOUBT_SECONDS,
+    LATE_SECONDS,
+    SKEW_SECONDS,
+    make_sense_of,
+    read_phone,
+)
 from calls_async.upload.outcomes.outcome import Summary, Verdict
 from calls_async.upload.screening.exclusions import to_paths
 from calls_async.upload.screening.screening import Screening
@@ -141,7 +147,7 @@ async def _settle(journal: FileJournal, caller: Caller, token: Token, *, resend:
     for first in range(0, len(phones), PHONES_PER_REPORT):
         some = phones[first : first + PHONES_PER_REPORT]
         request = endpoints.job_report(token, [], some, keys.new_key())
-        reports += await caller.call(CallPlan(request=request), endpoints.read_job_reports)
+        reports += make_sense_of(await caller.call(CallPlan(request=request), endpoints.read_job_reports))
         if resend:
             _check_clock(caller.server_ahead)
     findings = settle_unknown(rows, reports, taken, caller.clock.wall())

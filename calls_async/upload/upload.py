@@ -73,6 +73,7 @@ class Upload:
         self._delivered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._started_at = 0.0
+        self._unread: list[Receipt] = []
 
     # --- for the user ---
 
@@ -107,6 +108,13 @@ class Upload:
     def in_doubt(self) -> Sequence[Receipt]:
         """Without a journal: the chunks that were in flight when the upload was cancelled; their rows are unknown."""
         return () if self._pipeline is None else self._pipeline.parts.receipts.in_doubt
+
+    @property
+    def unread(self) -> Sequence[Receipt]:
+        """The receipts that nobody has read, once the upload was cancelled: what the summary counts beside those that
+        were. With a journal they come again in the next run."""
+        waiting = () if self._pipeline is None else self._pipeline.parts.receipts.undelivered
+        return [*self._unread, *waiting]
 
     @property
     def pace(self) -> Pace:
@@ -251,7 +259,10 @@ class Upload:
         if self._task is not None:
             self._delivered.set()
             self._task.cancel()
-            await wait_until_done(self._task)  # the journal is being closed
+            try:
+                await wait_until_done(self._task)  # the journal is being closed
+            finally:
+                self._unread += self._receipts.take_all()
 
     def _elapsed(self) -> float:
         return self._connection.clock.monotonic() - self._started_at

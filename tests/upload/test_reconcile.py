@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any
 
 import pytest
 
-from calls_async import CallsClient, JobReport
+from calls_async import CallsClient, JobReport, JournalError
+from calls_async.protocol.endpoints import Response
+from calls_async.protocol.reports import to_report
 from calls_async.sandbox.server.server import Sandbox
-from calls_async.upload.outcomes.attribution import LATE_SECONDS
+from calls_async.upload.outcomes.attribution import LATE_SECONDS, make_sense_of
 from calls_async.upload.reconcile import Finding, UnknownRow, settle_unknown
 from tests.helpers.asserts import assert_each_once, outcomes_of
 from tests.helpers.clock import HeldClock
 from tests.helpers.contacts import contacts
 from tests.helpers.journals import outcomes_in, unknown_upload
+from tests.helpers.play import FIRST, Play, Server
 
 
 @pytest.mark.parametrize("resend", [False, True])
@@ -118,3 +122,25 @@ async def test_a_refusal_after_a_lost_answer_is_not_believed(sandbox: Sandbox, h
     assert {str(outcome.status) for outcome in outcomes} == {"unknown"}
     assert max(held_clock.slept) == LATE_SECONDS  # what was lost may have been late
     assert len(sandbox.jobs) == 5
+
+
+async def test_a_journal_that_is_not_there_is_no_journal_without_unknown_rows(
+    client: CallsClient, path: Path
+) -> None:
+    with pytest.raises(JournalError, match="there is no such file"):
+        await client.campaign("token").reconcile(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "odd", [{"createdAt": "2026-11-25"}, {"createdAt": True}, {"phone": {"number": 1}}, {"callJobId": ["1"]}]
+)
+def test_a_report_of_other_types_is_no_error(path: Path, odd: dict[str, Any]) -> None:
+    # C-REP-4
+    play = Play(Server(lambda server, phones, before: Response(status=200, body=b"[]")), path)
+    job = {"callJobId": "1", "phone": str(FIRST), "createdAt": 0} | odd
+    play.server.report = lambda server: Response(status=200, body=json.dumps([job]).encode())
+    assert play.run(3) is None  # IDs are missing, so that the report is asked
+    assert set(play.statuses()) <= {"unknown", "duplicate"}
+    (report,) = make_sense_of([to_report(JobReport, job)])
+    assert settle_unknown([UnknownRow(1, 0, str(FIRST), b"{}", 0.0, 1.0, 300.0)], [report], frozenset(), 0.0)

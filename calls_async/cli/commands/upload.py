@@ -50,7 +50,7 @@ async def upload(arguments: Namespace) -> Exit:
                 if not one.summary.requests:
                     forget()
             signals.end()
-            await note_receipts(one.in_doubt, troubles, results)
+            await note_receipts([*one.unread, *one.in_doubt], troubles, results)
             if results is not None:
                 await results.finish()
             print_summary(arguments, one.summary, troubles)

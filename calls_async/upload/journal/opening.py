@@ -45,6 +45,8 @@ async def open_journal(
 
 def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[Store, Past]:
     path = settings.path
+    if settings.purpose is Purpose.SETTLING and not path.is_file():
+        raise JournalError(str(path), "there is no such file")
     if settings.rehearsal:
         _spare_real_journal(path)
     if is_older(path):

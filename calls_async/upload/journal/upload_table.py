@@ -77,7 +77,7 @@ class UploadTable:
                 owner.host,
                 salt,
                 make_fingerprint(owner.token, salt),
-                owner.source,
+                owner.source.encode(errors="backslashreplace").decode(),  # a file's name may be no UTF-8
                 kind,
                 rehearsal,
                 owner.from_file,

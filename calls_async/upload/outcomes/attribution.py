@@ -93,6 +93,29 @@ def phones_with_job_since(first_sent_at: float, reports: Sequence[JobReport], ph
     return set(phones) if None in called or not called <= set(phones) else {phone for phone in called if phone}
 
 
+def make_sense_of(reports: Sequence[JobReport]) -> list[JobReport]:
+    """Return reports as far as they can be understood: an ID or a phone that is no text, and a time that is no
+    number, are None (C-REP-4)."""
+    return [report if _is_plain(report) else _leave_out(report) for report in reports]
+
+
+def _is_plain(report: JobReport) -> bool:
+    created, texts = report.created_at, (report.call_job_id, report.phone)
+    return (created is None or type(created) in (int, float)) and all(
+        text is None or isinstance(text, str) for text in texts
+    )
+
+
+def _leave_out(report: JobReport) -> JobReport:
+    created = report.created_at
+    return attrs.evolve(
+        report,
+        call_job_id=report.call_job_id if isinstance(report.call_job_id, str) else None,
+        phone=report.phone if isinstance(report.phone, str) else None,
+        created_at=created if type(created) in (int, float) else None,
+    )
+
+
 def read_phone(report: JobReport) -> str | None:
     """Return the phone of a job, as we write it; None where the report does not say."""
     if report.phone is None:

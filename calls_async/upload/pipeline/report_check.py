@@ -13,8 +13,15 @@ from calls_async.transport.answers import describe_refusal
 from calls_async.transport.attempts import CallPlan
 from calls_async.transport.caller import Caller
 from calls_async.upload.chunks.chunk import Chunk
-from calls_async.upload.outcomes.attribution import settle_by_report, tells_certainly, verify_by_report
+from calls_async.upload.outcomes.attribution import (
+    make_sense_of,
+    read_phone,
+    settle_by_report,
+    tells_certainly,
+    verify_by_report,
+)
 from calls_async.upload.outcomes.outcome import Verdict
+from calls_async.upload.pipeline.send_result import SendResult
 from calls_async.upload.status import OutcomeStatus
 
 
@@ -44,11 +51,24 @@ class ReportCheck:
             return verified
         return settle_by_report(chunk.phones, chunk.contents(), ids, reports, first_sent_at=first_sent_at)
 
+    async def confirm(self, chunk: Chunk, result: SendResult) -> SendResult:
+        """Return the result of a refusal whose words speak of a duplicate (C-DUP-2) as it is where the report knows a
+        job of the phone, or cannot be had; else the row is rejected."""
+        if OutcomeStatus.DUPLICATE not in result.verdict.statuses:
+            return result
+        try:
+            reports = await self.fetch(chunk, [])
+        except RequestError:
+            return result
+        if {read_phone(report) for report in reports} & {*chunk.phones, None}:
+            return result
+        return SendResult.settled(Verdict.all(OutcomeStatus.REJECTED, len(chunk.rows), result.verdict.errors[0]))
+
     async def fetch(self, chunk: Chunk, ids: Sequence[str]) -> list[JobReport]:
         """Return the jobs with these IDs and all jobs of the chunk's phones."""
         request = endpoints.job_report(self._token, ids, sorted(set(chunk.phones)), keys.new_key())
         plan = CallPlan(request=request, on_attempt=self._note_request)
-        return await self._caller.call(plan, endpoints.read_job_reports)
+        return make_sense_of(await self._caller.call(plan, endpoints.read_job_reports))
 
     async def work(self, chunk: Chunk) -> bool:
         """Return whether the server answers when it is asked for the jobs of the chunk's phones."""

@@ -118,7 +118,7 @@ class Sender:
         except RefusedError as error:
             if isinstance(error, AccessError):
                 raise
-            return self._refusals.refuse(chunk, error)
+            return await self._reports.confirm(chunk, self._refusals.refuse(chunk, error))
         except NoAnswerError as error:
             if await self._proves_nothing(chunk, error):
                 return Doubt(chunk=chunk, error=error, first_sent_at=day.first_sent_at or self._caller.clock.wall())

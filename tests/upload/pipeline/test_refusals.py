@@ -27,6 +27,7 @@ from calls_async import (
     OutcomeStatus,
     TooManyRefusalsError,
 )
+from calls_async.protocol.endpoints import Response
 from calls_async.sandbox.api import Reply
 from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.server.server import Sandbox
@@ -38,6 +39,7 @@ from calls_async.upload.rows.row import EncodedRow, each_row, group_into_runs
 from tests.helpers.asserts import assert_each_once, outcomes_of
 from tests.helpers.clock import HeldClock
 from tests.helpers.contacts import contacts
+from tests.helpers.play import Play, Server
 
 FIRST = 16500000000
 Refuse = Callable[[list[dict[str, Any]]], Reply | None]
@@ -237,9 +239,27 @@ async def test_duplicates_that_are_errors_are_found() -> None:  # C-DUP-2
 async def test_what_else_is_there_already_is_no_duplicate(
     sandbox: Sandbox, client: CallsClient, words: str, status: OutcomeStatus
 ) -> None:  # C-DUP-2
+    campaign, (contact,) = client.campaign(sandbox.token), contacts(1)
+    await campaign.add_phones([contact])
+    Picky(sandbox, lambda batch: Reply.error(400, words))
+    (outcome,) = await outcomes_of(campaign.upload([contact]))
+    assert (outcome.status, words in str(outcome.error)) == (status, True)
+
+
+@pytest.mark.parametrize("words", ["Duplicate phone", "already exists in the DNC registry"])
+async def test_a_duplicate_of_nothing_is_rejected(sandbox: Sandbox, client: CallsClient, words: str) -> None:
+    """Whatever the words say, the report knows no job of the phone."""
+    # C-DUP-2, C-M-6
     Picky(sandbox, lambda batch: Reply.error(400, words))
     (outcome,) = await outcomes_of(client.campaign(sandbox.token).upload(contacts(1)))
-    assert (outcome.status, words in str(outcome.error)) == (status, True)
+    assert (outcome.status, words in str(outcome.error)) == (OutcomeStatus.REJECTED, True)
+
+
+def test_the_words_are_believed_where_the_report_cannot_be_had() -> None:
+    play = Play(Server(lambda server, phones, before: Response(status=400, body=b"Duplicate phone")))
+    play.server.report = lambda server: Response(status=404)
+    assert play.run(1) is None
+    assert play.statuses() == {"duplicate": 1}
 
 
 # --- too large ---

@@ -226,3 +226,20 @@ def test_a_cancellation_after_a_failure_ends_it_at_once() -> None:
     error = play.run(24, chunk_rows=8, concurrency=3, act=leave)
     assert isinstance(error, AccessError), error
     assert play.loop.time() < 2
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.35, 0.75, 1.55])
+def test_everybody_stands_somewhere_when_a_slow_reader_is_cancelled(seconds: float) -> None:
+    """In what was read, in what nobody has read, or in what has no answer."""
+    play = Play(Server(lambda server, phones, before: None))
+
+    async def leave(upload: Upload) -> None:
+        await asyncio.sleep(seconds)
+        await upload.__aexit__(ValueError, ValueError(), None)
+
+    play.run(500, chunk_rows=10, concurrency=4, consumer_seconds=0.5, act=leave)
+    upload = play.upload
+    receipts = [*upload.unread, *upload.in_doubt]
+    told = {one.phone for receipt in receipts for one in receipt.outcomes()} | {one.phone for one in play.outcomes}
+    assert told >= set(play.server.jobs)
+    assert len(told) == upload.summary.rows == len(play.outcomes) + sum(len(one.rows) for one in receipts)
