@@ -118,8 +118,8 @@ async def _prepare_nothing() -> float:
     return math.inf
 
 
-async def _do_nothing() -> None:
-    pass
+async def do_nothing() -> None:
+    """Do nothing."""
 
 
 async def _vouch_not() -> bool:
@@ -134,8 +134,8 @@ class CallPlan:
     prepare: Callable[[], Awaitable[float]] = _prepare_nothing
     """Awaited before the first attempt, once that may start; returns the time (Unix time, seconds) after which none
     may. Awaited again if that time comes and no attempt can have reached the server."""
-    before_attempt: Callable[[], Awaitable[None]] = _do_nothing
-    """Awaited before each attempt, as a part of it."""
+    before_attempt: Callable[[], Awaitable[None]] = do_nothing
+    """Awaited before each attempt, as a part of it, and before `prepare`."""
     key_ends_at: Callable[[], float] = lambda: math.inf
     """Asked before each attempt: the time, as what `prepare` returns, by what is known now."""
     vouch: Callable[[], Awaitable[bool]] = _vouch_not
@@ -186,15 +186,15 @@ class Attempts:
         gate = self._context.gate
         if self._fails_again_and_again() and not self._own_fault():
             self._vouched = await self._plan.vouch()
-        if gate.calm:
+        if gate.calm and self._plan.before_attempt is do_nothing:
             await self._prepare()
         if not await self._enter():
             raise self.give_up(self._last)
         retry, started = self._count > 0, None
         sign, failure = Sign.NOTHING, None
         try:
-            await self._prepare()
             await self._plan.before_attempt()
+            await self._prepare()
             if self._reason_to_give_up(0.0) is not None or self._key_seconds() <= 0:
                 raise self.give_up(self._last)  # only now is it known how long the key is good
             started = self._clock.monotonic()

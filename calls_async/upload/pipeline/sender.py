@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import attrs
 
@@ -12,7 +13,7 @@ from calls_async.errors import AccessError, CallsError, NoAnswerError, RefusedEr
 from calls_async.protocol import endpoints
 from calls_async.protocol.token import Token
 from calls_async.transport.answers import denies_all, describe_refusal
-from calls_async.transport.attempts import CallPlan, Retry
+from calls_async.transport.attempts import CallPlan, Retry, do_nothing
 from calls_async.transport.caller import Caller
 from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import Chunk
@@ -143,7 +144,7 @@ class Sender:
         return CallPlan(
             request=endpoints.add_phones(self._token, chunk.body, chunk.key),
             prepare=prepare,
-            before_attempt=lambda: self._server_time.learn(chunk),
+            before_attempt=partial(self._server_time.learn, chunk) if self._server_time.unknown else do_nothing,
             key_ends_at=day.ends_by_server_at,
             vouch=lambda: self._is_its_own_fault(chunk),
             contacts=len(chunk.rows),

@@ -29,10 +29,15 @@ class ServerTime:
         self._turn = asyncio.Lock()
         self._swallowed = 0
 
+    @property
+    def unknown(self) -> bool:
+        """Whether it must be learnt."""
+        return self._needed and self._caller.server_ahead is None
+
     async def learn(self, chunk: Chunk) -> None:
         """Return when the server has said something, or has swallowed the question again and again. Raises `TryAgain`
         where nothing has come."""
-        if not self._needed or self._caller.server_ahead is not None:
+        if not self.unknown:
             return
         async with self._turn:
             if not self._needed:
