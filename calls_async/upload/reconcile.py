@@ -140,7 +140,7 @@ async def _settle(journal: FileJournal, caller: Caller, token: Token, *, resend:
     rows = []
     for chunk in chunks:
         given_up_at, ahead = await journal.do(lambda store, number=chunk.number: _times_of(store, number))  # type: ignore[misc]
-        rows += _unknown_rows(chunk, verdicts[chunk.number], given_up_at, ahead)
+        rows += list_unknown(chunk, verdicts[chunk.number], given_up_at, ahead)
     phones = sorted({row.phone for row in rows})
     taken = (await journal.known_jobs(set(phones))).ids
     reports = []
@@ -219,8 +219,9 @@ def _times_of(store: Store, number: int) -> tuple[float, float | None]:
     return store.chunks.answered_at(number), store.chunks.server_ahead(number)
 
 
-def _unknown_rows(chunk: Chunk, verdict: Verdict, given_up_at: float, ahead: float | None) -> list[UnknownRow]:
-    contents = chunk.contents()
+def list_unknown(chunk: Chunk, verdict: Verdict, given_up_at: float, ahead: float | None) -> list[UnknownRow]:
+    """Return the unknown rows of a chunk that was given up at that time, when the server's clock was `ahead` seconds
+    ahead (None: nobody knows). Pure."""
     given_up = given_up_at + (ahead or 0.0)
     sent_ahead = chunk.first_sent_ahead if chunk.first_sent_ahead is not None else ahead
     since = min((chunk.first_sent_at or 0.0) + (sent_ahead or 0.0), given_up)  # its clock may have been wrong
@@ -228,6 +229,7 @@ def _unknown_rows(chunk: Chunk, verdict: Verdict, given_up_at: float, ahead: flo
     skew = SKEW_SECONDS if ahead is None else DATE_SECONDS
     if chunk.first_sent_ahead is None and ahead is not None and abs(ahead) > SKEW_SECONDS:
         until = since - DOUBT_SECONDS  # a clock was wrong, and nobody knows when: no job is its own for certain
+    contents = chunk.contents()
     return [
         UnknownRow(chunk.number, index, chunk.phones[index], contents[index], since, until, skew)
         for index, status in enumerate(verdict.statuses)

@@ -8,14 +8,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from calls_async import CallsClient, JobReport, JournalError
 from calls_async.protocol.endpoints import Response
 from calls_async.protocol.reports import to_report
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.upload.chunks.chunk import Chunk, ChunkContent
 from calls_async.upload.outcomes.attribution import LATE_SECONDS, make_sense_of
-from calls_async.upload.reconcile import Finding, UnknownRow, settle_unknown
+from calls_async.upload.outcomes.outcome import Verdict
+from calls_async.upload.reconcile import Finding, UnknownRow, list_unknown, settle_unknown
+from calls_async.upload.status import OutcomeStatus
 from tests.helpers.asserts import assert_each_once, outcomes_of
 from tests.helpers.clock import HeldClock
 from tests.helpers.contacts import contacts
@@ -144,3 +148,44 @@ def test_a_report_of_other_types_is_no_error(path: Path, odd: dict[str, Any]) ->
     assert set(play.statuses()) <= {"unknown", "duplicate"}
     (report,) = make_sense_of([to_report(JobReport, job)])
     assert settle_unknown([UnknownRow(1, 0, str(FIRST), b"{}", 0.0, 1.0, 300.0)], [report], frozenset(), 0.0)
+
+
+T, HOUR = 1_000_000.0, 3600.0
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "sent_ahead", "given_up_at", "ahead", "since", "until"),
+    [
+        (T, 0.0, T + 60, 0.0, T, T + 60 + LATE_SECONDS),
+        (T + 72 * HOUR, -72 * HOUR, T + 60, 0.0, T, T + 60 + LATE_SECONDS),  # three days ahead when it was sent
+        (
+            T + 72 * HOUR,
+            None,
+            T + 60,
+            0.0,
+            T + 60,
+            T + 60 + LATE_SECONDS,
+        ),  # and nobody knew: it was not in the future
+        (T, 0.0, T + 99 * HOUR, None, T, T + 23 * HOUR + LATE_SECONDS),  # given up long after its key's last attempt
+        (
+            T,
+            None,
+            T + 72 * HOUR,
+            -72 * HOUR,
+            T - 72 * HOUR,
+            T - 97 * HOUR,
+        ),  # wrong when it was given up: none is sure
+    ],
+)
+def test_between_which_times_a_job_is_a_rows_own(
+    sent_at: float, sent_ahead: float | None, given_up_at: float, ahead: float | None, since: float, until: float
+) -> None:
+    # C-IDEM-7
+    content = ChunkContent(
+        first_row=1, last_row=1, rows=[1], phones=["16500000001"], body=b'[{"phone":"16500000001"}]'
+    )
+    chunk = attrs.evolve(
+        Chunk.seal(content, number=1, upload_id="u"), first_sent_at=sent_at, first_sent_ahead=sent_ahead
+    )
+    (one,) = list_unknown(chunk, Verdict.all(OutcomeStatus.UNKNOWN, 1, "why"), given_up_at, ahead)
+    assert (one.since, one.until) == (since, until)

@@ -20,6 +20,7 @@ from calls_async import (
     SourceError,
     UnreachableError,
 )
+from calls_async.protocol.endpoints import Response
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.journal import database
 from calls_async.upload.journal.bodies import bodies_path
@@ -30,6 +31,7 @@ from calls_async.upload.journal.settings import JournalOwner, JournalSettings
 from calls_async.upload.journal.store import Store
 from tests.helpers.contacts import contacts
 from tests.helpers.journals import outcomes_in, stopped_after
+from tests.helpers.play import LOST, Play, Server, after
 
 
 async def test_a_missing_source_leaves_the_journal_as_it_is(campaign: Campaign, path: Path, tmp_path: Path) -> None:
@@ -240,3 +242,23 @@ async def test_a_mistyped_host_locks_nobody_out(sandbox: Sandbox, campaign: Camp
         with pytest.raises(UnreachableError):
             await client.campaign(sandbox.token).upload(contacts(10), journal=path).run()
     assert (await campaign.upload(contacts(10), journal=path).run()).accepted == len(sandbox.jobs) == 10
+
+
+def test_a_denial_is_forgotten_when_the_same_campaign_goes_on(path: Path) -> None:
+    """It was told that nothing goes here; then the same request may have been acted upon."""
+    play = Play(Server(lambda server, phones, before: Response(status=401)), path)
+    assert isinstance(play.run(8), AccessError)
+    with closing(open_for_reading(path)) as store:
+        assert not store.chunks.any_sent()
+    play.server.says = lambda server, phones, before: LOST
+    play.run(8, act=after(1, try_again=False))
+    with closing(open_for_reading(path)) as store:
+        assert store.chunks.any_sent()
+
+
+def test_who_was_denied_after_another_answer_may_have_been_called(path: Path) -> None:
+    says = [Response(status=502), Response(status=200, headers={"content-type": "text/html"}, body=b"<html>")]
+    play = Play(Server(lambda server, phones, before: says[min(before, 1)]), path)
+    assert isinstance(play.run(8), AccessError)
+    with closing(open_for_reading(path)) as store:
+        assert store.chunks.any_sent()
