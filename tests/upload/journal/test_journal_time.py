@@ -71,16 +71,16 @@ def test_a_clock_that_is_ahead_at_a_restart_makes_nothing_old() -> None:
 
 
 def test_a_clock_that_is_set_back_between_two_processes_does_not_outlive_the_keys_day(path: Path) -> None:
+    """The journal knows that it was later already; from there, the monotonic clock counts on."""
     # C-IDEM-7
     play = Play(Server(lambda server, phones, before: LOST), path)
     play.run(8, act=after(5, try_again=False))
     play.started += 22 * HOUR
     play.run(16, chunk_rows=8, act=after(5, try_again=False))  # by which the journal knows what time it is
-    play.started -= 8 * HOUR  # set back; two more hours pass
-    play.started += 2 * HOUR
-    play.server.says = lambda server, phones, before: None
-    assert play.run(16) is None
-    assert play.statuses()["unknown"] == 8
+    play.started -= 8 * HOUR
+    play.server.says = lambda server, phones, before: GONE if play.loop.time() < 2 * HOUR else None
+    assert isinstance(play.run(16, max_outage_seconds=10 * HOUR), NoAnswerError)
+    assert not play.server.jobs
 
 
 @pytest.mark.parametrize("answered", [True, False])
@@ -140,6 +140,22 @@ def test_a_server_that_is_not_there_at_a_restart_is_waited_for(path: Path) -> No
     play.server.says = lambda server, phones, before: None
     assert play.run(8) is None
     assert play.statuses() == {"accepted": 8}
+
+
+def test_a_question_that_is_lost_is_asked_again(path: Path) -> None:
+    # C-IDEM-7
+    play = Play(Server(lambda server, phones, before: LOST), path)
+    play.run(8, act=after(5, try_again=False))
+    play.server.tells_time = lambda: play.started + play.loop.time()
+    play.started += 25 * HOUR
+    play.wall_off = -8 * HOUR
+    lost = [LOST] * 3
+    play.server.report = lambda server: lost.pop() if lost else Response(status=404)
+    play.server.says = lambda server, phones, before: None
+    assert play.run(8) is None
+    assert not lost
+    assert play.statuses() == {"unknown": 8}
+    assert not play.server.jobs
 
 
 @pytest.mark.parametrize("says", [LOST, Response(status=500), Response(status=403)])

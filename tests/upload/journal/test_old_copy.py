@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from calls_async.errors import JournalRefusedError, RequestError
-from calls_async.protocol.endpoints import Response
+from calls_async.protocol.endpoints import Request, Response
 from calls_async.upload.journal.overview import open_for_reading
 from calls_async.upload.pipeline import old_copy
 from tests.helpers.play import FIRST, GONE, LOST, Play, Server, after
@@ -219,18 +221,56 @@ def test_the_parts_of_a_chunk_that_was_split_are_asked_about(path: Path) -> None
     assert play.server.jobs == before
 
 
+def next_rows(journal: Path) -> int:
+    """The first row (from 0) that a journal takes for never sent: of a planned chunk, or of the source."""
+    with closing(open_for_reading(journal)) as store:
+        planned = [chunk for chunk in store.chunks.pending() if chunk.first_sent_at is None]
+        rows = [chunk.first_row - 1 for chunk in planned]
+        return min(rows, default=store.chunks.past()[-1].last_row)
+
+
 def test_refused_rows_use_no_questions_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parts of the first chunk are all refused, and asked about; then comes one that was called."""
     monkeypatch.setattr(old_copy, "ASKED_ROWS", 30)
-    refused = {str(FIRST + n) for n in range(20, 40)}
+    refused: set[str] = set()
     says = lambda server, phones, before: Response(status=400) if refused & set(phones) else None  # noqa: E731
     play = Play(Server(says), path)
     play.run(ROWS, chunk_rows=20, concurrency=1, act=after(0.15, try_again=False))
     copy = path.with_name("copy")
     shutil.copy(path, copy)
+    first = next_rows(copy)
+    refused |= {str(FIRST + first + n) for n in range(20)}
     assert play.run(ROWS) is None
     shutil.copy(copy, path)
     play.started += 48 * HOUR
     play.server.forget_keys()
-    assert isinstance(play.run(ROWS), JournalRefusedError)
+    assert isinstance(play.run(ROWS, concurrency=1), JournalRefusedError)
     assert max(Counter(play.server.jobs).values()) == 1
+
+
+def test_no_chunk_overtakes_the_question_about_an_earlier_one(path: Path) -> None:
+    """The first of them was called, which its report says only after a while; the second was not."""
+    slow, lost = set[str](), set[str]()
+
+    class Slow(Server):
+        async def exchange(self, request: Request) -> Response:
+            if request.path.endswith("getReport") and slow & set(json.loads(request.body or b"{}")["phones"]):
+                await asyncio.sleep(5)
+            return await Server.exchange(self, request)
+
+    play = Play(Slow(lambda server, phones, before: LOST if lost & set(phones) else None), path)
+    play.run(ROWS, chunk_rows=20, concurrency=1, act=after(0.15, try_again=False))
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    first = next_rows(copy)
+    lost |= {str(FIRST + first + 20 + n) for n in range(20)}
+    play.run(ROWS, concurrency=2, act=after(0.35, try_again=False))
+    before = list(play.server.jobs)
+    assert str(FIRST + first) in before
+    shutil.copy(copy, path)
+    play.started += 48 * HOUR
+    play.server.forget_keys()
+    lost.clear()
+    slow.add(str(FIRST + first))
+    assert isinstance(play.run(ROWS, concurrency=4), JournalRefusedError)
+    assert play.server.jobs == before
