@@ -29,7 +29,9 @@ class OldCopyCheck:
         self._journal = journal
         self._reports = reports
         self._turn = asyncio.Lock()
-        self._trusted = trusted or journal.past.of_batcher or journal.purpose is Purpose.BATCHER
+        is_new = journal.past.next_number == 1  # no process before this one has read anything
+        of_batcher = journal.past.of_batcher or journal.purpose is Purpose.BATCHER
+        self._trusted = trusted or is_new or of_batcher
         self._rows_left = journal.past.to_ask
         self._day_is_over = False
 

@@ -102,7 +102,7 @@ class ContactList:
         elif self.rng.random() < 0.5:
             self.line_ends = True
 
-    def request(self, connection: Connection, *, calm: bool, **changed: Any) -> UploadRequest:
+    def request(self, connection: Connection, *, calm: bool, token: str = TOKEN, **changed: Any) -> UploadRequest:
         """Make the upload of one life; `changed` are its journal's settings."""
         rng = self.rng
         source = make_source(self.kind, self.rows[: self.visible], self.folder, rng, line_ends=self.line_ends)
@@ -117,7 +117,7 @@ class ContactList:
                 max_refusals=None if calm else rng.choice([None, 3]),
                 verify=rng.random() < 0.2,
             ),
-            owner=JournalOwner(token=TOKEN, host=connection.base_url),
+            owner=JournalOwner(token=token, host=connection.base_url),
             journal=JournalSettings(path=self.journal, durability=Durability.PROCESS, **changed),
             screening=Screening(exclude=self.exclusions(), dedupe=self.dedupe),
             events=EventDispatcher(self.hear),

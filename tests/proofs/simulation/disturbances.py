@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from calls_async.errors import JournalError, JournalRefusedError
+from calls_async.errors import AccessError, JournalError, JournalRefusedError, UnreachableError
 from calls_async.upload.journal.overview import open_for_reading
 from tests.proofs.simulation.contact_list import ContactList
 from tests.proofs.simulation.lives import HOST
@@ -36,11 +36,13 @@ def disturb(schedule: Schedule, one: ContactList) -> None:
         _lose_a_file,
         _name_another_host,
         _rehearse,
+        _mistype_the_token,
     ]
     way = schedule.rng.choice(ways)
     schedule.story.tell(f"somebody does this: {way.__name__}")
     way(schedule, one)
-    assert schedule.world.requests == before or way is _lose_a_file, f"something was sent after {way.__name__}"
+    may_send = way in (_lose_a_file, _mistype_the_token)
+    assert schedule.world.requests == before or may_send, f"something was sent after {way.__name__}"
 
 
 def _try(schedule: Schedule, one: ContactList, host: str = HOST, **changed: Any) -> Any:
@@ -106,6 +108,16 @@ def _name_another_host(schedule: Schedule, one: ContactList) -> None:
     ending = _try(schedule, one, host="another host")
     assert isinstance(ending, JournalRefusedError), ending
     assert "another server" in str(ending), ending
+
+
+def _mistype_the_token(schedule: Schedule, one: ContactList) -> None:
+    """Nobody is called by that, and nobody is lost: whatever becomes of the journal."""
+    world, jobs = schedule.world, len(schedule.world.jobs())
+    trouble, world.trouble = world.trouble, 0.0
+    ending = _try(schedule, one, token="mistyped")
+    world.trouble = trouble
+    assert isinstance(ending, AccessError | JournalRefusedError | UnreachableError), ending
+    assert len(world.jobs()) == jobs
 
 
 def _rehearse(schedule: Schedule, one: ContactList) -> None:

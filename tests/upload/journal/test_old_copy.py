@@ -274,3 +274,15 @@ def test_no_chunk_overtakes_the_question_about_an_earlier_one(path: Path) -> Non
     slow.add(str(FIRST + first))
     assert isinstance(play.run(ROWS, concurrency=4), JournalRefusedError)
     assert play.server.jobs == before
+
+
+def test_a_first_run_of_more_than_a_day_asks_nobody(path: Path) -> None:
+    """Whatever other lists do meanwhile: it is no copy."""
+    play = Play(Server(goes_well), path)
+    play.server.report = lambda server: Response(
+        status=200, body=json.dumps([{"callJobId": "x", "phone": str(FIRST + n)} for n in range(4)]).encode()
+    )
+    play.server.jobs, play.server.times = ["another"], [0.0]
+    assert play.run(4, rate=1 / (10 * HOUR), max_outage_seconds=1e9) is None
+    assert play.loop.time() > 24 * HOUR
+    assert play.statuses() == {"accepted": 4}
