@@ -222,13 +222,16 @@ def _times_of(store: Store, number: int) -> tuple[float, float | None]:
 def list_unknown(chunk: Chunk, verdict: Verdict, given_up_at: float, ahead: float | None) -> list[UnknownRow]:
     """Return the unknown rows of a chunk that was given up at that time, when the server's clock was `ahead` seconds
     ahead (None: nobody knows). Pure."""
-    given_up = given_up_at + (ahead or 0.0)
-    sent_ahead = chunk.first_sent_ahead if chunk.first_sent_ahead is not None else ahead
-    since = min((chunk.first_sent_at or 0.0) + (sent_ahead or 0.0), given_up)  # its clock may have been wrong
-    until = min(given_up, keys.last_attempt_at(since)) + LATE_SECONDS
+    sent_at, given_up = chunk.first_sent_at or 0.0, given_up_at + (ahead or 0.0)
     skew = SKEW_SECONDS if ahead is None else DATE_SECONDS
     if chunk.first_sent_ahead is None and ahead is not None and abs(ahead) > SKEW_SECONDS:
-        until = since - DOUBT_SECONDS  # a clock was wrong, and nobody knows when: no job is its own for certain
+        # A clock was wrong, nobody knows when: the earlier of both times counts, and no job is its own for certain.
+        since = min(sent_at, sent_at + ahead, given_up)
+        until = since - DOUBT_SECONDS
+    else:
+        sent_ahead = chunk.first_sent_ahead if chunk.first_sent_ahead is not None else ahead
+        since = min(sent_at + (sent_ahead or 0.0), given_up)  # the first send was not in the future
+        until = min(given_up, keys.last_attempt_at(since)) + LATE_SECONDS
     contents = chunk.contents()
     return [
         UnknownRow(chunk.number, index, chunk.phones[index], contents[index], since, until, skew)

@@ -174,6 +174,7 @@ T, HOUR = 1_000_000.0, 3600.0
             -72 * HOUR,
             T - 72 * HOUR,
             T - 97 * HOUR,
+            (T, None, T - 45 * HOUR, 72 * HOUR, T, T - 25 * HOUR),  # three days behind when it was given up
         ),  # wrong when it was given up: none is sure
     ],
 )

@@ -29,7 +29,7 @@ class OldCopyCheck:
         self._journal = journal
         self._reports = reports
         self._turn = asyncio.Lock()
-        is_new = journal.past.next_number == 1  # no process before this one has read anything
+        is_new = journal.past.next_number == 1 and not self._is_over()  # no earlier process has read anything
         of_batcher = journal.past.of_batcher or journal.purpose is Purpose.BATCHER
         self._trusted = trusted or is_new or of_batcher
         self._rows_left = journal.past.to_ask
@@ -71,9 +71,13 @@ class OldCopyCheck:
         past = self._journal.past
         if self._trusted or past.last_sent_at is None:
             return False
-        if not self._day_is_over and self._journal.now() > keys.last_attempt_at(past.last_sent_at):
+        if not self._day_is_over and self._is_over():
             self._day_is_over, self._rows_left = True, ASKED_ROWS
         return self._rows_left > 0
+
+    def _is_over(self) -> bool:
+        past = self._journal.past
+        return past.last_sent_at is not None and self._journal.now() > keys.last_attempt_at(past.last_sent_at)
 
     async def _find_strange(self, chunk: Chunk) -> set[str]:
         """Return the phones that have a job since the upload began which the journal cannot explain."""

@@ -32,8 +32,10 @@ class Schedule(Lives):
     restores: bool = False
     """Whether an old copy of the journal is put in its place once."""
     backup: Backup | None = None
-    was_restored: bool = False
-    """Whether the newest journal is back: of what the old copy sent it does not know."""
+    jobs_before: int = 0
+    """How many there were when the copy was put in the journal's place."""
+    diverged: bool = False
+    """Whether both the old copy and the newest journal know of jobs that the other does not: then neither goes on."""
 
     def __attrs_post_init__(self) -> None:
         Lives.__attrs_post_init__(self)
@@ -73,6 +75,8 @@ class Schedule(Lives):
             done = all(one.finished for one in self.lists)
             assert done or not last or self._bring_newest(), "a calm life does not finish the upload"
             self._check_nobody_twice()
+            if self.diverged:
+                return
             self.pass_time()
         for one in self.lists:
             one.check(one.outcomes())
@@ -140,7 +144,7 @@ class Schedule(Lives):
             return False
         if self.rng.random() < 0.3:
             return False
-        self.restores, one.restored = False, True
+        self.restores, one.restored, self.jobs_before = False, True, len(self.world.jobs())
         self.backup = self.backup.swap(one.journal)
         self.story.tell("the journal is an old copy now")
         return True
@@ -150,9 +154,10 @@ class Schedule(Lives):
         one = self.lists[0]
         if not one.restored or self.backup is None:
             return False
-        assert self.backup.jobs < len(self.world.jobs()), "it knew all jobs"
+        assert self.backup.jobs < self.jobs_before, "it knew all jobs"
         self.backup.swap(one.journal)
-        one.restored, self.backup, self.was_restored = False, None, True
+        one.restored, self.backup = False, None
+        self.diverged = len(self.world.jobs()) > self.jobs_before
         self.story.tell("the newest journal is back")
         return True
 
@@ -190,13 +195,8 @@ class Schedule(Lives):
             assert not isinstance(ending, BaseException), ending
         outcomes = one.outcomes()
         one.check(outcomes)
-        if resend and self.world.trouble == 0.0 and not self.world.poison and not self._unclear:
+        if resend and self.world.trouble == 0.0 and not self.world.poison and not self.clock_jumps:
             one.check_settled(outcomes)
-
-    @property
-    def _unclear(self) -> bool:
-        """Whether nobody can tell for each job whose it is."""
-        return self.clock_jumps or self.was_restored
 
     async def _reconcile_once(self, one: ContactList, loop: SimulatedLoop, *, resend: bool) -> None:
         settings = JournalSettings(path=one.journal, durability=Durability.PROCESS, purpose=Purpose.SETTLING)
