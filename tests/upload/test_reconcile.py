@@ -158,24 +158,13 @@ T, HOUR = 1_000_000.0, 3600.0
     [
         (T, 0.0, T + 60, 0.0, T, T + 60 + LATE_SECONDS),
         (T + 72 * HOUR, -72 * HOUR, T + 60, 0.0, T, T + 60 + LATE_SECONDS),  # three days ahead when it was sent
-        (
-            T + 72 * HOUR,
-            None,
-            T + 60,
-            0.0,
-            T + 60,
-            T + 60 + LATE_SECONDS,
-        ),  # and nobody knew: it was not in the future
-        (T, 0.0, T + 99 * HOUR, None, T, T + 23 * HOUR + LATE_SECONDS),  # given up long after its key's last attempt
-        (
-            T,
-            None,
-            T + 72 * HOUR,
-            -72 * HOUR,
-            T - 72 * HOUR,
-            T - 97 * HOUR,
-            (T, None, T - 45 * HOUR, 72 * HOUR, T, T - 25 * HOUR),  # three days behind when it was given up
-        ),  # wrong when it was given up: none is sure
+        # and nobody knew: it was not in the future
+        (T + 72 * HOUR, None, T + 60, 0.0, T + 60, T + 60 + LATE_SECONDS),
+        # given up long after its key's last attempt
+        (T, 0.0, T + 99 * HOUR, None, T, T + 23 * HOUR + LATE_SECONDS),
+        # wrong when it was given up, ahead or behind: none is sure
+        (T, None, T + 72 * HOUR, -72 * HOUR, T - 72 * HOUR, T - 97 * HOUR),
+        (T, None, T - 45 * HOUR, 72 * HOUR, T, T - 25 * HOUR),
     ],
 )
 def test_between_which_times_a_job_is_a_rows_own(
