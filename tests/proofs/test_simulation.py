@@ -117,7 +117,7 @@ def test_an_end_at_some_steps(seed: int, how: str, tmp_path: Path) -> None:
 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", [4, 16, 27])
+@pytest.mark.parametrize("seed", [4, 27])
 @pytest.mark.parametrize("how", ["first_crash", "first_cancel"])
 def test_an_end_at_every_step(seed: int, how: str, tmp_path: Path) -> None:
     end_at(range(1, EVERY_STEP), seed, how, tmp_path)
