@@ -150,7 +150,8 @@ async def _settle(journal: FileJournal, caller: Caller, token: Token, *, resend:
         reports += make_sense_of(await caller.call(CallPlan(request=request), endpoints.read_job_reports))
         if resend:
             _check_clock(caller.server_ahead)
-    findings = settle_unknown(rows, reports, taken, caller.clock.wall())
+    now = caller.clock.wall() + (caller.server_ahead or 0.0)  # for the server, as the rows' times
+    findings = settle_unknown(rows, reports, taken, now)
     by_chunk: dict[int, dict[int, Finding]] = {}
     for row, finding in findings.items():
         by_chunk.setdefault(row.chunk, {})[row.index] = finding
