@@ -156,7 +156,7 @@ class Worker:
             self._state.note_left_over()
             if chunk.first_sent_at is None and not_created:
                 await self._recorder.note_unsent(chunk)
-            elif chunk.first_sent_at is None and isinstance(error, AccessError) and self._sender.tried_once(chunk):
+            elif chunk.first_sent_at is None and _is_denial(error) and self._sender.tried_once(chunk):
                 await self._recorder.note_denied(chunk)
             return None  # it is sent again under its key
         if self._settings.answers_callers and not_created:
@@ -204,3 +204,8 @@ class Worker:
         """Return whether it is no failure, for the upload is stopping and it was not to be tried again."""
         denied = isinstance(error, NoAnswerError) and error.refused and denies_all(error.status)
         return self._state.stopping and isinstance(error, NoAnswerError) and not denied
+
+
+def _is_denial(error: CallsError) -> bool:
+    """Return whether an error says that nothing goes here; a web page in a success's place may be a gateway's."""
+    return isinstance(error, AccessError) and (error.status or 0) >= 300 and denies_all(error.status)

@@ -113,6 +113,8 @@ def _name_another_host(schedule: Schedule, one: ContactList) -> None:
 def _mistype_the_token(schedule: Schedule, one: ContactList) -> None:
     """Nobody is called by that, and nobody is lost: whatever becomes of the journal."""
     world, jobs = schedule.world, len(schedule.world.jobs())
+    if one.jobs() and not one.was_sent():
+        return  # whoever was told that nothing goes here, and was called all the same, is lost sight of
     trouble, world.trouble = world.trouble, 0.0
     ending = _try(schedule, one, token="mistyped")
     world.trouble = trouble

@@ -262,3 +262,16 @@ def test_who_was_denied_after_another_answer_may_have_been_called(path: Path) ->
     assert isinstance(play.run(8), AccessError)
     with closing(open_for_reading(path)) as store:
         assert store.chunks.any_sent()
+
+
+def test_a_web_page_in_the_answers_place_is_no_denial(path: Path) -> None:
+    """A gateway's, after the server has acted."""
+
+    def says(server: Server, phones: list[str], before: int) -> Response:
+        server.create(server.key, phones)
+        return Response(status=200, body=b"<html>")
+
+    play = Play(Server(says), path)
+    assert isinstance(play.run(8), AccessError)
+    with closing(open_for_reading(path)) as store:
+        assert store.chunks.any_sent()
