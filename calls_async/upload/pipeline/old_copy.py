@@ -65,7 +65,7 @@ class OldCopyCheck:
 
     def asks_from_now_on(self, not_after: float) -> bool:
         """Return whether that time has come since it was told."""
-        return not_after < math.inf and self._journal.now() > not_after
+        return not_after < math.inf and self._is_over()
 
     def _is_due(self) -> bool:
         past = self._journal.past
