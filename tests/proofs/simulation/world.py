@@ -162,6 +162,8 @@ class World:
 
     def catch_up(self) -> None:
         """The server acts on what has arrived late by now."""
+        if not self._late:
+            return
         due = sorted((item for item in self._late if item[0] <= self.now), key=lambda item: item[0])
         self._late = [item for item in self._late if item[0] > self.now]
         now = self.now
