@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
             part(one)
 
     command("upload", "send a contact list", _source, _server, _upload, _report)
-    command("check", "read and check a contact list like upload, and send nothing", _source, _report)
+    command("check", "read and check a contact list like upload, and send nothing", _source, _report, _check)
     command("sample", "print made-up contacts: all numbers different, and nobody's", _sample)
     command("add", "add one number", _server, _phone)
     command("test", "add one number for a test call", _server, _phone)
@@ -92,6 +92,11 @@ def _source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--delimiter", type=_delimiter, help="of a CSV file, such as ; or tab; default: by its header")
     group.add_argument("--encoding", help="of a CSV file; default: by its byte order mark, else UTF-8")
     group.add_argument(
+        "--multiline",
+        action="store_true",
+        help="cells of a CSV file may hold lines that look like rows",
+    )
+    group.add_argument(
         "--exclude",
         metavar="FILE",
         action="append",
@@ -100,6 +105,10 @@ def _source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--chunk-rows", metavar="N", type=int, help="contacts in one request at most; default: 500")
     group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request; default: 1000000")
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--each", action="store_true", help="print a line for every row that is not fit to be sent")
 
 
 def _upload(parser: argparse.ArgumentParser) -> None:

@@ -80,7 +80,7 @@ def _name_rehearsal(path: Path) -> Path:
 
 
 def read_reading(arguments: Namespace) -> dict[str, Any]:
-    names = ("format", "region", "delimiter", "encoding")
+    names = ("format", "region", "delimiter", "encoding", "multiline")
     return {name: getattr(arguments, name) for name in names} | {"columns": dict(arguments.column), "on_hint": warn}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import attrs
 
@@ -16,7 +16,9 @@ KEPT_REASONS = 1000
 """How many are told apart; a list of nonsense must not fill the memory."""
 EXAMPLES = 3
 _NUMBER = re.compile(r"[0-9]+")
-_SHOWN = (OutcomeStatus.REJECTED, OutcomeStatus.UNKNOWN)
+_PLACE = re.compile(r"(?P<kind>line|sheet row) (?P<number>[0-9]+): ")
+"""How a reason begins where the place in the file is known."""
+BAD = (OutcomeStatus.REJECTED, OutcomeStatus.UNKNOWN)
 
 
 @attrs.define(slots=True)
@@ -26,35 +28,41 @@ class _Group:
     rows: int = 0
     varied: bool = False
     """Whether the reasons differ in their numbers."""
-    examples: list[int] = attrs.field(factory=list)
+    examples: list[tuple[int, str]] = attrs.field(factory=list)
+    """Rows, and where they stand in the file."""
 
-    def add(self, row: int, reason: str) -> None:
+    def add(self, row: int, place: str, reason: str) -> None:
         """Count a row with this reason."""
         self.rows += 1
         self.varied = self.varied or reason != self.reason
-        self.examples = sorted([*self.examples, row])[:EXAMPLES]
+        self.examples = sorted([*self.examples, (row, place)])[:EXAMPLES]
 
 
 class ProblemTable:
-    """Reasons that differ in numbers only are the same; the first stands for all."""
+    """Reasons that differ in numbers only are the same; the first stands for all. `statuses` are those that are
+    shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, statuses: Collection[OutcomeStatus] = BAD) -> None:
+        self._shown = statuses
         self._groups: dict[str, _Group] = {}
 
     def note(self, receipt: Receipt) -> None:
         counts = receipt.counts()
-        if not any(counts[status] for status in _SHOWN):
+        if not any(counts[status] for status in self._shown):
             return
         for outcome in receipt.outcomes():
-            if outcome.status in _SHOWN:
+            if outcome.status in self._shown:
                 self._note(outcome.row, outcome.status, outcome.error or "")
 
     def _note(self, row: int, status: OutcomeStatus, reason: str) -> None:
+        found = _PLACE.match(reason)
+        place = "" if found is None else f"{found['kind']} {found['number']}"
+        reason = reason if found is None else reason[found.end() :]
         key = f"{status} {_NUMBER.sub('0', reason)}"
         if key not in self._groups and len(self._groups) >= KEPT_REASONS:
             key, reason = str(status), "many other reasons"
         group = self._groups.setdefault(key, _Group(str(status), reason))
-        group.add(row, reason)
+        group.add(row, place, reason)
 
     def lines(self) -> Iterator[str]:
         """Yield the table's lines, the most frequent reason first; none where there was no trouble."""
@@ -77,5 +85,5 @@ def _reason(group: _Group) -> str:
 
 
 def _examples(group: _Group) -> str:
-    rows = ", ".join(map(str, group.examples)) + (" …" if group.rows > len(group.examples) else "")
-    return f"row {rows}"
+    rows = ", ".join(f"{row} ({place})" if place else str(row) for row, place in group.examples)
+    return f"row {rows}" + (" …" if group.rows > len(group.examples) else "")

@@ -39,9 +39,10 @@ async def show_progress(
 
 
 def print_summary(arguments: Namespace, summary: Summary, troubles: ProblemTable) -> None:
-    if arguments.command == "upload":
+    checked = arguments.command == "check"  # whose answer the table is
+    if not checked or not (arguments.json or arguments.quiet):
         for line in troubles.lines():
-            print(line, file=sys.stderr)
+            print(line, file=sys.stdout if checked else sys.stderr)
     if arguments.json:
         print(json.dumps(attrs.asdict(summary) | {"seconds": round(summary.seconds, 3)}))
         return

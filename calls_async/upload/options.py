@@ -67,6 +67,8 @@ class UploadOptions(SendingOptions, total=False):
     """Columns of another name: the name in the file and the field that it means."""
     delimiter: str | None
     encoding: str | None
+    multiline: bool
+    """Quoted cells of a CSV file are meant to hold lines that look like its rows; else such lines are rejected."""
     linger_seconds: float
     dedupe: bool
     """Do not send a row that says the same as an earlier one: it is a duplicate."""

@@ -54,8 +54,13 @@ async def test_check_sends_nothing(tmp_path: Path) -> None:
     path.write_text("phone,name\n16500000000,a\n1.65E+10,b\n16500000000,a\n")
     ran = await run("check", path)
     assert ran.code == 3
-    assert "row 2: phone: was spoilt by a spreadsheet" in ran.out
-    assert "row 3: says the same as row 1" in ran.out
+    assert ran.out.splitlines()[1:3] == [
+        (
+            "   1  rejected   row 2 (line 3)  phone: was spoilt by a spreadsheet (like 1.65E+10), digits are lost; "
+            "export the column as text"
+        ),
+        "   1  duplicate  row 3           says the same as row 1",
+    ]
     assert "3 rows: 1 fit to be sent, 1 duplicates, 1 rejected" in ran.out
     ran = await run("check", path, "--json")
     summary = json.loads(ran.out)
@@ -113,11 +118,11 @@ async def test_exclude_and_dedupe(served: tuple[Sandbox, dict[str, str]], tmp_pa
         ("accepted", None),
         ("rejected", f"excluded by {listed}"),
         ("duplicate", "says the same as row 1"),
-        ("rejected", "phone: has 2 digits; an international number has 7 to 15"),
+        ("rejected", "line 5: phone: has 2 digits; an international number has 7 to 15"),
     ]
     assert [job.phone for job in sandbox.jobs] == ["16500000001"]
     ran = await run("check", path, "--exclude", listed)
-    assert f"row 2: excluded by {listed}" in ran.out
+    assert f"excluded by {listed}" in ran.out
     assert (await run("upload", path, "--journal", tmp_path / "j", "--exclude", tmp_path / "no", env=env)).code == 2
 
 
@@ -127,11 +132,14 @@ async def test_what_was_rejected_is_a_table(served: tuple[Sandbox, dict[str, str
     path.write_text("phone\n" + "16500000001\n" + "12\n123\n12345\n1234\n" + "016500000000\n" * 2)
     ran = await run("upload", path, "--quiet", env=env)
     assert ran.err.splitlines() == [
-        "rows  outcome   for example    reason",
-        "   4  rejected  row 2, 3, 4 …  phone: has 2 digits; an international number has 7 to 15 (and the like)",
+        "rows  outcome   for example                               reason",
         (
-            "   2  rejected  row 6, 7       phone: starts with 0, so it is a national number; "
-            "add the country code, or name the region"
+            "   4  rejected  row 2 (line 3), 3 (line 4), 4 (line 5) …  phone: has 2 digits; "
+            "an international number has 7 to 15 (and the like)"
+        ),
+        (
+            "   2  rejected  row 6 (line 7), 7 (line 8)                phone: starts with 0, so it is a national "
+            "number; add the country code, or name the region"
         ),
     ]
 

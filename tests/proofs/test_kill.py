@@ -101,7 +101,14 @@ async def test_fifty_kills(tmp_path: Path) -> None:  # C-IDEM-1, C-IDEM-2, C-IDE
     assert await series(tmp_path, 50, seed=2, rows=MANY_ROWS) == 50
 
 
-@pytest.mark.parametrize("how", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+@pytest.mark.parametrize(
+    "how",
+    [
+        [signal.SIGINT],
+        pytest.param([signal.SIGTERM], marks=pytest.mark.proof),
+        pytest.param([signal.SIGINT, signal.SIGINT], marks=pytest.mark.proof),
+    ],
+)
 async def test_signals_leave_an_upload_that_goes_on(tmp_path: Path, how: list[signal.Signals]) -> None:
     async with trouble(3) as sandbox:
         one = Killed(tmp_path, sandbox, 3)
@@ -119,6 +126,7 @@ async def test_signals_leave_an_upload_that_goes_on(tmp_path: Path, how: list[si
         one.check()
 
 
+@pytest.mark.proof
 async def test_a_hard_stop_of_a_list_that_was_read_whole_is_an_interruption(tmp_path: Path) -> None:
     path = tmp_path / "short.csv"
     path.write_text("phone\n" + "".join(f"{16500000000 + n}\n" for n in range(200)))
@@ -153,6 +161,7 @@ async def test_a_finished_upload_is_not_run_again(tmp_path: Path) -> None:
         assert len(sandbox.jobs) == ROWS
 
 
+@pytest.mark.proof
 async def test_a_hard_stop_without_a_journal_names_the_rows_in_doubt(tmp_path: Path) -> None:
     faults = Faults(shares={FaultKind.DELAY_AFTER: 1.0}, delay_seconds=5)
     async with Sandbox(duplicates=DuplicateRule.OFF, faults=faults) as sandbox:

@@ -105,6 +105,7 @@ async def kill_under_load(folder: Path, *, contacts: int, kills: int, seed: int)
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.proof
 async def test_a_service_dies_under_load(tmp_path: Path) -> None:  # C-IDEM-1, C-IDEM-2, C-IDEM-8
     await kill_under_load(tmp_path, contacts=2000, kills=3, seed=1)
 
@@ -116,6 +117,7 @@ async def test_a_service_dies_again_and_again(tmp_path: Path) -> None:  # C-IDEM
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.proof
 async def test_a_service_answers_while_it_uploads(tmp_path: Path) -> None:
     for name, text in readme_files("upload_service.py").items():
         (tmp_path / name).write_text(text)

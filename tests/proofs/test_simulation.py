@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 
-SOME, MANY = 120, 8_400
+SOME, MANY = 60, 8_400
 """Schedules of uploads; of a batcher, a fifth of that."""
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """A disk in memory saves a sixth of the time: here processes die, not machines."""

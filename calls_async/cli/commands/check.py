@@ -9,7 +9,7 @@ from pathlib import Path
 
 from calls_async.cli.exit_codes import Exit, choose_summary_exit
 from calls_async.cli.options import open_results, read_reading, read_settings, read_source
-from calls_async.cli.problems import ProblemTable
+from calls_async.cli.problems import BAD, ProblemTable
 from calls_async.cli.progress import Snapshot
 from calls_async.cli.summary import note_receipts, print_summary, show_progress
 from calls_async.upload.check import Check
@@ -27,7 +27,7 @@ async def check(arguments: Namespace) -> Exit:
     # Repetitions are always shown: what the server does with them is its own affair.
     screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, region=arguments.region)
     one = Check(source, UploadSettings(**read_settings(arguments)), screening)
-    troubles = ProblemTable()
+    troubles = ProblemTable((*BAD, OutcomeStatus.DUPLICATE))
     started = time.monotonic()
 
     def look() -> Snapshot:
@@ -37,16 +37,13 @@ async def check(arguments: Namespace) -> Exit:
     async with show_progress(arguments, results, look), aclosing(one.receipts()) as receipts:
         async for receipt in receipts:
             await note_receipts([receipt], troubles, results)
-            if not arguments.json and not arguments.quiet:
+            if arguments.each:
                 _print_bad_rows(receipt)
     if results is not None:
         await results.finish()
     one.summary.note_time(time.monotonic() - started)
     print_summary(arguments, one.summary, troubles)
     return choose_summary_exit(one.summary)
-
-
-# --- in the end ---
 
 
 def _print_bad_rows(receipt: Receipt) -> None:

@@ -111,9 +111,12 @@ class Columns:
         return ends.take(codes)
 
 
-def read_columns(text: bytes, count: int, delimiter: str, *, quoted: bool | None) -> list[pa.Array] | None:
+def read_columns(
+    text: bytes, count: int, delimiter: str, *, quoted: bool | None, breaks: bool = False
+) -> list[pa.Array] | None:
     """Return text with lines of `count` cells as columns of text; None where it is not that, or not UTF-8. `quoted`
-    tells whether some are in quotes; None: a quote is a character like others."""
+    tells whether some are in quotes; None: a quote is a character like others. `breaks`: whether there may be line
+    breaks in these."""
     names = [str(index) for index in range(count)]
     try:
         table = csv.read_csv(
@@ -122,7 +125,7 @@ def read_columns(text: bytes, count: int, delimiter: str, *, quoted: bool | None
             parse_options=csv.ParseOptions(
                 delimiter=delimiter,
                 quote_char=False if quoted is None else '"',
-                newlines_in_values=bool(quoted),
+                newlines_in_values=breaks,
             ),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
@@ -138,7 +141,7 @@ def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:
     phones = column.cast(pa.string()) if pa.types.is_integer(column.type) else _plain(column)
     if not pa.types.is_string(phones.type):
         raise pa.ArrowTypeError("phones are written as text or as whole numbers")
-    if b"+" in _join_text(phones):
+    if b"+" in join_text(phones):
         phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
     good = pc.match_substring_regex(phones, f"^{CLEAN_PATTERN}$")
     return phones, pc.fill_null(good, False)
@@ -171,7 +174,7 @@ def _value_as_json(value: Any) -> str | None:
 
 
 def _escaped(column: pa.Array) -> tuple[pa.Array, pa.Array | None]:
-    text = _join_text(column)
+    text = join_text(column)
     sure = None
     if any(control in text for control in _OTHER_CONTROLS):
         sure = pc.fill_null(pc.invert(pc.match_substring_regex(column, _OTHER_CONTROLS_PATTERN)), True)
@@ -192,7 +195,7 @@ def _plain(column: pa.Array) -> pa.Array:
     return column
 
 
-def _join_text(column: pa.Array) -> bytes:
+def join_text(column: pa.Array) -> bytes:
     """Return all of a text column, one value after the other."""
     _, starts, text = column.buffers()
     if text is None:

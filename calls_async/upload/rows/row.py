@@ -32,6 +32,11 @@ class UnsentRow(NamedTuple):
 Row = EncodedRow | UnsentRow
 
 
+def at_line(line: int, row: Row) -> Row:
+    """Say in which line of its file a row stands, where it is not sent."""
+    return row._replace(error=f"line {line}: {row.error}") if isinstance(row, UnsentRow) else row
+
+
 @attrs.frozen(slots=True)
 class EncodedRows:
     """Consecutive contacts of a source, ready to be sent. Iterating gives them one at a time."""

@@ -61,10 +61,9 @@ class Table:
         """Return the row that `cells` mean."""
         phone = cells[self.phone] if len(cells) > self.phone else None
         try:
-            if len(cells) != len(self.columns) and (
-                len(cells) < len(self.columns) or any(cells[len(self.columns) :])
-            ):
+            if any(cells[len(self.columns) :]):
                 raise ContactError("row", f"has {len(cells)} cells, but the header has {len(self.columns)}")
+            cells = [*cells, *[""] * (len(self.columns) - len(cells))]  # spreadsheets leave out empty ones at the end
             arguments = _arguments(self.settings, [cells[index] for index, _ in self.settings])
             if self.payload:
                 own = {name: cells[index] for index, name in self.payload}

@@ -70,8 +70,8 @@ def _numbers(name: str, lines: Iterator[str], region: str | None) -> Iterator[in
         if not text or (columns is None and text.startswith("#")):
             continue
         try:
-            if place == 1 and "phone" in (header := _cells(line, guess_delimiter(text))):
-                columns, delimiter = header, guess_delimiter(text)
+            if place == 1 and "phone" in (header := _cells(line, guess_delimiter([text]))):
+                columns, delimiter = header, guess_delimiter([text])
                 if columns.count("phone") > 1:
                     raise ContactError("row", "has more than one column 'phone'")
                 continue

@@ -79,6 +79,9 @@ class MarkedFile:
 
     def read(self, size: int) -> bytes:
         """Return what there is, up to `size` bytes; nothing at the end. Raises `JournalRefusedError`."""
+        if self._expected and (mark := self._expected[0].mark) is not None and mark.ended:
+            # What has come since then is read apart from it: a reader can tell what was there.
+            size = min(size, max(1, mark.position - self._position))
         data = self._read(size)
         if not data:
             self._refuse_shorter()
@@ -93,7 +96,7 @@ class MarkedFile:
 
     def mark(self) -> Mark:
         """Return where reading has got to."""
-        return Mark(self._position, self._hash.digest(), ended=self._ended and not self._tail.endswith(_LINE_ENDS))
+        return Mark(self._position, self._hash.digest(), ended=self._ended)
 
     def read_all(self) -> Mark:
         """Read to the end, and return where that is: for formats that are not read in order."""
@@ -114,7 +117,7 @@ class MarkedFile:
             chunk = self._expected.popleft()
             if mark.digest != self._hash.digest():
                 raise self._consumed.changed(chunk, f"something before byte {mark.position:,} is different")
-            if mark.ended:
+            if mark.ended and not self._tail.endswith(_LINE_ENDS):
                 self._line_of = chunk
         self._advance(data[start:])
 

@@ -1,133 +1,168 @@
 """CSV: one reader, two lanes. Blocks whose every quote stands where it should go through pyarrow, column by column;
-all others go through Python's csv module, row by row."""
+all others go record by record."""
 
 from __future__ import annotations
 
-import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+
+import attrs
 
 from calls_async.errors import ContactError, SourceError
 from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.fast_rows import QuickTable
-from calls_async.upload.rows.row import RowBuffer, Run
+from calls_async.upload.rows.row import Row, RowBuffer, Run, at_line
 from calls_async.upload.rows.table import Table
-from calls_async.upload.sources.text import MAX_LINE_BYTES, LineBlocks, LineTooLong, guess_delimiter
+from calls_async.upload.sources.checkpoint import NOTHING, Consumed
+from calls_async.upload.sources.csv_records import WHITE_SPACE, Layout, Lines, Record, Records
+from calls_async.upload.sources.text import LineBlocks, LineTooLong, guess_delimiter
 
 if TYPE_CHECKING:
     from calls_async.upload.sources.csv_columns import CsvColumns
 
 
-MAX_FIELD_CHARS = 16 * 2**20
-"""The longest cell; beyond it, a quote was probably never closed."""
 _LINE_ENDS = (b"\n", b"\r")
+_NAMED_DELIMITER = re.compile(r"\ufeff?\"?sep=(.)\"?\r?\n?")
+"""Excel's own first line, which is no row."""
+_FIRST_LINES = 30
+"""How many lines the delimiter is guessed by."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class CsvStyle:
+    """How a CSV file is written, as far as that is known beforehand."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    multiline: bool = False
+    """Whether quoted cells may hold what looks like rows."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Before:
+    """What came before the rows that are read: so many `rows` of other parts, and what an earlier process took."""
+
+    rows: int = 0
+    consumed: Consumed = NOTHING
+    compared: Callable[[], bool] = bool
+    """Whether all of that has been read again."""
 
 
 class CsvReader:
     """The rows of a CSV file as lists of runs, numbered from 1; blank lines have no number."""
 
-    def __init__(
-        self,
-        name: str,
-        read: Callable[[int], bytes],
-        encoding: str | None,
-        delimiter: str | None,
-        *,
-        rows_before: int = 0,
-    ) -> None:
+    def __init__(self, name: str, read: Callable[[int], bytes], style: CsvStyle, before: Before) -> None:
         self._name = name
-        self._blocks = LineBlocks(name, read, encoding, _LINE_ENDS)
-        self._row = rows_before
-        self._lines: list[str] = []
-        """What is left of a block for the csv module, the last line first."""
-        self._give(self._next_block())
-        self.delimiter = delimiter or guess_delimiter("".join(self._lines[::-1][:100]))
-        csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARS))
-        self._records = csv.reader(self._all_lines(), delimiter=self.delimiter, strict=True)
+        self._blocks = LineBlocks(name, read, style.encoding, _LINE_ENDS)
+        self._row = before.rows
+        self._before = before
+        self._multiline = style.multiline
+        self.blank_lines = 0
+        self._needs_new = False
+        """Whether the record that is being read needs lines that no earlier process has seen."""
+        self._lines = Lines(self._more_lines)
+        self.delimiter = self._find_delimiter(style.delimiter)
+        self._records = Records(self._lines, self.delimiter)
 
     def header(self) -> list[str]:
         """Return the first line that is not blank. Raises `SourceError` where there is none."""
-        try:
-            header = next((cells for cells in self._records if cells), None)
-        except csv.Error as error:
-            raise SourceError(self._name, f"is not CSV: {error}", "header") from None
-        if header is None:
-            raise SourceError(self._name, "is empty; it needs a header that names its columns")
-        return header
+        while self._lines or self._lines.fetch():
+            (record,) = self._records.next(None)
+            if record.error is not None:
+                raise SourceError(self._name, f"is not CSV: it {record.error}", "header")
+            if not record.blank:
+                return list(record.cells)
+        raise SourceError(self._name, "is empty; it needs a header that names its columns")
 
     def rows(self, table: Table, fast: CsvColumns | None, skip: int) -> Iterator[list[Run]]:
         """Yield the rows after those to `skip`. Raises `SourceError` where it cannot go on, after what was before
         that."""
         slow = QuickTable(table)
-        block = self._blocks.encoded("".join(self._lines[::-1])) or self._next_block()
-        self._lines.clear()
-        while block:
-            count = _count_rows(block) if self._row < skip else None
+        layout = Layout(len(table.columns), table.phone, self._multiline)
+        # What is left of the header's block is a block, too.
+        left = "".join(line for line in self._lines.take_all() if line is not None)
+        block = self._blocks.encoded(left) or self._next_block()
+        while block != b"":
+            count = _count_rows(block, self.delimiter) if block and self._row < skip else None
+            parsed = None
             if count is not None and self._row + count <= skip:
                 self._row += count  # resuming skips millions of rows: nobody needs to parse them
-                block = self._next_block()
-                continue
-            columns = fast.parse(block) if fast is not None else None
-            if fast is None or columns is None:
-                self._give(block)
-                yield from self._by_records(slow, skip)
+                self._lines.pass_over(count)
+            elif fast is not None and block and (parsed := fast.parse(block)) is not None:
+                if (done := max(0, skip - self._row)) < parsed.rows:
+                    yield fast.encode(self._row + 1, self._lines.taken + 1, parsed, done)
+                self._row += parsed.rows
+                self.blank_lines += parsed.blank
+                self._lines.pass_over(parsed.lines)
             else:
-                count, done = len(columns[0]), max(0, skip - self._row)
-                if done < count:
-                    yield fast.encode(self._row + done + 1, [column.slice(done) for column in columns])
-                self._row += count
+                self._lines.give(self._split(block))
+                yield from self._by_records(slow, layout, skip)
             block = self._next_block()
 
-    def _by_records(self, table: QuickTable, skip: int) -> Iterator[list[Run]]:
-        """Yield the rows of the block that was given to the csv module; its last record may go on in the next
-        ones."""
+    def _by_records(self, table: QuickTable, layout: Layout, skip: int) -> Iterator[list[Run]]:
+        """Yield the rows of the lines that were given; the last record may go on in the next blocks."""
         gathered = RowBuffer()
         while self._lines:
-            try:
-                cells = next(self._records)
-                if not cells:
+            self._needs_new = False
+            for record in self._records.next(layout):
+                if record.blank:
+                    self.blank_lines += 1
                     continue
                 self._row += 1
+                self._refuse_closed_later(record)
                 if self._row > skip:
-                    gathered.add(table.encode(self._row, cells))
-            except csv.Error as error:
-                self._row += 1
-                if "expected after" not in str(error):
-                    yield gathered.take()
-                    reason = f"has a quote that is never closed ({error})"
-                    raise SourceError(self._name, reason, f"row {self._row}") from None
-                if self._row > skip:
-                    gathered.add(rejected(self._row, None, ContactError("row", "has text after a closing quote")))
-            except SourceError:
-                yield gathered.take()
-                raise
+                    gathered.add(_encode(table, self._row, record))
             if gathered.full:
                 yield gathered.take()
         yield gathered.take()
 
-    def _give(self, block: bytes) -> None:
-        self._lines = list(io.StringIO(self._blocks.text(block), newline=""))[::-1]
+    def _refuse_closed_later(self, record: Record) -> None:
+        """Refuse a list that has grown so that a quote is closed, which was not when the rows behind it were sent."""
+        consumed = self._before.consumed
+        if self._needs_new and consumed.chunks and record.error is None and self._row <= consumed.rows:
+            last = max(consumed.chunks, key=lambda chunk: chunk.last_row)
+            raise consumed.changed(last, f"a quote of line {record.line} was never closed, and is now")
 
-    def _all_lines(self) -> Iterator[str]:
-        while self._lines:
-            yield self._lines.pop()
-            if not self._lines:
-                self._give(self._next_block())
+    def _find_delimiter(self, given: str | None) -> str:
+        self._lines.fetch()
+        first = [line for line in self._lines.look(_FIRST_LINES) if line is not None]
+        named = _NAMED_DELIMITER.fullmatch(first[0]) if first else None
+        if named is None:
+            return given or guess_delimiter(first)
+        self._lines.take()
+        return given or named[1]
 
-    def _next_block(self) -> bytes:
+    def _more_lines(self) -> list[str | None]:
+        self._needs_new = self._needs_new or self._before.compared()
+        return self._split(self._next_block())
+
+    def _split(self, block: bytes | None) -> list[str | None]:
+        return [None] if block is None else list(io.StringIO(self._blocks.text(block), newline=""))
+
+    def _next_block(self) -> bytes | None:
+        """Return whole lines; None for a line that is too long, nothing at the end."""
         try:
             return self._blocks.next()
         except LineTooLong:
-            reason = f"has a line of more than {MAX_LINE_BYTES:,} bytes; is it CSV?"
-        raise SourceError(self._name, reason, f"row {self._row + 1}")
+            return None
 
 
-def _count_rows(block: bytes) -> int | None:
-    """Return how many rows a block has, where its lines are rows: no quotes, no blank lines, no bare carriage
-    returns."""
-    if len(block) > MAX_LINE_BYTES or b'"' in block or b"\n\n" in block or block.startswith((b"\n", b"\r")):
+def _encode(table: QuickTable, row: int, record: Record) -> Row:
+    if record.error is None:
+        return at_line(record.line, table.encode(row, record.cells))
+    return at_line(record.line, rejected(row, None, ContactError("row", record.error)))
+
+
+def _count_rows(block: bytes, delimiter: str) -> int | None:
+    """Return how many rows a block has, where each of its lines surely is one: no quotes, no bare carriage returns,
+    nothing that may be a blank line."""
+    if b'"' in block:
         return None
-    if b"\r" in block and (b"\n\r" in block or block.count(b"\r") != block.count(b"\r\n")):
+    for start in ("\n", "\r\n", delimiter, *WHITE_SPACE):
+        if block.startswith(start.encode()) or b"\n" + start.encode() in block:
+            return None
+    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         return None
     return block.count(b"\n") + (not block.endswith(b"\n"))

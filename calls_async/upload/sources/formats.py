@@ -16,7 +16,7 @@ from calls_async.upload.rows.row import Run, each_row, group_into_runs
 from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile
-from calls_async.upload.sources.csv_rows import CsvReader
+from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle
 from calls_async.upload.sources.excel import read_excel
 from calls_async.upload.sources.json_rows import JsonReader, line_encoder
 from calls_async.upload.sources.options import FilePart, Reading, detect_format
@@ -112,22 +112,26 @@ def _read_in_order(form: str, name: str, file: MarkedFile, reading: Reading, con
 
 
 def _csv_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:
-    before, skip = _rows_before(reading, consumed)
-    reader = CsvReader(name, file.read, reading.encoding, reading.delimiter, rows_before=before)
+    rows_before, skip = _rows_before(reading, consumed)
+    style = CsvStyle(encoding=reading.encoding, delimiter=reading.delimiter, multiline=reading.multiline)
+    before = Before(rows=rows_before, consumed=consumed, compared=lambda: file.compared)
+    reader = CsvReader(name, file.read, style, before)
     header = reader.header()
     table = _table(name, header, reading)
     fast = None
     if reading.columnar and len(table.columns) == len(header) and reader.delimiter.isascii():
-        fast = _csv_columns(table, reader.delimiter)
-    return reader.rows(table, fast, skip)
+        fast = _csv_columns(table, reader.delimiter, multiline=reading.multiline)
+    yield from reader.rows(table, fast, skip)
+    if reader.blank_lines and reading.on_hint is not None:
+        reading.on_hint(f"{name}: {reader.blank_lines:,} blank lines were passed over")
 
 
-def _csv_columns(table: Table, delimiter: str) -> CsvColumns | None:
+def _csv_columns(table: Table, delimiter: str, *, multiline: bool) -> CsvColumns | None:
     try:
         from calls_async.upload.sources.csv_columns import CsvColumns
     except ImportError:  # an extra
         return None
-    return CsvColumns(table, delimiter) if table.independent else None
+    return CsvColumns(table, delimiter, multiline=multiline) if table.independent else None
 
 
 def _json_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:

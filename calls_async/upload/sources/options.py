@@ -61,6 +61,8 @@ class Reading:
     """None: the one of `, ; tab |` that the header has most of."""
     encoding: str | None = None
     """None: by the byte order mark, else UTF-8."""
+    multiline: bool = False
+    """Whether quoted cells of a CSV file may hold lines that look like its rows; else such lines are rejected."""
     part: FilePart | None = None
     """None: all of it."""
     columnar: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from calls_async.errors import SourceError
 
@@ -53,7 +53,9 @@ class LineBlocks:
         encoding."""
         while not self._ended:
             for end in self._ends:
-                if cut := self._rest.rfind(end) + 1:
+                # A carriage return at the very end may be half of a line end.
+                stop = len(self._rest) - (end == b"\r")
+                if cut := self._rest.rfind(end, 0, stop) + 1:
                     block, self._rest = self._rest[:cut], self._rest[cut:]
                     return block
             if len(self._rest) > MAX_LINE_BYTES:
@@ -114,8 +116,20 @@ def guess_encoding(beginning: bytes) -> str:
 _DELIMITERS = ",;\t|"
 
 
-def guess_delimiter(beginning: str) -> str:
-    """Return the delimiter that the header has most of, outside quotes; a comma where it has none."""
-    header = beginning.lstrip("\r\n").splitlines()[0] if beginning.strip() else ""
-    outside = "".join(header.split('"')[::2])
-    return max(_DELIMITERS, key=outside.count)
+def guess_delimiter(lines: Sequence[str]) -> str:
+    """Return the delimiter under which the header, which is the first line that is not blank, has as many cells as
+    the most of the lines behind it; a comma where there is none."""
+    header, *others = [line.strip("\r\n") for line in lines if line.strip()] or [""]
+
+    def fits(delimiter: str) -> tuple[int, bool, int]:
+        count = _count_outside(header, delimiter)
+        alike = sum(_count_outside(line, delimiter) == count for line in others)
+        named = "phone" in [cell.strip(' "') for cell in header.split(delimiter)]
+        return (1 + alike if count else 0), named, count
+
+    return max(_DELIMITERS, key=fits)
+
+
+def _count_outside(line: str, delimiter: str) -> int:
+    """Return how often a delimiter stands outside quotes."""
+    return sum(part.count(delimiter) for part in line.split('"')[::2])
