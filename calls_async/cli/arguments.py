@@ -80,7 +80,7 @@ def _source(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("source")
     group.add_argument("source", metavar="SOURCE", help="a file, or - for standard input with --format")
     group.add_argument("--format", choices=["csv", "jsonl", "parquet", "xlsx"], help="default: by the file's name")
-    group.add_argument("--region", metavar="XX", help="where national numbers are from, such as US")
+    _numbers(group)
     group.add_argument(
         "--column",
         metavar="NAME=FIELD",
@@ -105,6 +105,20 @@ def _source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--chunk-rows", metavar="N", type=int, help="contacts in one request at most; default: 500")
     group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request; default: 1000000")
+
+
+def _numbers(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--region", metavar="XX", help="where national numbers are from, such as US")
+    group.add_argument(
+        "--international", action="store_true", help="take numbers that might be national ones as they stand"
+    )
+    group.add_argument(
+        "--numbers", choices=["strict", "any"], help="check them by the whole numbering plan, or not at all"
+    )
+    group.add_argument("--first-number", action="store_true", help="take the first of several numbers in a cell")
+    group.add_argument(
+        "--only-region", metavar="XX,…", dest="only_regions", help="reject numbers of other regions, such as RU,KZ"
+    )
 
 
 def _check(parser: argparse.ArgumentParser) -> None:

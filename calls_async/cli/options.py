@@ -13,6 +13,7 @@ from calls_async.cli.output import warn
 from calls_async.errors import ConfigurationError
 from calls_async.upload.journal.settings import Durability, JournalSettings
 from calls_async.upload.outcomes.results_file import ResultsFile
+from calls_async.upload.rows.numbers import Numbers
 from calls_async.upload.settings import UploadSettings
 
 JOURNAL_SUFFIX = ".journal"
@@ -80,8 +81,16 @@ def _name_rehearsal(path: Path) -> Path:
 
 
 def read_reading(arguments: Namespace) -> dict[str, Any]:
-    names = ("format", "region", "delimiter", "encoding", "multiline")
+    names = ("format", "delimiter", "encoding", "multiline")
     return {name: getattr(arguments, name) for name in names} | {"columns": dict(arguments.column), "on_hint": warn}
+
+
+def read_number_rules(arguments: Namespace) -> dict[str, Any]:
+    """Return how numbers are read: what a person hands in may be national, so what can be read in two ways is not
+    sent."""
+    names = ("region", "international", "first_number", "only_regions")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    return given | {"numbers": arguments.numbers or Numbers.UNAMBIGUOUS}
 
 
 def read_settings(arguments: Namespace) -> dict[str, Any]:

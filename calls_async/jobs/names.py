@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from calls_async.concurrency import iterate_in_thread
 from calls_async.errors import ConfigurationError, ContactError
-from calls_async.protocol.phones import normalise_phone
+from calls_async.protocol.phones import AsGiven, normalise_phone
 from calls_async.upload.outcomes.outcome import Outcome
 from calls_async.upload.outcomes.results_file import RESULTS_FORMATS, read_results
 from calls_async.upload.sources.slices import AsyncSlices, sliced
@@ -35,7 +35,11 @@ def read_name(name: Any, place: str, *, by_phone: bool) -> JobName | None:
             return JobName(name.job_id, False, f"row {name.row}")
         if name.status is not OutcomeStatus.UNKNOWN or name.phone is None:
             return None
-        name, by_phone, place = name.phone, True, f"row {name.row}"  # it may have a job, whose ID nobody knows
+        name, by_phone, place = (
+            AsGiven(name.phone),
+            True,
+            f"row {name.row}",
+        )  # it may have a job, whose ID nobody knows
     if by_phone:
         return JobName(normalise_phone(name), True, place)
     text = str(name).strip() if isinstance(name, str | int) and not isinstance(name, bool) else ""

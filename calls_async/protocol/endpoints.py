@@ -18,7 +18,7 @@ import orjson
 from calls_async.errors import ConfigurationError, ContactError
 from calls_async.protocol import keys, schedule
 from calls_async.protocol.contact import encode_json
-from calls_async.protocol.phones import normalise_phone
+from calls_async.protocol.phones import normalise_phone, read_sent_phone
 from calls_async.protocol.reports import AttemptReport, CampaignInfo, CampaignStatus, JobReport, Report, to_report
 from calls_async.protocol.token import AnyToken, Token, to_token
 
@@ -156,7 +156,7 @@ def _by_job(token: AnyToken, verb: str, ids: Iterable[object], phones: Iterable[
         if isinstance(jobs, str) or not isinstance(jobs, Iterable):
             raise ConfigurationError("ids and phones are lists; put a single one into brackets")
     selection = {
-        "phones": [normalise_phone(phone) for phone in phones],
+        "phones": [read_sent_phone(phone) for phone in phones],
         "ids": [str(job_id) for job_id in ids],
     }
     if not selection["phones"] and not selection["ids"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -18,7 +18,7 @@ from calls_async.upload.batcher.batcher import Batcher, ContactRules
 from calls_async.upload.batcher.deliveries import Deliveries, OnReceipt
 from calls_async.upload.batcher.inbox import Inbox, InboxSettings
 from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Purpose, read_settings
-from calls_async.upload.rows.regions import check_region
+from calls_async.upload.rows.numbers import NumberRules, Numbers
 from calls_async.upload.screening.exclusions import to_paths
 from calls_async.upload.screening.screening import Screening
 from calls_async.upload.settings import BatcherSettings, UploadSettings
@@ -46,6 +46,15 @@ class SendingOptions(TypedDict, total=False):
     """What the journal survives: `power` (a power cut, the default), or `process` (the death of the process)."""
     region: str | None
     """Where national numbers are from, such as `US`: they are completed."""
+    numbers: Numbers | str
+    """How numbers are checked: `checked` (country code and length, the default), `unambiguous` (what can be read in
+    two ways is rejected, too), `strict` (also by the country's numbering plan), `any` (not at all)."""
+    international: bool
+    """Take numbers that could be national ones as they stand."""
+    first_number: bool
+    """Take the first of several numbers in one place, instead of rejecting the row."""
+    only_regions: Iterable[str]
+    """Reject numbers of other regions."""
     exclude: Sequence[str | Path]
     """Files of numbers that must not be called: their rows are rejected."""
     on_event: Callable[[Event], object] | None
@@ -94,20 +103,20 @@ class BatcherOptions(SendingOptions, total=False):
 def make_upload(connection: Connection, token: AnyToken, source: SourceLike | None, options: UploadOptions) -> Upload:
     """Make an upload of what its caller says. Raises `ConfigurationError`, and `TypeError` for an unknown option."""
     _check_names("upload", options, UploadOptions)
-    region, on_hint = options.get("region"), options.get("on_hint")
+    rules, on_hint = _pick(options, NumberRules), options.get("on_hint")
     journal = options.get("journal")
     if journal is not None and not callable(journal):
         durability = options.get("durability", Durability.POWER)
         journal = read_settings(journal, durability, again=options.get("again", False))
     request = UploadRequest(
-        source=open_source(source, _pick(options, Reading)),
+        source=open_source(source, attrs.evolve(_pick(options, Reading), rules=rules)),
         settings=_pick(options, UploadSettings),
         owner=JournalOwner(token=token, host=connection.base_url),
         journal=journal,
         screening=Screening(
             exclude=to_paths(options.get("exclude", ())),
             dedupe=options.get("dedupe", False),
-            region=region,
+            rules=rules,
             on_hint=on_hint,
         ),
         events=EventDispatcher(options.get("on_event"), connection.telemetry.event),
@@ -121,8 +130,7 @@ def make_batcher(connection: Connection, token: AnyToken, options: BatcherOption
     patience: dict[str, Any] = {"max_outage_seconds": math.inf, "max_refusals": None}
     given = patience | {name: value for name, value in options.items() if value is not None}
     own, settings = _pick(given, BatcherSettings), _pick(given, UploadSettings, without=("linger_seconds",))
-    region = options.get("region")
-    check_region(region)
+    rules = _pick(options, NumberRules)
     deliveries = Deliveries(options.get("on_receipt"))
     inbox_settings = InboxSettings(
         chunk_rows=settings.largest_chunk_rows, linger_seconds=own.linger_seconds, buffer_rows=own.buffer_rows
@@ -134,14 +142,14 @@ def make_batcher(connection: Connection, token: AnyToken, options: BatcherOption
         settings=settings,
         owner=JournalOwner(token=token, host=connection.base_url),
         journal=read_settings(journal, durability, purpose=Purpose.BATCHER),
-        screening=Screening(exclude=to_paths(options.get("exclude", ())), region=region),
+        screening=Screening(exclude=to_paths(options.get("exclude", ())), rules=rules),
         events=EventDispatcher(options.get("on_event"), connection.telemetry.event),
         server_answered=journal is not None,  # what was put waits for it, however long it takes
     )
     # Whoever opens the batcher is not who adds to it.
     upload = Upload(request, connection, on_answer=deliveries.note, context=Context())
-    rules = ContactRules(region=region, chunk_bytes=settings.chunk_bytes)
-    return Batcher(upload, inbox, deliveries, own, rules, connection.clock)
+    contact_rules = ContactRules(numbers=rules, chunk_bytes=settings.chunk_bytes)
+    return Batcher(upload, inbox, deliveries, own, contact_rules, connection.clock)
 
 
 def _check_names(method: str, options: Mapping[str, Any], known: type) -> None:
@@ -152,5 +160,5 @@ def _check_names(method: str, options: Mapping[str, Any], known: type) -> None:
 
 def _pick(options: Mapping[str, Any], kind: type[Settings], *, without: Sequence[str] = ()) -> Settings:
     """Make the settings of a kind from those options that are its fields."""
-    names = [field.name for field in attrs.fields(kind) if field.name not in without]  # type: ignore[arg-type]
+    names = [field.name for field in attrs.fields(kind) if field.init and field.name not in without]  # type: ignore[arg-type]
     return kind(**{name: options[name] for name in names if name in options})

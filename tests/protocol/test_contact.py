@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from calls_async import Contact, ContactError, Interval
 from calls_async.protocol.contact import FIELDS, did_you_mean
 from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.numbers import CHECKED
 from calls_async.upload.rows.row import UnsentRow, each_row
 
 json_values = st.recursive(
@@ -199,6 +200,6 @@ def test_a_contact_is_a_class_of_attrs() -> None:
     assert make(phone="16500000000", number=1).to_bytes() == b'{"phone":"16500000000"}'
     with pytest.raises(ContactError):
         make(phone="x", number=1).to_bytes()
-    runs = encode_items(1, [contact, make(phone="16500000000", number=1), make(phone="x")], None)
+    runs = encode_items(1, [contact, make(phone="16500000000", number=1), make(phone="x")], CHECKED)
     assert [row.row for row in each_row(runs)] == [1, 2, 3]
     assert isinstance(runs[-1], UnsentRow)

@@ -8,12 +8,13 @@ from contextlib import aclosing
 from pathlib import Path
 
 from calls_async.cli.exit_codes import Exit, choose_summary_exit
-from calls_async.cli.options import open_results, read_reading, read_settings, read_source
+from calls_async.cli.options import open_results, read_number_rules, read_reading, read_settings, read_source
 from calls_async.cli.problems import BAD, ProblemTable
 from calls_async.cli.progress import Snapshot
 from calls_async.cli.summary import note_receipts, print_summary, show_progress
 from calls_async.upload.check import Check
 from calls_async.upload.outcomes.outcome import Receipt
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.screening.screening import Screening
 from calls_async.upload.settings import UploadSettings
 from calls_async.upload.sources.detect import open_source
@@ -23,9 +24,10 @@ from calls_async.upload.status import OutcomeStatus
 
 async def check(arguments: Namespace) -> Exit:
     results = open_results(arguments, None)
-    source = open_source(read_source(arguments), Reading(**read_reading(arguments)))
+    rules = NumberRules(**read_number_rules(arguments))
+    source = open_source(read_source(arguments), Reading(**read_reading(arguments), rules=rules))
     # Repetitions are always shown: what the server does with them is its own affair.
-    screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, region=arguments.region)
+    screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, rules=rules)
     one = Check(source, UploadSettings(**read_settings(arguments)), screening)
     troubles = ProblemTable((*BAD, OutcomeStatus.DUPLICATE))
     started = time.monotonic()

@@ -8,7 +8,14 @@ from contextlib import aclosing
 
 from calls_async.cli.embedded_sandbox import open_campaign
 from calls_async.cli.exit_codes import Exit, choose_summary_exit
-from calls_async.cli.options import open_results, read_journal, read_reading, read_settings, read_source
+from calls_async.cli.options import (
+    open_results,
+    read_journal,
+    read_number_rules,
+    read_reading,
+    read_settings,
+    read_source,
+)
 from calls_async.cli.output import warn
 from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, Traffic
@@ -32,6 +39,7 @@ async def upload(arguments: Namespace) -> Exit:
             exclude=arguments.exclude,
             dedupe=arguments.dedupe,
             **read_reading(arguments),
+            **read_number_rules(arguments),
             **read_settings(arguments),
         )
         forget = check_index(arguments, one.owner, journal)

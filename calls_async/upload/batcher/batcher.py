@@ -23,6 +23,7 @@ from calls_async.upload.chunks.chunk import BRACKETS_BYTES
 from calls_async.upload.journal.journal import Journal
 from calls_async.upload.outcomes.outcome import Outcome, Receipt, Summary
 from calls_async.upload.rows.contacts import encode_item
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import EncodedRow, UnsentRow, each_row
 from calls_async.upload.settings import BatcherSettings
 from calls_async.upload.sources.source import ContactLike
@@ -39,8 +40,7 @@ FORGET_SECONDS = 60.0
 class ContactRules:
     """What a contact must be like."""
 
-    region: str | None
-    """Where national numbers are from."""
+    numbers: NumberRules
     chunk_bytes: int
     """Bytes of JSON that it may need, brackets around it."""
 
@@ -89,7 +89,7 @@ class Batcher:
 
         Raises `BatcherClosedError` where the batcher was closed before there was an outcome, and whatever ended it.
         """
-        row = encode_item(0, contact, self._rules.region)
+        row = encode_item(0, contact, self._rules.numbers)
         number = await self._reserve(nowait=nowait)
         waiter = self._deliveries.expect(number)
         self._inbox.put_in(row._replace(row=number), kept=False)
@@ -121,7 +121,7 @@ class Batcher:
             raise ConfigurationError(
                 "only a batcher with a journal can promise to keep a contact: campaign.batcher(journal=FILE)"
             )
-        row = encode_item(0, contact, self._rules.region)
+        row = encode_item(0, contact, self._rules.numbers)
         if isinstance(row, UnsentRow):
             field, _, reason = row.error.partition(": ")
             raise ContactError(field, reason)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from calls_async.errors import ContactError
-from calls_async.protocol.phones import normalise_phone
+from calls_async.protocol.phones import read_sent_phone
 from calls_async.protocol.reports import JobReport
 from calls_async.upload.outcomes.outcome import Verdict
 from calls_async.upload.status import OutcomeStatus
@@ -121,7 +121,7 @@ def read_phone(report: JobReport) -> str | None:
     if report.phone is None:
         return None
     try:
-        return normalise_phone(report.phone)
+        return read_sent_phone(report.phone)
     except ContactError:
         return report.phone.removeprefix("+")
 

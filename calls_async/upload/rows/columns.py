@@ -6,7 +6,7 @@ and is encoded by `Table.encode`, which also gives the reason where it is no con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from calls_async.errors import ContactError
+from calls_async.protocol.calling_codes import PREFIX_DIGITS
 from calls_async.protocol.contact import encode_json
-from calls_async.protocol.phones import CLEAN_PATTERN
 from calls_async.upload.rows.cells import carried
 from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import EncodedRows, Row, Run, group_into_runs
 from calls_async.upload.rows.table import Table
 
@@ -49,7 +50,7 @@ class Columns:
     ) -> list[Run]:
         """Return the rows from number `first_row` on; those that are not `sure` leave the lane. Raises
         `pyarrow.ArrowException` for types that it does not know."""
-        phones, good = _phones(columns[self.table.phone])
+        phones, good = _phones(columns[self.table.phone], self.table.rules)
         good = good if sure is None else pc.and_(good, sure)
         pieces: list[Any] = ['{"phone":"', phones]
         behind = '"'
@@ -136,15 +137,28 @@ def read_columns(
     return [column.combine_chunks() for column in table.columns]
 
 
-def _phones(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _phones(column: pa.Array, rules: NumberRules) -> tuple[pa.Array, pa.Array]:
     """Return the numbers as the API wants them, and which of them are."""
     phones = column.cast(pa.string()) if pa.types.is_integer(column.type) else _plain(column)
     if not pa.types.is_string(phones.type):
         raise pa.ArrowTypeError("phones are written as text or as whole numbers")
-    if b"+" in join_text(phones):
-        phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
-    good = pc.match_substring_regex(phones, f"^{CLEAN_PATTERN}$")
+    if b"+" not in join_text(phones):
+        return phones, pc.fill_null(_have_lengths(phones, rules.as_written), False)
+    plus = pc.starts_with(phones, "+")
+    phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
+    good = pc.if_else(plus, _have_lengths(phones, rules.with_plus), _have_lengths(phones, rules.as_written))
     return phones, pc.fill_null(good, False)
+
+
+def _have_lengths(phones: pa.Array, lengths: Mapping[str, int]) -> pa.Array:
+    """Return which numbers are digits alone, and as many as there may be by their beginning. Lists have few
+    beginnings, so each is looked at once."""
+    found = pc.utf8_slice_codeunits(phones, 0, PREFIX_DIGITS).dictionary_encode(null_encoding="encode")
+    bits = pa.array([lengths[prefix or ""] for prefix in found.dictionary.to_pylist()], pa.int32()).take(
+        found.indices
+    )
+    fits = pc.bit_wise_and(pc.shift_right(bits, pc.binary_length(phones)), 1)
+    return pc.and_(pc.ascii_is_decimal(phones), pc.equal(fits, 1))
 
 
 def _as_json(column: pa.Array) -> tuple[pa.Array, str, pa.Array | None]:

@@ -8,11 +8,11 @@ from typing import Any
 from calls_async.errors import ContactError
 from calls_async.protocol.contact import FIELDS, Contact, encode_contacts, to_contact
 from calls_async.upload.rows.cells import merge_payload, rejected
-from calls_async.upload.rows.regions import phone_in
+from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, group_into_runs
 
 
-def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], region: str | None) -> list[Run]:
+def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], rules: NumberRules) -> list[Run]:
     """Return the rows of consecutive contacts or mappings."""
     runs: list[Run] = []
     contacts: list[Contact] = []
@@ -21,7 +21,7 @@ def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], r
             contacts.append(item)
             continue
         try:
-            contacts.append(_contact_in(region, item))
+            contacts.append(_contact_by(rules, item))
         except ContactError as error:
             runs += _encode_contacts(row - len(contacts), contacts)
             contacts.clear()
@@ -29,10 +29,10 @@ def encode_items(first_row: int, items: Sequence[Contact | Mapping[str, Any]], r
     return runs + _encode_contacts(first_row + len(items) - len(contacts), contacts)
 
 
-def encode_item(row: int, item: Contact | Mapping[str, Any], region: str | None) -> Row:
+def encode_item(row: int, item: Contact | Mapping[str, Any], rules: NumberRules) -> Row:
     """Return the row of a single contact or mapping."""
     try:
-        contact = _contact_in(region, item)
+        contact = _contact_by(rules, item)
     except ContactError as error:
         return rejected(row, _get_phone(item), error)
     return _encode_contact(row, contact)
@@ -42,9 +42,9 @@ def _get_phone(item: object) -> object:
     return item.get("phone") if isinstance(item, Mapping) else getattr(item, "phone", None)
 
 
-def _contact_in(region: str | None, item: Contact | Mapping[str, Any]) -> Contact:
-    if region is not None and isinstance(item, Mapping) and "phone" in item:
-        item = {**item, "phone": phone_in(region, item["phone"])}
+def _contact_by(rules: NumberRules, item: Contact | Mapping[str, Any]) -> Contact:
+    if rules is not CHECKED and isinstance(item, Mapping) and item.get("phone"):
+        item = {**item, "phone": rules.read(item["phone"])}
     return to_contact(item)
 
 
@@ -62,7 +62,7 @@ def _encode_contact(row: int, contact: Contact) -> Row:
         return rejected(row, contact.phone, error)
 
 
-def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str], region: str | None) -> Row:
+def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str], rules: NumberRules) -> Row:
     """Return the row of one JSON object: the API's field names are settings, all others payload."""
     phone: Any = None
     try:
@@ -83,8 +83,7 @@ def encode_object(row: int, fields: Mapping[str, Any], mapped: Mapping[str, str]
             arguments["payload"] = merge_payload(arguments.get("payload"), own)
         if isinstance(phone, float):
             raise ContactError("phone", "is written as a decimal number, digits may be lost; write it as a string")
-        number = phone if region is None else phone_in(region, phone)
-        contact = Contact(phone="" if number is None else number, **arguments)
+        contact = Contact(phone=rules.read("" if phone is None else phone), **arguments)
         return EncodedRow(row, contact.phone, contact.to_bytes())
     except ContactError as error:
         return rejected(row, phone, error)

@@ -13,8 +13,8 @@ import orjson
 
 from calls_async.errors import ContactError
 from calls_async.protocol.contact import encode_json
-from calls_async.protocol.phones import is_clean
 from calls_async.upload.rows.contacts import encode_object
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import EncodedRow, Row
 from calls_async.upload.rows.table import Table
 
@@ -50,11 +50,12 @@ class QuickTable:
         self._settings = [index for index, _ in table.settings]
         self._payload = [index for index, _ in table.payload]
         self._names = [name for _, name in table.payload]
+        self._takes = table.rules.takes
         self._width = len(table.columns) if table.independent else -1
 
     def encode(self, row: int, cells: Sequence[str]) -> Row:
         """Return the row that `cells` mean."""
-        if len(cells) != self._width or not is_clean(phone := cells[self._table.phone]):
+        if len(cells) != self._width or not self._takes(phone := cells[self._table.phone]):
             return self._table.encode(row, cells)
         fragment = self._fragments.of(tuple([cells[index] for index in self._settings]))
         if fragment is None:
@@ -71,20 +72,21 @@ class QuickTable:
 class QuickObjects:
     """`encode_object` for objects of JSON whose integers have less than 19 digits."""
 
-    def __init__(self, mapped: Mapping[str, str]) -> None:
+    def __init__(self, mapped: Mapping[str, str], rules: NumberRules) -> None:
         self._mapped = mapped
+        self._rules = rules
         self._tables: dict[tuple[str, ...], tuple[Table, SettingsCache] | None] = {}
         """By the names of the fields, in their order."""
 
     def encode(self, row: int, fields: Mapping[str, Any]) -> Row:
-        return self._quickly(row, fields) or encode_object(row, fields, self._mapped, None)
+        return self._quickly(row, fields) or encode_object(row, fields, self._mapped, self._rules)
 
     def _quickly(self, row: int, fields: Mapping[str, Any]) -> Row | None:
         if (found := self._table(tuple(fields))) is None:
             return None
         (table, fragments), cells = found, list(fields.values())
         phone = cells[table.phone]
-        if type(phone) is not str or not is_clean(phone):
+        if type(phone) is not str or not self._rules.takes(phone):
             return None
         try:
             fragment = fragments.of(tuple([cells[index] for index, _ in table.settings]))
@@ -98,7 +100,7 @@ class QuickObjects:
         if names not in self._tables:
             if len(self._tables) >= MAX_FRAGMENTS:
                 self._tables.clear()
-            table = Table.of_fields(names, self._mapped)
+            table = Table.of_fields(names, self._mapped, self._rules)
             self._tables[names] = None if table is None else (table, SettingsCache(table.values_as_json))
         return self._tables[names]
 

@@ -9,9 +9,9 @@ import attrs
 
 from calls_async.errors import ContactError, SourceError
 from calls_async.protocol.contact import FIELDS, Contact, did_you_mean
-from calls_async.protocol.phones import normalise_phone
+from calls_async.protocol.phones import AsGiven, normalise_phone
 from calls_async.upload.rows.cells import merge_payload, read_setting, rejected
-from calls_async.upload.rows.regions import phone_in
+from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.rows.row import EncodedRow, Row
 
 
@@ -20,7 +20,7 @@ class Table:
     """How the columns of a table become contacts: the API's field names are settings, all others payload."""
 
     columns: Sequence[str]
-    region: str | None = None
+    rules: NumberRules = CHECKED
     hints: Sequence[str] = ()
     """Columns that go into the payload though their name nearly is a setting's."""
     settings: Sequence[tuple[int, str]] = ()
@@ -29,16 +29,16 @@ class Table:
     phone: int = 0
 
     @classmethod
-    def of_fields(cls, names: Sequence[str], mapped: Mapping[str, str]) -> Table | None:
+    def of_fields(cls, names: Sequence[str], mapped: Mapping[str, str], rules: NumberRules) -> Table | None:
         """Make the table of objects with these fields in this order; None where a field's meaning depends on
         another."""
         fields = [mapped.get(name, name) for name in names]
         if "phone" not in fields or "payload" in fields or len(set(fields)) < len(fields):
             return None
-        return cls(tuple(names), None, (), *_divided(fields), fields.index("phone"))
+        return cls(tuple(names), rules, (), *_divided(fields), fields.index("phone"))
 
     @classmethod
-    def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], region: str | None) -> Table:
+    def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], rules: NumberRules) -> Table:
         """Make the table of a header. Raises `SourceError` where it has no phones, a name twice, or lacks a mapped
         column."""
         for name in mapped:
@@ -55,7 +55,7 @@ class Table:
         settings, payload = _divided(fields)
         hints = [f"column {name!r} goes into the payload" + did_you_mean(name) for _, name in payload]
         hints = [hint for hint in hints if hint.endswith("?")]
-        return cls(tuple(header), region, tuple(hints), settings, payload, fields.index("phone"))
+        return cls(tuple(header), rules, tuple(hints), settings, payload, fields.index("phone"))
 
     def encode(self, row: int, cells: Sequence[Any]) -> Row:
         """Return the row that `cells` mean."""
@@ -68,8 +68,7 @@ class Table:
             if self.payload:
                 own = {name: cells[index] for index, name in self.payload}
                 arguments["payload"] = merge_payload(arguments.get("payload"), own)
-            number = phone if self.region is None else phone_in(self.region, phone)
-            contact = Contact(phone="" if number is None else number, **arguments)
+            contact = Contact(phone=self.rules.read("" if phone is None else phone), **arguments)
             return EncodedRow(row, contact.phone, contact.to_bytes())
         except ContactError as error:
             return rejected(row, phone, error)
@@ -82,7 +81,7 @@ class Table:
     @property
     def independent(self) -> bool:
         """Whether its columns mean what they mean by themselves."""
-        return self.region is None and all(field != "payload" for _, field in self.settings)
+        return self.rules.columnar and all(field != "payload" for _, field in self.settings)
 
     def settings_as_json(self, values: Sequence[Any]) -> bytes | None:
         """Return how the JSON of a contact with these arguments or cells ends, behind its phone; None where they are
@@ -102,7 +101,7 @@ def _divided(fields: Sequence[str]) -> tuple[list[tuple[int, str]], list[tuple[i
 def settings_as_json(arguments: Mapping[str, Any]) -> bytes | None:
     """Return how the JSON of a contact with these arguments or cells ends, behind its phone; None where they are not
     valid."""
-    phone = "1000000"
+    phone = AsGiven("1000000")
     try:
         contact = Contact(phone=phone, **arguments)
     except ContactError:

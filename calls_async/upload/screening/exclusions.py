@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from calls_async.errors import ConfigurationError, ContactError, SourceError
-from calls_async.protocol.phones import is_clean, normalise_phone
-from calls_async.upload.rows.regions import phone_in
+from calls_async.protocol.phones import normalise_phone
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.sources.text import guess_delimiter
 
 _BUCKETS = 4096
@@ -38,7 +38,7 @@ class NumberSet:
         return sum(map(len, self._buckets.values()))
 
 
-def read_numbers(path: Path, region: str | None) -> NumberSet:
+def read_numbers(path: Path, rules: NumberRules) -> NumberSet:
     """Read the numbers in a file: one a line, where blank lines and lines that begin with # are passed over; or a CSV
     file with a column `phone`. With a region, a number that does not say what it is counts in both readings, national
     and international.
@@ -49,7 +49,7 @@ def read_numbers(path: Path, region: str | None) -> NumberSet:
     name = str(path)
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            found = NumberSet(_numbers(name, iter(lambda: file.readline(_MAX_LINE_CHARS), ""), region))
+            found = NumberSet(_numbers(name, iter(lambda: file.readline(_MAX_LINE_CHARS), ""), rules))
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
@@ -59,12 +59,12 @@ def read_numbers(path: Path, region: str | None) -> NumberSet:
     raise SourceError(name, f"cannot be read: {reason}")
 
 
-def _numbers(name: str, lines: Iterator[str], region: str | None) -> Iterator[int]:
+def _numbers(name: str, lines: Iterator[str], rules: NumberRules) -> Iterator[int]:
     columns: list[str] | None = None
     delimiter = ","
     for place, line in enumerate(lines, start=1):
         text = line.strip()
-        if is_clean(text) and region is None and columns is None:
+        if columns is None and rules.takes(text):
             yield int(text)
             continue
         if not text or (columns is None and text.startswith("#")):
@@ -76,7 +76,7 @@ def _numbers(name: str, lines: Iterator[str], region: str | None) -> Iterator[in
                     raise ContactError("row", "has more than one column 'phone'")
                 continue
             cell = text if columns is None else _pick_phone(_cells(line, delimiter), columns)
-            yield from _readings(cell, region)
+            yield from _readings(cell, rules)
         except ContactError as error:
             reason = error.reason
         except csv.Error as error:
@@ -98,15 +98,15 @@ def _pick_phone(cells: list[str], columns: list[str]) -> str:
     return cells[columns.index("phone")]
 
 
-def _readings(cell: str, region: str | None) -> Iterator[int]:
+def _readings(cell: str, rules: NumberRules) -> Iterator[int]:
     """Yield the numbers that may be meant: who wrote the list may have written either way."""
-    if region is None:
-        yield int(normalise_phone(cell))
+    if rules.region is None:
+        yield int(rules.read(cell))
         return
     found = []
-    for reading in (lambda: phone_in(region, cell), lambda: cell):
+    for reading in (rules.read, normalise_phone):
         try:
-            found.append(int(normalise_phone(reading())))
+            found.append(int(reading(cell)))
         except ContactError as error:
             wrong = error
     if not found:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from calls_async.concurrency import SerialThread
+from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, group_into_runs
 from calls_async.upload.screening.exclusions import NumberSet, read_numbers
 from calls_async.upload.screening.repeats import SeenContacts
@@ -24,11 +25,11 @@ class Screening:
         *,
         exclude: Sequence[Path] = (),
         dedupe: bool = False,
-        region: str | None = None,
+        rules: NumberRules = CHECKED,
         on_hint: Callable[[str], None] | None = None,
     ) -> None:
         self._paths = exclude
-        self._region = region
+        self._rules = rules.for_exclusions
         self._on_hint = on_hint
         self._lists: list[tuple[str, NumberSet]] = []
         self._dedupe = dedupe
@@ -47,7 +48,7 @@ class Screening:
         self._seen = SeenContacts() if self._dedupe else None
         try:
             for path in self._paths:
-                numbers = await thread.submit(partial(read_numbers, path, self._region))
+                numbers = await thread.submit(partial(read_numbers, path, self._rules))
                 self._lists.append((str(path), numbers))
                 if self._on_hint is not None:
                     self._on_hint(f"{path}: {len(numbers):,} numbers that must not be called")

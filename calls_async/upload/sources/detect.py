@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import cast
 
 from calls_async.errors import ConfigurationError
-from calls_async.upload.rows.regions import check_region
 from calls_async.upload.sources.files import FileSource, StreamSource
 from calls_async.upload.sources.iterables import AsyncIterableSource, IterableSource
 from calls_async.upload.sources.options import Reading
@@ -20,17 +19,16 @@ from calls_async.upload.sources.source import ContactLike, NoSource, Source, Sou
 
 def open_source(source: SourceLike | None, reading: Reading) -> Source:
     """Return the source that `source` means. Raises `ConfigurationError`; a file is opened only when it is read."""
-    check_region(reading.region)
     if source is None:
         return NoSource()
     if isinstance(source, str | Path):
         return FileSource(Path(source), reading)
     if isinstance(source, AsyncIterable):
-        return AsyncIterableSource(source, reading.region)
+        return AsyncIterableSource(source, reading.rules)
     if callable(getattr(source, "read", None)):
         return StreamSource(source, reading)  # type: ignore[arg-type]  # by its method, it is a binary file
     if not isinstance(source, bytes | Mapping) and isinstance(source, Iterable):
-        return IterableSource(cast("Iterable[ContactLike]", source), reading.region)
+        return IterableSource(cast("Iterable[ContactLike]", source), reading.rules)
     raise ConfigurationError(
         f"a {type(source).__name__} is no source; give a path, a binary file, or an iterable of contacts"
     )

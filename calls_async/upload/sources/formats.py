@@ -136,13 +136,13 @@ def _csv_columns(table: Table, delimiter: str, *, multiline: bool) -> CsvColumns
 
 def _json_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:
     before, skip = _rows_before(reading, consumed)
-    encode_line = line_encoder(reading.columns, reading.region)
+    encode_line = line_encoder(reading.columns, reading.rules)
     fast = None
-    if reading.columnar and reading.region is None:
+    if reading.columnar and reading.rules.columnar:
         with contextlib.suppress(ImportError):  # an extra
             from calls_async.upload.sources.json_columns import JsonColumns
 
-            fast = JsonColumns(reading.columns, encode_line)
+            fast = JsonColumns(reading.columns, reading.rules, encode_line)
     return JsonReader(name, file.read, reading.encoding, rows_before=before).rows(encode_line, fast, skip)
 
 
@@ -156,7 +156,7 @@ def _table(name: str, header: Sequence[str], reading: Reading) -> Table:
     for column in columns:
         if any("\udc80" <= char <= "\udcff" for char in column):
             raise SourceError(name, "is not UTF-8; name its encoding, such as --encoding cp1251", "header")
-    table = Table.of(name, columns, reading.columns, reading.region)
+    table = Table.of(name, columns, reading.columns, reading.rules)
     if reading.on_hint is not None:
         for hint in table.hints:
             reading.on_hint(hint)

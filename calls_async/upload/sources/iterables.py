@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence, S
 from contextlib import aclosing
 
 from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import Run
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, RowCheck
 from calls_async.upload.sources.slices import AsyncSlices, sliced
@@ -18,10 +19,10 @@ class IterableSource(GivenAgain):
     is_file = False
     may_pause = False
 
-    def __init__(self, items: Iterable[ContactLike], region: str | None) -> None:
+    def __init__(self, items: Iterable[ContactLike], rules: NumberRules) -> None:
         self.name = f"a {type(items).__name__}"
         self._items = items
-        self._region = region
+        self._rules = rules
         self._read = 0
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
@@ -30,7 +31,7 @@ class IterableSource(GivenAgain):
             async for items in lists:
                 first_row = self._read + 1
                 self._read += len(items)
-                yield Batch(check.see(encode_items(first_row, items, self._region)))
+                yield Batch(check.see(encode_items(first_row, items, self._rules)))
         check.end()
 
     def fraction_read(self) -> float | None:
@@ -46,10 +47,10 @@ class AsyncIterableSource:
     answers_callers = False
     given_again = True
 
-    def __init__(self, items: AsyncIterable[ContactLike], region: str | None) -> None:
+    def __init__(self, items: AsyncIterable[ContactLike], rules: NumberRules) -> None:
         self.name = f"a {type(items).__name__}"
         self._drawing = AsyncSlices(items)
-        self._region = region
+        self._rules = rules
         self._rows = 0
         self._check = RowCheck(NOTHING)
 
@@ -69,4 +70,4 @@ class AsyncIterableSource:
 
     def _encoded(self, items: Sequence[ContactLike]) -> list[Run]:
         first_row, self._rows = self._rows + 1, self._rows + len(items)
-        return self._check.see(encode_items(first_row, items, self._region))
+        return self._check.see(encode_items(first_row, items, self._rules))

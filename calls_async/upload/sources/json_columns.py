@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from calls_async.upload.rows.columns import Columns, read_columns
 from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import Row, Run
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.text import MAX_LINE_BYTES
@@ -148,8 +149,11 @@ def _count_quotes(field: _Field) -> int:
 class JsonColumns:
     """Encodes blocks of lines. `columns` are fields of another name; `encode_line` is the row lane."""
 
-    def __init__(self, columns: Mapping[str, str], encode_line: Callable[[int, bytes], Row]) -> None:
+    def __init__(
+        self, columns: Mapping[str, str], rules: NumberRules, encode_line: Callable[[int, bytes], Row]
+    ) -> None:
         self._mapped = columns
+        self._rules = rules
         self._encode_line = encode_line
         self._shape: _Shape | None = None
         self._columns: Columns | None = None
@@ -176,5 +180,5 @@ class JsonColumns:
         return count, runs
 
     def _make_columns(self, shape: _Shape) -> Columns | None:
-        table = Table.of_fields([field.name for field in shape.fields], self._mapped)
+        table = Table.of_fields([field.name for field in shape.fields], self._mapped, self._rules)
         return None if table is None else Columns(table, SettingsCache(table.values_as_json))

@@ -14,6 +14,7 @@ from calls_async.errors import ContactError
 from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.contacts import encode_object
 from calls_async.upload.rows.fast_rows import QuickObjects
+from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import Row, RowBuffer, Run
 from calls_async.upload.sources.text import MAX_LINE_BYTES, LineBlocks, LineTooLong
 
@@ -79,10 +80,10 @@ def _count_rows(block: bytes) -> int | None:
 EncodeLine = Callable[[int, bytes], Row]
 
 
-def line_encoder(columns: Mapping[str, str], region: str | None) -> EncodeLine:
+def line_encoder(columns: Mapping[str, str], rules: NumberRules) -> EncodeLine:
     """Return the row lane: what a line becomes."""
 
-    quick = QuickObjects(columns) if region is None else None
+    quick = QuickObjects(columns, rules) if rules.columnar else None
 
     def encode_line(row: int, line: bytes) -> Row:
         try:
@@ -91,7 +92,7 @@ def line_encoder(columns: Mapping[str, str], region: str | None) -> EncodeLine:
         except ContactError as error:
             return rejected(row, None, error)
         if quick is None or long:
-            return encode_object(row, fields, columns, region)
+            return encode_object(row, fields, columns, rules)
         return quick.encode(row, fields)
 
     return encode_line

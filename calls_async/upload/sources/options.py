@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from calls_async.errors import ConfigurationError
+from calls_async.upload.rows.numbers import CHECKED, NumberRules
 
 FORMATS = {
     ".csv": "csv",
@@ -56,7 +57,8 @@ class Reading:
         converter=attrs.converters.default_if_none(factory=dict),  # type: ignore[misc]
     )
     """Columns of another name: the name in the file and the field that it means."""
-    region: str | None = None
+    rules: NumberRules = CHECKED
+    """How numbers are read."""
     delimiter: str | None = None
     """None: the one of `, ; tab |` that the header has most of."""
     encoding: str | None = None

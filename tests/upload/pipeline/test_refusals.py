@@ -35,6 +35,7 @@ from calls_async.transport.pacing.body_limit import BodyLimit
 from calls_async.upload.chunks.chunk import halves, pieces
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.numbers import CHECKED
 from calls_async.upload.rows.row import EncodedRow, each_row, group_into_runs
 from tests.helpers.asserts import assert_each_once, outcomes_of
 from tests.helpers.clock import HeldClock
@@ -358,7 +359,7 @@ def test_pieces(count: int, wanted: int) -> None:
 @given(st.lists(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5), min_size=1, max_size=20))
 def test_a_part_has_the_bytes_of_its_rows(payloads: list[Any]) -> None:
     items = [{"phone": FIRST + n, "payload": {"p": p}} for n, p in enumerate(payloads, start=1)]
-    rows = list(each_row(encode_items(1, items, None)))
+    rows = list(each_row(encode_items(1, items, CHECKED)))
     sent = [row for row in rows if isinstance(row, EncodedRow)]
     chunker = Chunker(upload_id="u", chunk_rows=100, chunk_bytes=10**9)
     chunks = [*chunker.feed(group_into_runs(rows)), *chunker.flush()]

@@ -73,7 +73,7 @@ async def test_bad_rows_are_outcomes(sandbox: Sandbox, client: CallsClient) -> N
         {"phone": "16500000000"},
         {"phone": "x"},
         {"phone": "16500000002", "gmtZone": "x"},
-        {"phone": 1650000003},
+        {"phone": 16500000003},
     ]
     upload = client.campaign(sandbox.token).upload(source, chunk_rows=2)
     outcomes = sorted(await outcomes_of(upload), key=lambda outcome: outcome.row)

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from calls_async.errors import SourceError
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.rows.contacts import encode_object
+from calls_async.upload.rows.numbers import CHECKED
 from calls_async.upload.rows.row import EncodedRows, Row, Run, each_row
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources import text as lines
@@ -360,6 +361,6 @@ def test_objects_are_encoded_as_any_objects(data: bytes) -> None:
         quick = rows_of(data, format="jsonl", columnar=False)
         patch.setattr(
             "calls_async.upload.rows.fast_rows.QuickObjects.encode",
-            lambda self, row, fields: encode_object(row, fields, {}, None),
+            lambda self, row, fields: encode_object(row, fields, {}, CHECKED),
         )
         assert rows_of(data, format="jsonl", columnar=False) == quick

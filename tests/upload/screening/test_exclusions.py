@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.screening.exclusions import read_numbers
 
 # --- lists of numbers ---
@@ -21,7 +22,7 @@ from calls_async.upload.screening.exclusions import read_numbers
 def test_no_column_is_mistaken(tmp_path: Path, text: str, numbers: set[int]) -> None:
     path = tmp_path / "list"
     path.write_text(text)
-    found = read_numbers(path, None)
+    found = read_numbers(path, CHECKED)
     assert len(found) == len(numbers)
     assert all(number in found for number in numbers)
 
@@ -31,7 +32,7 @@ def test_a_list_that_would_exclude_nobody_is_an_error(tmp_path: Path, text: str)
     path = tmp_path / "list"
     path.write_text(text)
     with pytest.raises(Exception, match="list") as caught:
-        read_numbers(path, None)
+        read_numbers(path, CHECKED)
     assert type(caught.value).__name__ == "SourceError"
 
 
@@ -39,4 +40,4 @@ def test_a_region_does_not_hide_an_international_number(tmp_path: Path) -> None:
     pytest.importorskip("phonenumbers")
     path = tmp_path / "list"
     path.write_text("16502530000\n")
-    assert 16502530000 in read_numbers(path, "DE")
+    assert 16502530000 in read_numbers(path, NumberRules(region="DE"))

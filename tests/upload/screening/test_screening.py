@@ -18,6 +18,7 @@ from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.journal.store import Store
 from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.rows.row import EncodedRow, each_row
 from calls_async.upload.screening.exclusions import NumberSet, read_numbers
 from calls_async.upload.screening.repeats import SeenContacts
@@ -80,7 +81,7 @@ def test_a_number_takes_at_most_10_bytes_while_it_is_read_and_after() -> None:
 def test_how_a_list_may_be_written(tmp_path: Path, text: str) -> None:
     path = tmp_path / "list"
     path.write_text(text, encoding="utf-8", newline="")
-    found = read_numbers(path, None)
+    found = read_numbers(path, CHECKED)
     assert len(found) == 2
     assert 16500000001 in found
     assert 16500000002 in found
@@ -88,7 +89,7 @@ def test_how_a_list_may_be_written(tmp_path: Path, text: str) -> None:
 
 def test_national_numbers_of_a_region(tmp_path: Path) -> None:
     pytest.importorskip("phonenumbers")
-    assert 16502530000 in read_numbers(exclusions(tmp_path, "(650) 253-0000"), "US")
+    assert 16502530000 in read_numbers(exclusions(tmp_path, "(650) 253-0000"), NumberRules(region="US"))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_exclude_is_a_list(campaign: Campaign) -> None:
 
 def seen(*items: dict[str, Any]) -> list[int]:
     contacts_so_far = SeenContacts()
-    rows = list(each_row(encode_items(1, items, None)))
+    rows = list(each_row(encode_items(1, items, CHECKED)))
     found = [contacts_so_far.find_first_row(row) for row in rows if isinstance(row, EncodedRow)]
     contacts_so_far.close()
     return found

@@ -57,7 +57,7 @@ async def test_a_mistyped_token_does_not_take_the_journal(
 async def test_what_is_said_to_be_kept_is_kept(
     campaign: Campaign, sandbox: InProcessSandbox, path: Path, tmp_path: Path, excluding: bool
 ) -> None:
-    (tmp_path / "excluded").write_text("999000000\n")
+    (tmp_path / "excluded").write_text("999000000000\n")
     server = Slow(sandbox)
     batcher = server.campaign().batcher(
         journal=path,
