@@ -32,17 +32,17 @@ def make_parser() -> argparse.ArgumentParser:
     command("upload", "send a contact list", _source, _server, _upload, _report)
     command("check", "read and check a contact list like upload, and send nothing", _source, _report, _check)
     command("sample", "print made-up contacts: all numbers different, and nobody's", _sample)
-    command("add", "add one number", _server, _phone)
-    command("test", "add one number for a test call", _server, _phone)
+    command("add", "add one number", _server, _phone, _numbers)
+    command("test", "add one number for a test call", _server, _phone, _numbers)
     command("info", "show the campaign", _server)
     command("status", "show the campaign's status", _server)
     command("pause", "pause the campaign", _server)
     command("resume", "resume the campaign", _server)
     command("stop", "stop the campaign", _server)
     command("watch", "watch the campaign until it is finished", _server, _watch)
-    command("cancel", "cancel call jobs; prints the IDs of the canceled ones", _server, _jobs)
-    command("report", "tell what became of call jobs", _server, _jobs)
-    command("attempts", "tell of every call attempt of call jobs", _server, _jobs)
+    command("cancel", "cancel call jobs; prints the IDs of the canceled ones", _server, _jobs, _numbers)
+    command("report", "tell what became of call jobs", _server, _jobs, _numbers)
+    command("attempts", "tell of every call attempt of call jobs", _server, _jobs, _numbers)
     command("reconcile", "settle a journal's unknown rows by asking the API for their jobs", _server, _reconcile)
     command("journal", "look into a journal: what happened, the results again, the unknown; or purge it", _journal)
     command("sandbox", "run a Calls API server that calls nobody", _sandbox)
@@ -81,6 +81,10 @@ def _source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("source", metavar="SOURCE", help="a file, or - for standard input with --format")
     group.add_argument("--format", choices=["csv", "jsonl", "parquet", "xlsx"], help="default: by the file's name")
     _numbers(group)
+    group.add_argument("--first-number", action="store_true", help="take the first of several numbers in a cell")
+    group.add_argument(
+        "--only-region", metavar="XX,…", dest="only_regions", help="reject numbers of other regions, such as RU,KZ"
+    )
     group.add_argument(
         "--column",
         metavar="NAME=FIELD",
@@ -107,17 +111,13 @@ def _source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request; default: 1000000")
 
 
-def _numbers(group: argparse._ArgumentGroup) -> None:
+def _numbers(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     group.add_argument("--region", metavar="XX", help="where national numbers are from, such as US")
     group.add_argument(
         "--international", action="store_true", help="take numbers that might be national ones as they stand"
     )
     group.add_argument(
         "--numbers", choices=["strict", "any"], help="check them by the whole numbering plan, or not at all"
-    )
-    group.add_argument("--first-number", action="store_true", help="take the first of several numbers in a cell")
-    group.add_argument(
-        "--only-region", metavar="XX,…", dest="only_regions", help="reject numbers of other regions, such as RU,KZ"
     )
 
 

@@ -89,7 +89,7 @@ def read_number_rules(arguments: Namespace) -> dict[str, Any]:
     """Return how numbers are read: what a person hands in may be national, so what can be read in two ways is not
     sent."""
     names = ("region", "international", "first_number", "only_regions")
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     return given | {"numbers": arguments.numbers or Numbers.UNAMBIGUOUS}
 
 

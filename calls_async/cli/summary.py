@@ -10,15 +10,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 
+from calls_async.cli.countries import CountryCounts
 from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, choose_display, shown, spell_seconds
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.outcomes.results_file import ResultsFile
 
 
-async def note_receipts(receipts: Sequence[Receipt], troubles: ProblemTable, results: ResultsFile | None) -> None:
+@attrs.frozen
+class Notes:
+    """What is told of the rows in the end."""
+
+    problems: ProblemTable = attrs.field(factory=ProblemTable)
+    countries: CountryCounts = attrs.field(factory=CountryCounts)
+
+
+async def note_receipts(receipts: Sequence[Receipt], notes: Notes, results: ResultsFile | None) -> None:
     for receipt in receipts:
-        troubles.note(receipt)
+        notes.problems.note(receipt)
+        notes.countries.note(receipt)
     if results is not None and receipts:
         await results.add(receipts)
 
@@ -38,13 +48,17 @@ async def show_progress(
         yield
 
 
-def print_summary(arguments: Namespace, summary: Summary, troubles: ProblemTable) -> None:
+def print_summary(arguments: Namespace, summary: Summary, notes: Notes) -> None:
     checked = arguments.command == "check"  # whose answer the table is
     if not checked or not (arguments.json or arguments.quiet):
-        for line in troubles.lines():
+        countries = () if arguments.quiet else notes.countries.lines()
+        for line in (*notes.problems.lines(), *countries):
             print(line, file=sys.stdout if checked else sys.stderr)
     if arguments.json:
-        print(json.dumps(attrs.asdict(summary) | {"seconds": round(summary.seconds, 3)}))
+        figures: dict[str, object] = {"seconds": round(summary.seconds, 3)}
+        if checked:
+            figures["countries"] = notes.countries.by_region()
+        print(json.dumps(attrs.asdict(summary) | figures))
         return
     fit = "fit to be sent" if arguments.command == "check" else "accepted"
     print(

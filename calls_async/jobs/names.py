@@ -35,11 +35,8 @@ def read_name(name: Any, place: str, *, by_phone: bool) -> JobName | None:
             return JobName(name.job_id, False, f"row {name.row}")
         if name.status is not OutcomeStatus.UNKNOWN or name.phone is None:
             return None
-        name, by_phone, place = (
-            AsGiven(name.phone),
-            True,
-            f"row {name.row}",
-        )  # it may have a job, whose ID nobody knows
+        # It may have a job, whose ID nobody knows; and it is asked for as it was sent.
+        name, by_phone, place = AsGiven(name.phone), True, f"row {name.row}"
     if by_phone:
         return JobName(normalise_phone(name), True, place)
     text = str(name).strip() if isinstance(name, str | int) and not isinstance(name, bool) else ""

@@ -37,6 +37,10 @@ SERVED = (
 )
 
 
+READ = {"report": "records of", "attempts": "records of", "cancel": "canceled", "add": "", "test": ""}
+"""The commands that take numbers, and what they say."""
+
+
 @attrs.frozen
 class Case:
     """A command line in the folder of files below, its exit code, and what it must say or leave behind."""
@@ -66,6 +70,20 @@ CASES = [
     Case("check tel.csv --column Tel=phone", 0, "1 fit"),
     Case("check national.csv --region US", 0, "1 fit"),
     Case("check list.txt --format jsonl", 0, "1 fit"),
+    Case("check eights.csv", 2, "", "4 of its first 4 numbers"),
+    Case("check eights.csv --region RU", 0, "numbers by country: RU 4"),
+    Case("check eights.csv --international", 3, "numbers by country: VN 1, TW 1"),
+    Case("check odd.csv --numbers strict", 3, "1 fit to be sent"),
+    Case("check odd.csv --numbers any", 3, "4 rows: 3 fit to be sent"),
+    Case("check odd.csv --first-number", 3, "3 fit to be sent"),
+    Case("check odd.csv --only-region RU,KZ", 3, "numbers by country: RU 1\n"),
+    Case("upload eights.csv", 2, "", "4 of its first 4 numbers", jobs=0),
+    Case("upload eights.csv --region RU", 0, "4 accepted", "numbers by country: RU 4", jobs=4),
+    Case("upload eights.csv --international", 3, "2 accepted", jobs=2),
+    Case("upload odd.csv --numbers strict", 3, "1 accepted", jobs=1),
+    Case("upload odd.csv --numbers any", 3, "3 accepted", jobs=3),
+    Case("upload odd.csv --first-number", 3, "3 accepted", jobs=3),
+    Case("upload odd.csv --only-region RU,KZ", 3, "1 accepted", jobs=1),
     Case("check list.csv --exclude excluded.txt", 3, "excluded by excluded.txt"),
     Case("check ok.csv --chunk-bytes 49", 3, "more than a chunk may have (49)"),
     Case("check list.csv --chunk-rows 1", 3, "2 fit"),
@@ -138,6 +156,18 @@ CASES = [
     Case("journal set-host none.journal jaicp", 1, "", "there is no such file"),
     Case("journal purge done.csv.journal --with-unknown", 0, "", "holds no phone"),
 ]
+READ = {"report": "records of", "attempts": "records of", "cancel": "canceled", "add": "", "test": ""}
+"""The commands that take numbers, and what they say."""
+for name, said in READ.items():
+    bare = "" if name in ("add", "test") else "--phone "
+    CASES += [
+        Case(f"{name} {bare}'(650) 253-0000' --region US", 0, "", said),
+        Case(f"{name} {bare}84950000015", 3 if bare else 2, "", "may be a national number"),
+        Case(f"{name} {bare}84950000015 --international", 0, "", said),
+        Case(f"{name} {bare}112 --numbers any", 0, "", said),
+        Case(f"{name} {bare}112 --numbers strict", 3 if bare else 2, "", "3 digits"),
+    ]
+CASES.append(Case("report --phone 16500000098 --phone 16500000099", 0, "", "no job of this number: 16500000098"))
 
 SANDBOX: dict[str, Callable[[Any], bool]] = {
     "--token mine": lambda config: [one.token for one in config.campaign] == ["mine"],
@@ -170,6 +200,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "tel.csv": "Tel\n16500000001\n",
         "cells.csv": 'phone,name\n16500000001,"a\n16500000002,b"\n',
         "national.csv": "phone\n(650) 253-0000\n",
+        "eights.csv": "phone\n8 (495) 000-00-15\n8 (812) 000-00-16\n8 (863) 000-00-17\n9160000018\n",
+        "odd.csv": "phone\n+7 916 000-00-01\n+1 650 000-00-00\n101\n+49 30 123456; +49 30 123457\n",
         "list.txt": '{"phone": "16500000001"}\n',
         "excluded.txt": "16500000001\n",
         "token.txt": TOKEN + "\n",

@@ -39,7 +39,8 @@ def test_numbers_of_every_region_pass(region: str) -> None:
 @pytest.mark.parametrize(
     ("number", "region"),
     [("79160000001", "RU"), ("77010000001", "KZ"), ("16502530000", "US"), ("16132530000", "CA"),
-     ("375291234567", "BY"), ("999043469773", "ZZ"), ("80012345678", "001"), ("0000", ""), ("12", ""), ("\u0661\u0662\u0663\u0664", "")],
+     ("375291234567", "BY"), ("999043469773", "ZZ"), ("80012345678", "001"), ("0000", ""), ("12", ""),
+     ("\u0661\u0662\u0663\u0664", "")],
 )  # fmt: skip
 def test_the_region_of_a_number(number: str, region: str) -> None:
     assert region_of(number) == region

@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 from calls_async.campaign import Campaign
 from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit, choose_error_exit
+from calls_async.cli.options import read_number_rules
 from calls_async.cli.output import warn
 from calls_async.errors import NoAnswerError
 from calls_async.protocol.endpoints import to_key
 from calls_async.protocol.reports import to_dict
+from calls_async.upload.rows.numbers import NumberRules
 
 
 async def add(arguments: Namespace) -> Exit:
@@ -26,12 +28,13 @@ async def test(arguments: Namespace) -> Exit:
 async def _add(arguments: Namespace, choose: Callable[[Campaign], Callable[..., Awaitable[str]]]) -> Exit:
     """Add one number under a key that the person knows, so that whatever happens they can repeat it (C-IDEM-1)."""
     key = to_key(arguments.idempotence_key)
+    phone = NumberRules(**read_number_rules(arguments)).read(arguments.phone)
     warn(f"the idempotence key is {key}")
     try:
         return await _with_campaign(
             arguments,
             lambda campaign: choose(campaign)(
-                arguments.phone,
+                phone,
                 gmt_zone=arguments.gmt_zone,
                 payload=dict(arguments.payload) or None,
                 idempotence_key=key,

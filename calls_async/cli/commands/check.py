@@ -11,7 +11,7 @@ from calls_async.cli.exit_codes import Exit, choose_summary_exit
 from calls_async.cli.options import open_results, read_number_rules, read_reading, read_settings, read_source
 from calls_async.cli.problems import BAD, ProblemTable
 from calls_async.cli.progress import Snapshot
-from calls_async.cli.summary import note_receipts, print_summary, show_progress
+from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
 from calls_async.upload.check import Check
 from calls_async.upload.outcomes.outcome import Receipt
 from calls_async.upload.rows.numbers import NumberRules
@@ -29,7 +29,7 @@ async def check(arguments: Namespace) -> Exit:
     # Repetitions are always shown: what the server does with them is its own affair.
     screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, rules=rules)
     one = Check(source, UploadSettings(**read_settings(arguments)), screening)
-    troubles = ProblemTable((*BAD, OutcomeStatus.DUPLICATE))
+    notes = Notes(ProblemTable((*BAD, OutcomeStatus.DUPLICATE)))
     started = time.monotonic()
 
     def look() -> Snapshot:
@@ -38,13 +38,13 @@ async def check(arguments: Namespace) -> Exit:
 
     async with show_progress(arguments, results, look), aclosing(one.receipts()) as receipts:
         async for receipt in receipts:
-            await note_receipts([receipt], troubles, results)
+            await note_receipts([receipt], notes, results)
             if arguments.each:
                 _print_bad_rows(receipt)
     if results is not None:
         await results.finish()
     one.summary.note_time(time.monotonic() - started)
-    print_summary(arguments, one.summary, troubles)
+    print_summary(arguments, one.summary, notes)
     return choose_summary_exit(one.summary)
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from calls_async.campaign import Campaign
 from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
+from calls_async.cli.options import read_number_rules
 from calls_async.cli.output import silence_output, warn
 from calls_async.cli.progress import Snapshot, choose_display, shown
 from calls_async.cli.record_files import Record, Records
-from calls_async.errors import ConfigurationError, JobsRefusedError
+from calls_async.errors import ConfigurationError, ContactError, JobsRefusedError
 from calls_async.jobs.stream import JobStream
+from calls_async.protocol.phones import AsGiven
 from calls_async.protocol.reports import AttemptReport, JobReport, field_names, to_dict
 from calls_async.upload.outcomes.results_file import same_file
+from calls_async.upload.rows.numbers import NumberRules
 
 Answer = TypeVar("Answer")
 
@@ -32,6 +35,7 @@ NUMBERS: Mapping[str, type] = {
 }
 """The columns of reports that are numbers; all others are text."""
 JOB_ID = "callJobId"
+SHOWN_NUMBERS = 20
 
 
 async def report(arguments: Namespace) -> Exit:
@@ -62,6 +66,50 @@ async def _write_all(
     bare: str = "",
     whole: bool = False,
 ) -> Exit:
+    _check_names(arguments)
+    records = Records(columns, path=arguments.output, form=arguments.format, bare=bare)
+    token = read_token(arguments)
+    answered, asked, more, listening = 0, 0, 0, True
+    phones, refused = _read_phones(arguments)
+    unknown = set(phones)
+    started = time.monotonic()
+
+    def look() -> Snapshot:
+        return Snapshot(rows=answered, seconds=time.monotonic() - started, fraction=None, noun="records")
+
+    quiet = arguments.quiet or (arguments.output is None and sys.stdout.isatty())
+    async with make_client(arguments) as client, shown(choose_display(quiet=quiet), look):
+        campaign = client.campaign(token)
+        try:
+            for stream in _streams(arguments, phones, campaign, ask):
+                try:
+                    async with stream:
+                        async for batch in stream.batches():
+                            answered += len(batch)
+                            found = list(map(to_record, batch))
+                            unknown.difference_update(record.get("phone") for record in found)
+                            listening = listening and await _heard(records, found, whole=whole)
+                except JobsRefusedError as error:  # the others have yet to be asked
+                    refused += error.examples or [str(error)]
+                    more += error.refused - len(error.examples)
+                finally:
+                    asked += stream.asked
+            if listening:
+                await records.finish()
+        finally:
+            await records.close()
+            if whole or not arguments.quiet:
+                warn(_said(arguments.command, answered, asked))
+    if unknown and ask is Campaign.stream_job_reports:
+        warn(f"no job of {_count(unknown)}: {', '.join(sorted(unknown)[:SHOWN_NUMBERS])}")
+    if refused:
+        raise JobsRefusedError(len(refused) + more, refused)
+    if not asked:
+        raise ConfigurationError(f"{arguments.from_results} names no call job: no row of it was accepted")
+    return Exit.DONE
+
+
+def _check_names(arguments: Namespace) -> None:
     if not (arguments.id or arguments.phone or arguments.from_results):
         raise ConfigurationError("name the call jobs: --id, --phone or --from-results FILE")
     if (
@@ -72,40 +120,23 @@ async def _write_all(
         raise ConfigurationError(f"--output {arguments.output}: is the results file itself; name another file")
     if arguments.from_results == "-":
         raise ConfigurationError("--from-results takes a file, not standard input")
-    records = Records(columns, path=arguments.output, form=arguments.format, bare=bare)
-    token = read_token(arguments)
-    answered, asked, listening = 0, 0, True
-    refused: JobsRefusedError | None = None
-    started = time.monotonic()
 
-    def look() -> Snapshot:
-        return Snapshot(rows=answered, seconds=time.monotonic() - started, fraction=None, noun="records")
 
-    quiet = arguments.quiet or (arguments.output is None and sys.stdout.isatty())
-    async with make_client(arguments) as client, shown(choose_display(quiet=quiet), look):
-        campaign = client.campaign(token)
+def _read_phones(arguments: Namespace) -> tuple[list[str], list[str]]:
+    """Return the numbers that are asked for, and why others cannot be."""
+    rules = NumberRules(**read_number_rules(arguments))
+    phones: list[str] = []
+    refused: list[str] = []
+    for place, phone in enumerate(arguments.phone, start=1):
         try:
-            for stream in _streams(arguments, campaign, ask):
-                try:
-                    async with stream:
-                        async for batch in stream.batches():
-                            answered += len(batch)
-                            listening = listening and await _heard(records, list(map(to_record, batch)), whole=whole)
-                except JobsRefusedError as error:
-                    refused = error  # the others have yet to be asked
-                finally:
-                    asked += stream.asked
-            if listening:
-                await records.finish()
-        finally:
-            await records.close()
-            if whole or not arguments.quiet:
-                warn(_said(arguments.command, answered, asked))
-    if refused is not None:
-        raise refused
-    if not asked:
-        raise ConfigurationError(f"{arguments.from_results} names no call job: no row of it was accepted")
-    return Exit.DONE
+            phones.append(AsGiven(rules.read(phone)))
+        except ContactError as error:
+            refused.append(f"phones, item {place}: {error.reason}")
+    return phones, refused
+
+
+def _count(numbers: Collection[str]) -> str:
+    return "this number" if len(numbers) == 1 else f"{len(numbers):,} of these numbers"
 
 
 async def _heard(records: Records, some: list[Record], *, whole: bool) -> bool:
@@ -129,10 +160,10 @@ def _said(command: str, answered: int, asked: int) -> str:
 
 
 def _streams(
-    arguments: Namespace, campaign: Campaign, ask: Callable[..., JobStream[Answer]]
+    arguments: Namespace, phones: Sequence[str], campaign: Campaign, ask: Callable[..., JobStream[Answer]]
 ) -> Iterator[JobStream[Answer]]:
     settings = {} if arguments.concurrency is None else {"concurrency": arguments.concurrency}
-    if arguments.id or arguments.phone:
-        yield ask(campaign, arguments.id, phones=arguments.phone, **settings)
+    if arguments.id or phones:
+        yield ask(campaign, arguments.id, phones=phones, **settings)
     if arguments.from_results:
         yield ask(campaign, arguments.from_results, **settings)

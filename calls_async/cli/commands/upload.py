@@ -17,10 +17,9 @@ from calls_async.cli.options import (
     read_source,
 )
 from calls_async.cli.output import warn
-from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, Traffic
 from calls_async.cli.signals import SignalHandler
-from calls_async.cli.summary import note_receipts, print_summary, show_progress
+from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
 from calls_async.cli.upload_index import check_index
 from calls_async.errors import CallsError
 from calls_async.upload.journal.settings import JournalSettings
@@ -31,7 +30,7 @@ from calls_async.upload.upload import Upload
 async def upload(arguments: Namespace) -> Exit:
     journal = read_journal(arguments)
     results = open_results(arguments, journal)
-    troubles = ProblemTable()
+    notes = Notes()
     async with open_campaign(arguments) as campaign:
         one = campaign.upload(
             read_source(arguments),
@@ -45,10 +44,10 @@ async def upload(arguments: Namespace) -> Exit:
         forget = check_index(arguments, one.owner, journal)
         with SignalHandler(one) as signals:
             try:
-                await _run(one, arguments, results, troubles)
+                await _run(one, arguments, results, notes)
             except CallsError:
                 if one.summary.rows:
-                    print_summary(arguments, one.summary, troubles)
+                    print_summary(arguments, one.summary, notes)
                     warn(f"failed; {_how_to_resume(journal)}")
                 raise
             except asyncio.CancelledError:
@@ -58,10 +57,10 @@ async def upload(arguments: Namespace) -> Exit:
                 if not one.summary.requests:
                     forget()
             signals.end()
-            await note_receipts([*one.unread, *one.in_doubt], troubles, results)
+            await note_receipts([*one.unread, *one.in_doubt], notes, results)
             if results is not None:
                 await results.finish()
-            print_summary(arguments, one.summary, troubles)
+            print_summary(arguments, one.summary, notes)
     if signals.count and not one.complete:
         warn(f"interrupted; {_how_to_resume(journal)}")
         return Exit.INTERRUPTED
@@ -70,10 +69,10 @@ async def upload(arguments: Namespace) -> Exit:
     return choose_summary_exit(one.summary)
 
 
-async def _run(one: Upload, arguments: Namespace, results: ResultsFile | None, troubles: ProblemTable) -> None:
+async def _run(one: Upload, arguments: Namespace, results: ResultsFile | None, notes: Notes) -> None:
     async with show_progress(arguments, results, lambda: _look(one)), one, aclosing(one.batches()) as batches:
         async for receipts in batches:
-            await note_receipts(receipts, troubles, results)
+            await note_receipts(receipts, notes, results)
 
 
 def _how_to_resume(journal: JournalSettings | None) -> str:

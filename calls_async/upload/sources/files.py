@@ -34,7 +34,7 @@ class FileSource(GivenAgain):
         # A named pipe opens when somebody writes into it: not on the event loop.
         self._file = await asyncio.to_thread(self._open)
         with self._file as file:
-            found = read_batches(self.name, file, self._reading, consumed)
+            found = read_batches(self.name, file, self._reading, consumed, may_pause=self.may_pause)
             async with aclosing(iterate_in_thread(found, "source", may_block=self.may_pause)) as batches:
                 async for batch in batches:
                     yield batch
@@ -69,7 +69,7 @@ class StreamSource(GivenAgain):
         self._reading = reading
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
-        found = read_batches(self.name, self._stream, self._reading, consumed)
+        found = read_batches(self.name, self._stream, self._reading, consumed, may_pause=True)
         async with aclosing(iterate_in_thread(found, "source", may_block=True)) as batches:
             async for batch in batches:
                 yield batch

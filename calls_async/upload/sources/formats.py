@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from calls_async.errors import SourceError
-from calls_async.upload.rows.row import Run, each_row, group_into_runs
+from calls_async.upload.rows.numbers import AMBIGUOUS
+from calls_async.upload.rows.row import Run, UnsentRow, each_row, group_into_runs
 from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
     from calls_async.upload.sources.csv_columns import CsvColumns
 
 
-def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING) -> Iterator[Batch]:
+_FIRST_ROWS = 1000
+"""A list is refused where most of so many rows have numbers that can be read in two ways."""
+
+
+def read_batches(
+    name: str, file: BinaryIO, reading: Reading, consumed: Consumed = NOTHING, *, may_pause: bool = False
+) -> Iterator[Batch]:
     """Yield the rows of an open file, or of a part of it, after those that are `consumed`, in batches.
 
     Raises `SourceError` where it cannot be read, with the place, and `JournalRefusedError` where the consumed part
@@ -39,7 +46,11 @@ def read_batches(name: str, file: BinaryIO, reading: Reading, consumed: Consumed
         batches = _read_in_order(form, name, MarkedFile(whole, consumed), reading, consumed)
     else:
         batches = _read_whole(form, name, file, reading, consumed)
-    yield from batches if part.last_row is None else _end_at(part.last_row, batches)
+    if part.last_row is not None:
+        batches = _end_at(part.last_row, batches)
+    if reading.rules.unambiguous and not consumed.rows and part.first_row == 1:
+        batches = _refuse_unclear(name, batches, may_pause=may_pause)
+    yield from batches
 
 
 class PartFile:
@@ -70,6 +81,27 @@ def _end_at(last_row: int, batches: Iterator[Batch]) -> Iterator[Batch]:
         rows = group_into_runs(row for row in each_row(batch.runs) if row.row <= last_row)
         yield batch._replace(runs=rows)
         return
+
+
+def _refuse_unclear(name: str, batches: Iterator[Batch], *, may_pause: bool) -> Iterator[Batch]:
+    """Hold the first rows back until it is known that most of their numbers can be read in one way only. Raises
+    `SourceError`. Those of a file that `may_pause` are handed over as soon as most of those so far can."""
+    held: list[Batch] = []
+    rows = unclear = 0
+    for batch in batches:
+        held.append(batch)
+        for run in batch.runs:
+            if isinstance(run, UnsentRow):
+                rows += 1
+                unclear += run.row <= _FIRST_ROWS and run.error.endswith(AMBIGUOUS)
+            else:
+                rows += len(run)
+        if rows >= _FIRST_ROWS or (may_pause and unclear * 2 <= rows):
+            break
+    if unclear * 2 > min(rows, _FIRST_ROWS):
+        raise SourceError(name, f"{unclear:,} of its first {min(rows, _FIRST_ROWS):,} numbers: each {AMBIGUOUS}")
+    yield from held
+    yield from batches
 
 
 def _rows_before(reading: Reading, consumed: Consumed) -> tuple[int, int]:

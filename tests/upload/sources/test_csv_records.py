@@ -120,8 +120,8 @@ class TestQuotes:
 
 BYTES = st.lists(
     st.sampled_from(
-        [b"\n", b"\r\n", b"\r", b'"', b'""', b",", b'",', b',"', b'"\n', b'\n"', b" ", b"16500000001", b"16500000002,x",
-         b'16500000003,"x', b'x"', b"name", b"\xd1\x8e", b"\xff", b"\0", b"12345\n"]
+        [b"\n", b"\r\n", b"\r", b'"', b'""', b",", b'",', b',"', b'"\n', b'\n"', b" ", b"16500000001",
+         b"16500000002,x", b'16500000003,"x', b'x"', b"name", b"\xd1\x8e", b"\xff", b"\0", b"12345\n"]
     ),
     max_size=40,
 ).map(b"".join)  # fmt: skip
