@@ -152,7 +152,11 @@ def _make_pipeline(
         is_last=lambda: queue.running_dry,
     )
     consumed = Consumed(
-        journal=journal.name, rows=past.rows, chunks=past.chunks, shown=request.screening.needs_every_row
+        journal=journal.name,
+        rows=past.rows,
+        old_rows=past.old_rows,
+        chunks=past.chunks,
+        shown=request.screening.needs_every_row,
     )
     reader_settings = ReaderSettings(
         clock=connection.clock,

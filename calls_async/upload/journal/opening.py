@@ -150,6 +150,7 @@ def _read_past(store: Store, purpose: Purpose) -> Past:
         was_sent=chunks.any_sent(),
         last_sent_at=_read_last_sent(store),
         to_ask=upload.to_ask,
+        old_rows=upload.old_rows,
         of_batcher=upload.kind == BATCHER,
         latest=_read_latest(store),
         body_limit=upload.body_limit,

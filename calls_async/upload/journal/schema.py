@@ -7,7 +7,7 @@ from pathlib import Path
 
 APPLICATION_ID = 0x43414C4A
 """Marks the file as a journal of ours."""
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 OLDEST_VERSION = 4
 """The oldest schema that is migrated; older journals must be finished with the version that wrote them."""
 LIST = "list"
@@ -31,6 +31,11 @@ _STEPS: dict[int, Sequence[str]] = {
     6: (
         "ALTER TABLE upload ADD COLUMN to_ask INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE chunk ADD COLUMN sent_ahead REAL",
+    ),
+    # Which lines are rows is decided otherwise since then: what was read before must not be counted anew.
+    7: (
+        "ALTER TABLE upload ADD COLUMN old_rows INTEGER NOT NULL DEFAULT 0",
+        "UPDATE upload SET old_rows = (SELECT coalesce(max(last_row), 0) FROM chunk) WHERE kind = 'list'",
     ),
 }
 """What leads from each schema to the next."""

@@ -95,6 +95,8 @@ class Past:
     to_ask: int = 0
     """Of how many rows of the next chunks the report is to be asked first, as far as earlier processes have got with
     that."""
+    old_rows: int = 0
+    """The last row that an older version has read, by other rules."""
     of_batcher: bool = False
     """Whether they were batchers."""
     latest: float = 0.0

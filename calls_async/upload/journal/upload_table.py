@@ -38,6 +38,7 @@ class UploadRecord:
     chunk_rows: int | None
     chunk_bytes: int | None
     to_ask: int
+    old_rows: int
 
     @property
     def chunk_size(self) -> ChunkSize | None:

@@ -21,6 +21,8 @@ class Consumed:
 
     journal: str = ""
     rows: int = 0
+    old_rows: int = 0
+    """The last of them that an older version has read, which decided otherwise which lines of a file are rows."""
     chunks: Sequence[PastChunk] = ()
     shown: bool = False
     """Whether these rows are handed over, too, for somebody to look at."""
@@ -33,6 +35,11 @@ class Consumed:
     def holds(self, runs: Sequence[Run]) -> bool:
         """Return whether all of these rows are among those."""
         return all(last_row(run) <= self.rows for run in runs[-1:])
+
+    @property
+    def last_chunk(self) -> PastChunk:
+        """The one with the highest rows; there must be one."""
+        return max(self.chunks, key=lambda chunk: chunk.last_row)
 
     def changed(self, chunk: PastChunk, how: str) -> JournalRefusedError:
         """Make the error for a source whose consumed part is not what it was."""

@@ -24,6 +24,7 @@ NUMBER_LIKE = re.compile(rb"[0-9][0-9 ().\-/]{3,}")
 """Where text holds none of this, no phone number stands in it."""
 _PHONE_LIKE = re.compile(r"[\s\"'=+(]*[0-9][0-9 ().\-/]{3,}[\s\"']*")
 _TOO_LONG = f"has more than {MAX_LINE_BYTES:,} bytes"
+TEXT_BEHIND_QUOTE = "has text after a closing quote"
 _UNEXPECTED_TEXT = "expected after"
 """In the csv module's words for text behind a closing quote."""
 
@@ -39,6 +40,14 @@ class Record(NamedTuple):
     def blank(self) -> bool:
         """Whether it is no row at all."""
         return self.error is None and not any(cell.strip(WHITE_SPACE) for cell in self.cells)
+
+    @property
+    def read_otherwise_before(self) -> bool:
+        """Whether version 7 of the journal's schema counted its lines otherwise: a blank line of delimiters or white
+        space was a row, and a quote that is never closed took other lines with it."""
+        if self.error is not None:
+            return self.error != TEXT_BEHIND_QUOTE
+        return self.blank and list(self.cells) != [""]
 
 
 class Lines:
@@ -146,7 +155,7 @@ class Records:
             self._lines.give_back(taken[1:])
             closed = _UNEXPECTED_TEXT in str(error)
             if closed and len(taken) == 1:
-                return [Record(number, (), "has text after a closing quote")]
+                return [Record(number, (), TEXT_BEHIND_QUOTE)]
             return [Record(number, (), "has a quote that is never closed")]
         if len(taken) > 1 and layout is not None and not layout.multiline and self._holds_rows(taken, layout):
             last = number + len(taken) - 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from calls_async.errors import ContactError, SourceError
+from calls_async.errors import ContactError, JournalRefusedError, SourceError
 from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.fast_rows import QuickTable
 from calls_async.upload.rows.row import Row, RowBuffer, Run, at_line
@@ -20,7 +20,7 @@ from calls_async.upload.sources.csv_records import WHITE_SPACE, Layout, Lines, R
 from calls_async.upload.sources.text import LineBlocks, LineTooLong, guess_delimiter
 
 if TYPE_CHECKING:
-    from calls_async.upload.sources.csv_columns import CsvColumns
+    from calls_async.upload.sources.csv_columns import CsvColumns, ParsedBlock
 
 
 _LINE_ENDS = (b"\n", b"\r")
@@ -90,7 +90,7 @@ class CsvReader:
             if count is not None and self._row + count <= skip:
                 self._row += count  # resuming skips millions of rows: nobody needs to parse them
                 self._lines.pass_over(count)
-            elif fast is not None and block and (parsed := fast.parse(block)) is not None:
+            elif fast is not None and block and (parsed := self._parse(fast, block)) is not None:
                 if (done := max(0, skip - self._row)) < parsed.rows:
                     yield fast.encode(self._row + 1, self._lines.taken + 1, parsed, done)
                 self._row += parsed.rows
@@ -101,12 +101,20 @@ class CsvReader:
                 yield from self._by_records(slow, layout, skip)
             block = self._next_block()
 
+    def _parse(self, fast: CsvColumns, block: bytes) -> ParsedBlock | None:
+        parsed = fast.parse(block)
+        if parsed is not None and parsed.blank and self._row < self._before.consumed.old_rows:
+            return None  # a closer look is needed
+        return parsed
+
     def _by_records(self, table: QuickTable, layout: Layout, skip: int) -> Iterator[list[Run]]:
         """Yield the rows of the lines that were given; the last record may go on in the next blocks."""
         gathered = RowBuffer()
         while self._lines:
             self._needs_new = False
             for record in self._records.next(layout):
+                if record.read_otherwise_before:
+                    self._refuse_read_otherwise()
                 if record.blank:
                     self.blank_lines += 1
                     continue
@@ -122,8 +130,14 @@ class CsvReader:
         """Refuse a list that has grown so that a quote is closed, which was not when the rows behind it were sent."""
         consumed = self._before.consumed
         if self._needs_new and consumed.chunks and record.error is None and self._row <= consumed.rows:
-            last = max(consumed.chunks, key=lambda chunk: chunk.last_row)
-            raise consumed.changed(last, f"a quote of line {record.line} was never closed, and is now")
+            raise consumed.changed(consumed.last_chunk, f"a quote of line {record.line} was never closed, and is now")
+
+    def _refuse_read_otherwise(self) -> None:
+        """Refuse what an older version counted otherwise: the rows behind it would have other numbers now."""
+        consumed = self._before.consumed
+        if self._row < consumed.old_rows:
+            how = f"lines after row {self._row} were counted otherwise by the older version that began this upload"
+            raise JournalRefusedError(consumed.journal, f"{how}; finish it with that version")
 
     def _find_delimiter(self, given: str | None) -> str:
         self._lines.fetch()

@@ -46,6 +46,8 @@ def read_batches(
         batches = _read_in_order(form, name, MarkedFile(whole, consumed), reading, consumed)
     else:
         batches = _read_whole(form, name, file, reading, consumed)
+    if consumed.old_rows and reading.on_hint is not None:
+        reading.on_hint(f"{name}: rows up to {consumed.old_rows:,} were read by the rules of an older version")
     if part.last_row is not None:
         batches = _end_at(part.last_row, batches)
     if reading.rules.unambiguous and not consumed.rows and part.first_row == 1:
