@@ -95,6 +95,9 @@ def _source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--delimiter", type=_delimiter, help="of a CSV file, such as ; or tab; default: by its header")
     group.add_argument("--encoding", help="of a CSV file; default: by its byte order mark, else UTF-8")
+    group.add_argument("--sheet", metavar="NAME|N", help="of a workbook; default: the first that is not hidden")
+    group.add_argument("--header-row", metavar="N", type=int, help="the line or sheet row that names the columns")
+    group.add_argument("--skip-hidden", action="store_true", help="leave out the hidden rows of a sheet")
     group.add_argument(
         "--multiline",
         action="store_true",

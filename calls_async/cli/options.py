@@ -81,7 +81,7 @@ def _name_rehearsal(path: Path) -> Path:
 
 
 def read_reading(arguments: Namespace) -> dict[str, Any]:
-    names = ("format", "delimiter", "encoding", "multiline")
+    names = ("format", "delimiter", "encoding", "multiline", "sheet", "header_row", "skip_hidden")
     return {name: getattr(arguments, name) for name in names} | {"columns": dict(arguments.column), "on_hint": warn}
 
 

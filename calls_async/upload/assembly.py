@@ -75,7 +75,13 @@ class UploadRequest:
             return Journal(past, time=JournalTime(clock, server_ahead=watcher.server_ahead))
         if isinstance(self.journal, JournalSettings):
             from_file = None if isinstance(self.source, NoSource) else self.source.is_file
-            owner = attrs.evolve(self.owner, source=self.source.name, from_file=from_file, chunk_size=self.chunk_size)
+            owner = attrs.evolve(
+                self.owner,
+                source=self.source.name,
+                from_file=from_file,
+                reading=self.source.row_options,
+                chunk_size=self.chunk_size,
+            )
             return await open_journal(self.journal, owner, clock, watcher)
         return await self.journal(clock, watcher)
 

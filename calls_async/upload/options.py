@@ -76,6 +76,12 @@ class UploadOptions(SendingOptions, total=False):
     """Columns of another name: the name in the file and the field that it means."""
     delimiter: str | None
     encoding: str | None
+    sheet: str | int | None
+    """Which sheet of a workbook is read, by its name or its number from 1; None: the first that is not hidden."""
+    header_row: int | None
+    """In which line of a CSV file, or row of a sheet, the header is; None: in the first that is not blank."""
+    skip_hidden: bool
+    """Leave out the hidden rows of a sheet."""
     multiline: bool
     """Quoted cells of a CSV file are meant to hold lines that look like its rows; else such lines are rejected."""
     linger_seconds: float

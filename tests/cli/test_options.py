@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import openpyxl
 import pytest
 
 from calls_async import CallsClient
@@ -63,6 +64,9 @@ CASES = [
     Case("check list.csv --quiet", 3, "1 rejected"),
     Case("check semicolons.csv --delimiter ;", 0, "2 fit"),
     Case("check cp1251.csv --encoding cp1251", 0, "1 fit"),
+    Case("check book.xlsx", 0, "1 fit", "'more' hold data, too (--sheet)"),
+    Case("check book.xlsx --sheet more --header-row 2 --skip-hidden", 0, "2 fit"),
+    Case("upload book.xlsx --sheet 2 --header-row 2 --skip-hidden", 0, "2 accepted", jobs=2),
     Case("check list.csv --each", 3, "row 4: line 5: "),
     Case("check cells.csv", 3, "lines 2 to 3, which look like rows"),
     Case("check cells.csv --multiline", 0, "1 rows: 1 fit"),
@@ -211,6 +215,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "cp1251.csv").write_bytes("phone,имя\n16500000001,Анна\n".encode("cp1251"))
+    book = openpyxl.Workbook()
+    book.active.append(["phone"])
+    book.active.append([16500000001])
+    more = book.create_sheet("more")
+    for row in (["Autumn"], ["phone"], [16500000002], [16500000003], [16500000004]):
+        more.append(row)
+    more.row_dimensions[4].hidden = True
+    book.save(tmp_path / "book.xlsx")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

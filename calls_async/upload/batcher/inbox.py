@@ -43,6 +43,7 @@ class Inbox:
 
     name = "a batcher"
     is_file = False
+    row_options: str | None = None
     may_pause = False
     answers_callers = True
     given_again = False

@@ -14,6 +14,7 @@ from calls_async.upload.journal.journal import FileJournal, Watcher
 from calls_async.upload.journal.schema import BATCHER, LIST
 from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Past, Purpose
 from calls_async.upload.journal.store import Store
+from calls_async.upload.status import OutcomeStatus
 
 _KINDS = {Purpose.UPLOAD: LIST, Purpose.SETTLING: LIST, Purpose.BATCHER: BATCHER}
 _SYNCHRONOUS = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
@@ -59,6 +60,7 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
         if store.empty:
             store.begin(owner, kind=_KINDS[settings.purpose], rehearsal=settings.rehearsal, at=at)
         else:
+            _refuse_other_reading(store, settings, owner)
             store.commit([lambda store: _note_going_on(store, owner)])
         return store, _read_past(store, settings.purpose)
     except (ValueError, TypeError, KeyError) as error:
@@ -67,6 +69,19 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
     except BaseException:
         store.close()
         raise
+
+
+def _refuse_other_reading(store: Store, settings: JournalSettings, owner: JournalOwner) -> None:
+    """Refuse options by which a file has other rows than those taken in before: the rest would be counted wrongly."""
+    if owner.reading is None or not store.chunks.next_number() > 1:
+        return
+    before = store.upload.record().reading or ""
+    if before != owner.reading:
+        raise JournalRefusedError(
+            str(settings.path),
+            f"this upload was begun with {before or 'no option that chooses rows'}, and is gone on with "
+            f"{owner.reading or 'none'}; give the same, or name another journal",
+        )
 
 
 def _note_going_on(store: Store, owner: JournalOwner) -> None:
@@ -106,7 +121,7 @@ def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> 
     if upload.purged_at is not None and not settings.again:
         raise JournalRefusedError(path, "is finished and purged; --again (again=True) starts a new upload")
     if finished and settings.purpose is Purpose.UPLOAD:
-        if settings.again:
+        if settings.again or not _may_have_called(store):
             return True
         raise JournalRefusedError(
             path,
@@ -130,6 +145,13 @@ def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> 
     raise JournalRefusedError(
         path, f"belongs to another campaign, at {upload.host}; check the token, or name another journal"
     )
+
+
+def _may_have_called(store: Store) -> bool:
+    """Return whether somebody has a job by a finished upload, or may have one."""
+    rejected = OutcomeStatus.REJECTED
+    receipts = store.chunks.receipts(store.chunks.answered())
+    return any(status is not rejected for receipt in receipts for status in receipt.verdict.statuses)
 
 
 def _read_past(store: Store, purpose: Purpose) -> Past:

@@ -35,6 +35,7 @@ _STEPS: dict[int, Sequence[str]] = {
     # Which lines are rows is decided otherwise since then: what was read before must not be counted anew.
     7: (
         "ALTER TABLE upload ADD COLUMN old_rows INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE upload ADD COLUMN reading TEXT",
         "UPDATE upload SET old_rows = (SELECT coalesce(max(last_row), 0) FROM chunk) WHERE kind = 'list'",
     ),
 }

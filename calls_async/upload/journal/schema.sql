@@ -22,7 +22,8 @@ CREATE TABLE upload (
     chunk_bytes INTEGER,
     commits INTEGER NOT NULL DEFAULT 0, -- how many there had been at the last one that touched no chunk
     to_ask INTEGER NOT NULL DEFAULT 0, -- of so many rows of its next chunks the report is asked: it may be an old copy
-    old_rows INTEGER NOT NULL DEFAULT 0 -- up to this row an older version decided which lines of a file are rows
+    old_rows INTEGER NOT NULL DEFAULT 0, -- up to this row an older version decided which lines of a file are rows
+    reading TEXT -- the options that decide which rows a file has; NULL: nobody knows, or it is no file
 );
 
 -- One row a chunk: planned (written down, not sent), sent (on its way since sent_at) or answered.

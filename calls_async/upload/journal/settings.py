@@ -65,6 +65,8 @@ class JournalOwner:
     source: str = ""
     from_file: bool | None = None
     """Whether the source is a file, of which the rest can be read later; None: nobody knows."""
+    reading: str | None = None
+    """What decides which rows a file has, as words for a person; None: there is no file."""
     chunk_size: ChunkSize | None = None
     """Of a new upload; None for a batcher, whose chunks come as they may."""
     identity: str | None = None

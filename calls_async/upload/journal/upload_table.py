@@ -39,6 +39,7 @@ class UploadRecord:
     chunk_bytes: int | None
     to_ask: int
     old_rows: int
+    reading: str | None
 
     @property
     def chunk_size(self) -> ChunkSize | None:
@@ -70,7 +71,7 @@ class UploadTable:
         salt = secrets.token_bytes(16)
         self._database.write(
             "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind, rehearsal,"
-            " from_file, chunk_rows, chunk_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " from_file, reading, chunk_rows, chunk_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 owner.identity or new_upload_id(),
                 at,
@@ -82,6 +83,7 @@ class UploadTable:
                 kind,
                 rehearsal,
                 owner.from_file,
+                owner.reading,
                 None if owner.chunk_size is None else owner.chunk_size.rows,
                 None if owner.chunk_size is None else owner.chunk_size.body_bytes,
             ),

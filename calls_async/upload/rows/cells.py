@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -60,9 +60,23 @@ def carried(name: str, value: Any) -> Any:
         return value
     if isinstance(value, datetime | date | time):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return _spell_duration(value)
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            return None
         return int(value) if value == value.to_integral_value() else str(value)
+    if isinstance(value, float) and value != value:  # NaN stands for a missing value in tables
+        return None
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        return carried(name, value.item())
     return value
+
+
+def _spell_duration(value: timedelta) -> str:
+    """Return a duration as ISO text, such as PT90S."""
+    seconds = value.total_seconds()
+    return f"PT{seconds:.6f}".rstrip("0").rstrip(".") + "S"
 
 
 def _printable(text: str) -> str:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from calls_async.errors import ContactError, SourceError
-from calls_async.protocol.contact import FIELDS, Contact, did_you_mean
+from calls_async.protocol.contact import FIELDS, Contact
 from calls_async.protocol.phones import AsGiven, normalise_phone
 from calls_async.upload.rows.cells import merge_payload, read_setting, rejected
+from calls_async.upload.rows.header import (
+    NO_SAMPLE,
+    Sample,
+    describe_missing_phone,
+    find_hints,
+    list_names,
+    recognise_phone,
+)
 from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.rows.row import EncodedRow, Row
 
@@ -38,23 +46,33 @@ class Table:
         return cls(tuple(names), rules, (), *_divided(fields), fields.index("phone"))
 
     @classmethod
-    def of(cls, source: str, header: Sequence[str], mapped: Mapping[str, str], rules: NumberRules) -> Table:
-        """Make the table of a header. Raises `SourceError` where it has no phones, a name twice, or lacks a mapped
-        column."""
+    def of(
+        cls,
+        source: str,
+        header: Sequence[str],
+        mapped: Mapping[str, str],
+        rules: NumberRules,
+        sample: Sample = NO_SAMPLE,
+    ) -> Table:
+        """Make the table of a header, with a `sample` of its rows. Raises `SourceError` where it has no phones, a
+        name twice, or lacks a mapped column."""
         for name in mapped:
             if _is_phone(name):
                 raise SourceError(source, "seems to have no header: that column's name is a phone number", "header")
             if name not in header:
-                raise SourceError(source, f"has no column {name!r}; its columns are {_listed(header)}", "header")
+                raise SourceError(source, f"has no column {name!r}; its columns are {list_names(header)}", "header")
+        hints = []
+        if "phone" not in {mapped.get(name, name) for name in header}:
+            if (found := recognise_phone(header, sample)) is None or found in mapped:
+                raise SourceError(source, describe_missing_phone(header, sample, mapped), "header")
+            mapped = {**mapped, found: "phone"}
+            hints.append(f"column {found!r} is read as phone")
         fields = [mapped.get(name, name) for name in header]
         twice = sorted({name for name in fields if fields.count(name) > 1})
         if twice:
-            raise SourceError(source, f"has more than one column {_listed(twice)}", "header")
-        if "phone" not in fields:
-            raise SourceError(source, _without_phone(header), "header")
+            raise SourceError(source, f"has more than one column {list_names(twice)}", "header")
         settings, payload = _divided(fields)
-        hints = [f"column {name!r} goes into the payload" + did_you_mean(name) for _, name in payload]
-        hints = [hint for hint in hints if hint.endswith("?")]
+        hints += find_hints([name for _, name in payload])
         return cls(tuple(header), rules, tuple(hints), settings, payload, fields.index("phone"))
 
     def encode(self, row: int, cells: Sequence[Any]) -> Row:
@@ -117,21 +135,9 @@ def _arguments(settings: Sequence[tuple[int, str]], cells: Sequence[Any]) -> dic
     }
 
 
-def _without_phone(header: Sequence[str]) -> str:
-    if any(_is_phone(name) for name in header):
-        return f"seems to have no header; its first line is {len(header)} cells, one of them a phone number"
-    near = next((name for name in header if did_you_mean(name) == did_you_mean("Phone")), "NAME")
-    return f"has no column 'phone'; its columns are {_listed(header)}. Name one with --column {near}=phone"
-
-
 def _is_phone(text: str) -> bool:
     try:
         normalise_phone(text)
     except ContactError:
         return False
     return True
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = list(names)
-    return ", ".join(repr(name) for name in shown[:20]) + (" …" if len(shown) > 20 else "") or "none"

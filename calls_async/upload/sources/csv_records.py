@@ -161,8 +161,13 @@ class Records:
             last = number + len(taken) - 1
             span = f"lines {number} to {last}"
             reason = f"is in a quoted cell of {span}, which look like rows; if meant, say --multiline"
-            return [Record(each, (), reason) for each in range(number, last + 1)]
+            numbered = enumerate(taken, start=number)
+            wrong, blank = ((), reason), ([""], None)
+            return [Record(each, *(wrong if self._says_something(text) else blank)) for each, text in numbered]
         return [Record(number, cells)]
+
+    def _says_something(self, line: str) -> bool:
+        return bool(line.strip(f"{WHITE_SPACE}{self._delimiter}\r\n"))
 
     def _holds_rows(self, lines: Sequence[str], layout: Layout) -> bool:
         """Return whether a line of a record looks like a row, and its phone stands inside a cell that goes over

@@ -13,6 +13,7 @@ import attrs
 from calls_async.errors import ContactError, JournalRefusedError, SourceError
 from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.fast_rows import QuickTable
+from calls_async.upload.rows.header import SAMPLE_ROWS, Sample
 from calls_async.upload.rows.row import Row, RowBuffer, Run, at_line
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed
@@ -38,6 +39,8 @@ class CsvStyle:
     delimiter: str | None = None
     multiline: bool = False
     """Whether quoted cells may hold what looks like rows."""
+    header_row: int | None = None
+    """In which line the header is; None: in the first that is not blank."""
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -59,6 +62,7 @@ class CsvReader:
         self._row = before.rows
         self._before = before
         self._multiline = style.multiline
+        self._header_row = style.header_row
         self.blank_lines = 0
         self._needs_new = False
         """Whether the record that is being read needs lines that no earlier process has seen."""
@@ -67,14 +71,23 @@ class CsvReader:
         self._records = Records(self._lines, self.delimiter)
 
     def header(self) -> list[str]:
-        """Return the first line that is not blank. Raises `SourceError` where there is none."""
+        """Return the cells of the header. Raises `SourceError` where there is none."""
         while self._lines or self._lines.fetch():
             (record,) = self._records.next(None)
+            if self._header_row is not None and record.line < self._header_row:
+                continue
             if record.error is not None:
                 raise SourceError(self._name, f"is not CSV: it {record.error}", "header")
             if not record.blank:
                 return list(record.cells)
         raise SourceError(self._name, "is empty; it needs a header that names its columns")
+
+    def sample(self) -> Sample:
+        """Return cells of the first lines behind the header, as far as they have been read."""
+        header = self._lines.taken
+        lines = enumerate(self._lines.look(SAMPLE_ROWS), start=header + 1)
+        cells = [(place, line.rstrip("\r\n").split(self.delimiter)) for place, line in lines if line is not None]
+        return Sample(header, [(place, [cell.strip('"') for cell in row]) for place, row in cells])
 
     def rows(self, table: Table, fast: CsvColumns | None, skip: int) -> Iterator[list[Run]]:
         """Yield the rows after those to `skip`. Raises `SourceError` where it cannot go on, after what was before
@@ -141,10 +154,10 @@ class CsvReader:
 
     def _find_delimiter(self, given: str | None) -> str:
         self._lines.fetch()
-        first = [line for line in self._lines.look(_FIRST_LINES) if line is not None]
+        first = [line for line in self._lines.look(_FIRST_LINES + (self._header_row or 0)) if line is not None]
         named = _NAMED_DELIMITER.fullmatch(first[0]) if first else None
         if named is None:
-            return given or guess_delimiter(first)
+            return given or guess_delimiter(first[(self._header_row or 1) - 1 :])
         self._lines.take()
         return given or named[1]
 

@@ -26,6 +26,7 @@ class FileSource(GivenAgain):
         self._path = path
         self.may_pause = path.exists() and not path.is_file()
         self._reading = reading
+        self.row_options = reading.row_options
         self._size = 0
         self._file: BinaryIO | None = None
         detect_format(self.name, reading)
@@ -67,6 +68,7 @@ class StreamSource(GivenAgain):
             raise ConfigurationError("a stream has no name to tell the format by; give the format")
         self._stream = stream
         self._reading = reading
+        self.row_options = reading.row_options
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         found = read_batches(self.name, self._stream, self._reading, consumed, may_pause=True)

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from calls_async.errors import SourceError
+from calls_async.upload.rows.header import NO_SAMPLE, Sample, recognise_phone
 from calls_async.upload.rows.numbers import AMBIGUOUS
 from calls_async.upload.rows.row import Run, UnsentRow, each_row, group_into_runs
 from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
-from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile
+from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile, SupportsRead
 from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle
 from calls_async.upload.sources.excel import read_excel
 from calls_async.upload.sources.json_rows import JsonReader, line_encoder
 from calls_async.upload.sources.options import FilePart, Reading, detect_format
 from calls_async.upload.sources.parquet import ParquetRows, read_parquet
+from calls_async.upload.sources.signature import (
+    Content,
+    Decompressed,
+    Peeked,
+    find_content,
+    find_workbook,
+    refuse_foreign,
+)
 from calls_async.upload.sources.source import Batch
 
 if TYPE_CHECKING:
@@ -41,11 +50,14 @@ def read_batches(
     has changed.
     """
     form, part = detect_format(name, reading), reading.part or FilePart()
-    if form in ("csv", "jsonl"):
-        whole = file if part.bytes is None else PartFile(file, part.header_bytes, *part.bytes)
-        batches = _read_in_order(form, name, MarkedFile(whole, consumed), reading, consumed)
+    if part.bytes is not None:
+        opened: SupportsRead = PartFile(file, part.header_bytes, *part.bytes)
     else:
-        batches = _read_whole(form, name, file, reading, consumed)
+        form, opened = _look_into(name, file, form, reading)
+    if form in ("csv", "jsonl"):
+        batches = _read_in_order(form, name, MarkedFile(opened, consumed), reading, consumed)
+    else:
+        batches = _read_whole(form, name, cast("BinaryIO", opened), reading, consumed)
     if consumed.old_rows and reading.on_hint is not None:
         reading.on_hint(f"{name}: rows up to {consumed.old_rows:,} were read by the rules of an older version")
     if part.last_row is not None:
@@ -53,6 +65,33 @@ def read_batches(
     if reading.rules.unambiguous and not consumed.rows and part.first_row == 1:
         batches = _refuse_unclear(name, batches, may_pause=may_pause)
     yield from batches
+
+
+def _look_into(name: str, file: BinaryIO, form: str, reading: Reading) -> tuple[str, SupportsRead]:
+    """Return the format that a file has by its first bytes, where `form` is that of its name, and what it is read
+    from. Raises `SourceError` for what is no list."""
+    start = file.tell() if file.seekable() else None
+    peeked = Peeked(file)
+    content, packed = find_content(peeked.beginning), False
+    if content.is_compressed:
+        peeked, packed = Peeked(Decompressed(name, peeked, content)), True
+        content = find_content(peeked.beginning)
+    refuse_foreign(name, content)
+    opened: SupportsRead
+    if content in (Content.ZIP, Content.OLE):
+        whole = peeked.read()
+        found, opened = find_workbook(name, content, whole), io.BytesIO(whole)
+    elif content is Content.PARQUET:
+        found, opened = "parquet", io.BytesIO(peeked.read()) if packed or start is None else file
+    elif form in ("csv", "jsonl") or (peeked.beginning and b"\0" not in peeked.beginning):
+        found, opened = form if form in ("csv", "jsonl") else "csv", peeked if packed or start is None else file
+    else:
+        opened = io.BytesIO(peeked.read()) if packed or start is None else file
+    if start is not None and opened is file:
+        file.seek(start)
+    if found != form and reading.on_hint is not None:
+        reading.on_hint(f"{name}: is read as {found}, by what it holds; its name says {form}")
+    return found, opened
 
 
 class PartFile:
@@ -121,15 +160,15 @@ def _read_whole(form: str, name: str, file: BinaryIO, reading: Reading, consumed
     whole = MarkedFile(file, consumed).read_all()
     file.seek(0)
 
-    def make_table(header: Sequence[str]) -> Table:
-        return _table(name, header, reading)
+    def make_table(header: Sequence[str], sample: Sample = NO_SAMPLE) -> Table:
+        return _table(name, header, reading, sample)
 
     before, skip = _rows_before(reading, consumed)
     if form == "parquet":
         groups = None if reading.part is None else reading.part.row_groups
         batches = read_parquet(name, file, make_table, ParquetRows(skip, before, groups), fast=reading.columnar)
     else:
-        batches = read_excel(name, file, make_table, skip)
+        batches = read_excel(name, file, make_table, skip, reading)
     for runs in batches:
         yield Batch(runs, whole)
 
@@ -147,11 +186,16 @@ def _read_in_order(form: str, name: str, file: MarkedFile, reading: Reading, con
 
 def _csv_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:
     rows_before, skip = _rows_before(reading, consumed)
-    style = CsvStyle(encoding=reading.encoding, delimiter=reading.delimiter, multiline=reading.multiline)
+    style = CsvStyle(
+        encoding=reading.encoding,
+        delimiter=reading.delimiter,
+        multiline=reading.multiline,
+        header_row=reading.header_row,
+    )
     before = Before(rows=rows_before, consumed=consumed, compared=lambda: file.compared)
     reader = CsvReader(name, file.read, style, before)
     header = reader.header()
-    table = _table(name, header, reading)
+    table = _table(name, header, reading, reader.sample())
     fast = None
     if reading.columnar and len(table.columns) == len(header) and reader.delimiter.isascii():
         fast = _csv_columns(table, reader.delimiter, multiline=reading.multiline)
@@ -170,27 +214,40 @@ def _csv_columns(table: Table, delimiter: str, *, multiline: bool) -> CsvColumns
 
 def _json_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:
     before, skip = _rows_before(reading, consumed)
-    encode_line = line_encoder(reading.columns, reading.rules)
+    reader = JsonReader(name, file.read, reading.encoding, rows_before=before)
+    mapped = _find_columns(reader, reading)
+    encode_line = line_encoder(mapped, reading.rules)
     fast = None
     if reading.columnar and reading.rules.columnar:
         with contextlib.suppress(ImportError):  # an extra
             from calls_async.upload.sources.json_columns import JsonColumns
 
-            fast = JsonColumns(reading.columns, reading.rules, encode_line)
-    return JsonReader(name, file.read, reading.encoding, rows_before=before).rows(encode_line, fast, skip)
+            fast = JsonColumns(mapped, reading.rules, encode_line)
+    return reader.rows(encode_line, fast, skip)
+
+
+def _find_columns(reader: JsonReader, reading: Reading) -> Mapping[str, str]:
+    """Return which fields mean what; the one field of numbers is recognised by its name, where none is `phone`."""
+    names, sample = reader.sample()
+    found = recognise_phone(names, sample)
+    if found is None or "phone" in {reading.columns.get(name, name) for name in names}:
+        return reading.columns
+    if reading.on_hint is not None:
+        reading.on_hint(f"field {found!r} is read as phone")
+    return {**reading.columns, found: "phone"}
 
 
 _READERS = {"csv": _csv_rows, "jsonl": _json_rows}
 
 
-def _table(name: str, header: Sequence[str], reading: Reading) -> Table:
+def _table(name: str, header: Sequence[str], reading: Reading, sample: Sample = NO_SAMPLE) -> Table:
     columns = [cell.strip() for cell in header]
     while len(columns) > 1 and not columns[-1]:
         columns.pop()  # spreadsheets like to leave empty columns behind
     for column in columns:
         if any("\udc80" <= char <= "\udcff" for char in column):
             raise SourceError(name, "is not UTF-8; name its encoding, such as --encoding cp1251", "header")
-    table = Table.of(name, columns, reading.columns, reading.rules)
+    table = Table.of(name, columns, reading.columns, reading.rules, sample)
     if reading.on_hint is not None:
         for hint in table.hints:
             reading.on_hint(hint)

@@ -17,6 +17,7 @@ class IterableSource(GivenAgain):
     """Contacts or mappings from an iterable, drawn on the event loop: what is drawn is handed over at once."""
 
     is_file = False
+    row_options: str | None = None
     may_pause = False
 
     def __init__(self, items: Iterable[ContactLike], rules: NumberRules) -> None:
@@ -43,6 +44,7 @@ class AsyncIterableSource:
     """Contacts or mappings from an async iterable."""
 
     is_file = False
+    row_options: str | None = None
     may_pause = True
     answers_callers = False
     given_again = True

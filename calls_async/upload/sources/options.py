@@ -9,6 +9,7 @@ import attrs
 
 from calls_async.errors import ConfigurationError
 from calls_async.upload.rows.numbers import CHECKED, NumberRules
+from calls_async.upload.sources.signature import strip_compression
 
 FORMATS = {
     ".csv": "csv",
@@ -16,6 +17,7 @@ FORMATS = {
     ".txt": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".xlsx": "xlsx",
@@ -65,6 +67,12 @@ class Reading:
     """None: by the byte order mark, else UTF-8."""
     multiline: bool = False
     """Whether quoted cells of a CSV file may hold lines that look like its rows; else such lines are rejected."""
+    header_row: int | None = None
+    """In which line of a CSV file, or row of a sheet, the header is; None: in the first that is not blank."""
+    sheet: str | int | None = None
+    """Which sheet of a workbook is read, by its name or its number from 1; None: the first."""
+    skip_hidden: bool = False
+    """Whether hidden rows of a sheet are left out."""
     part: FilePart | None = None
     """None: all of it."""
     columnar: bool = True
@@ -72,6 +80,14 @@ class Reading:
     the same."""
     on_hint: Callable[[str], None] | None = None
     """Told what looks like a mistake but need not be one; called by the thread that reads."""
+
+    @property
+    def row_options(self) -> str:
+        """The options that decide which rows a file has, as they are written on a command line; empty for none."""
+        given = {"--sheet": self.sheet, "--header-row": self.header_row}
+        flags = {"--skip-hidden": self.skip_hidden, "--multiline": self.multiline}
+        valued = [f"{option} {value}" for option, value in given.items() if value is not None]
+        return " ".join([*valued, *(option for option, on in flags.items() if on)])
 
     def __attrs_post_init__(self) -> None:
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
@@ -92,7 +108,7 @@ def _check_encoding(name: str) -> None:
 def detect_format(name: str, reading: Reading) -> str:
     """Return the format of the file `name`. Raises `ConfigurationError`."""
     known = sorted(set(FORMATS.values()))
-    found = reading.format or FORMATS.get(Path(name).suffix.lower())
+    found = reading.format or FORMATS.get(Path(strip_compression(name)).suffix.lower())
     if found not in known:
         raise ConfigurationError(f"{name}: the format cannot be told by the name; give one of {', '.join(known)}")
     return found

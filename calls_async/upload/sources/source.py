@@ -31,6 +31,8 @@ class Source(Protocol):
     name: str
     is_file: bool
     """Whether it is read in blocks, and marked as far as it was read: what was not taken in of it is read again."""
+    row_options: str | None
+    """The options that decide which rows it has; None where it is no file."""
     may_pause: bool
     """Whether it may wait long between rows, so that a chunk should not wait until it is full."""
     answers_callers: bool
@@ -53,6 +55,7 @@ class GivenAgain:
 
     answers_callers = False
     given_again = True
+    row_options: str | None = None
 
     def left(self) -> Sequence[Run]:
         return ()

@@ -65,6 +65,24 @@ class LineBlocks:
         block, self._rest = self._rest, b""
         return block
 
+    def starts_with(self, sign: bytes) -> bool:
+        """Return whether the first character that is no white space is `sign`."""
+        while not self._rest.strip() and not self._ended:
+            self._take_more()
+        return self._rest.lstrip().startswith(sign)
+
+    def look(self) -> bytes:
+        """Return what has been read and not been taken yet, without taking it."""
+        return self._rest
+
+    def raw(self) -> bytes:
+        """Return what comes next, whatever lines there are; nothing at the end. Raises `SourceError` for another
+        encoding."""
+        if not self._rest and not self._ended:
+            self._take_more()
+        block, self._rest = self._rest, b""
+        return block
+
     def _take_more(self) -> None:
         data = self._read(BLOCK_BYTES)
         self._ended = not data
@@ -99,6 +117,12 @@ class LineBlocks:
         return data
 
 
+_UPPER_BYTES = bytes(range(7))
+"""The upper halves of characters of UTF-16 from Latin to Arabic; in UTF-8, such bytes do not occur in text."""
+_OTHER_CHARACTERS = 0.2
+"""How many of a text's characters may be others."""
+
+
 def guess_encoding(beginning: bytes) -> str:
     """Return the encoding that the first bytes of a text show: a byte order mark, or UTF-16's zero bytes; else
     UTF-8."""
@@ -106,10 +130,9 @@ def guess_encoding(beginning: bytes) -> str:
         return "utf-8-sig"
     if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if beginning[1:2] == b"\0":
-        return "utf-16-le"
-    if beginning[:1] == b"\0":
-        return "utf-16-be"
+    for encoding, upper in (("utf-16-le", beginning[1::2]), ("utf-16-be", beginning[::2])):
+        if upper and len(upper.translate(None, _UPPER_BYTES)) <= len(upper) * _OTHER_CHARACTERS:
+            return encoding
     return "utf-8"
 
 

@@ -228,7 +228,7 @@ def test_excel(tmp_path: Path) -> None:
     ]
     assert list(reasons(rows)) == [3]
     with pytest.raises(SourceError, match="spreadsheet"):
-        rows_of(b"PK nonsense", format="xlsx")
+        rows_of(b"PK\x03\x04 nonsense xl/workbook", format="xlsx")
 
 
 async def test_files_and_streams(tmp_path: Path) -> None:
