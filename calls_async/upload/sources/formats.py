@@ -11,6 +11,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+import attrs
+
 from calls_async.errors import SourceError
 from calls_async.upload.rows.header import NO_SAMPLE, Sample, recognise_phone
 from calls_async.upload.rows.numbers import AMBIGUOUS
@@ -19,6 +21,7 @@ from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile, SupportsRead
 from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle
+from calls_async.upload.sources.encodings import find_encoding
 from calls_async.upload.sources.excel import read_excel
 from calls_async.upload.sources.json_rows import JsonReader, line_encoder
 from calls_async.upload.sources.options import FilePart, Reading, detect_format
@@ -54,6 +57,8 @@ def read_batches(
         opened: SupportsRead = PartFile(file, part.header_bytes, *part.bytes)
     else:
         form, opened = _look_into(name, file, form, reading)
+        if form in ("csv", "jsonl"):
+            reading = _with_encoding(name, file, opened, reading)
     if form in ("csv", "jsonl"):
         batches = _read_in_order(form, name, MarkedFile(opened, consumed), reading, consumed)
     else:
@@ -65,6 +70,22 @@ def read_batches(
     if reading.rules.unambiguous and not consumed.rows and part.first_row == 1:
         batches = _refuse_unclear(name, batches, may_pause=may_pause)
     yield from batches
+
+
+def _with_encoding(name: str, file: BinaryIO, opened: SupportsRead, reading: Reading) -> Reading:
+    """Return how to read a text, its encoding found out from all of it where it can be read twice."""
+    if reading.encoding is not None or opened is not file:
+        return reading
+    start = file.tell()
+    encoding = find_encoding(name, file)
+    file.seek(start)
+    if encoding is None:
+        return reading
+    if reading.on_hint is not None:
+        reading.on_hint(
+            f"{name}: is no UTF-8, and is read as {encoding}, which fits it best; --encoding says otherwise"
+        )
+    return attrs.evolve(reading, encoding=encoding)
 
 
 def _look_into(name: str, file: BinaryIO, form: str, reading: Reading) -> tuple[str, SupportsRead]:

@@ -1,0 +1,67 @@
+"""The encoding of a file is found out from all of it, before anything is sent."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from calls_async import SourceError
+from calls_async.upload.rows.row import UnsentRow, each_row
+from calls_async.upload.sources import encodings
+from calls_async.upload.sources.encodings import find_encoding
+from calls_async.upload.sources.formats import read_batches
+from calls_async.upload.sources.options import Reading
+from tests.helpers.sources import contacts_of
+
+NAMES = ["Анна", "Пётр", "Мария", "Олег"]
+LIST = "phone,имя,город\n" + "".join(f"7916000000{n},{name},Москва\n" for n, name in enumerate(NAMES))
+
+
+def read(data: bytes, **reading: Any) -> tuple[list[Any], list[str]]:
+    told: list[str] = []
+    batches = read_batches("list.csv", io.BytesIO(data), Reading(format="csv", on_hint=told.append, **reading))
+    return [row for batch in batches for row in each_row(batch.runs)], told
+
+
+@pytest.mark.parametrize("block_bytes", [50, 2**20])
+def test_another_encoding_is_found_out_and_said(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encodings, "_BLOCK_BYTES", block_bytes)
+    rows, told = read(LIST.encode("cp1251"))
+    assert [contact["payload"]["имя"] for contact in contacts_of(rows)] == NAMES
+    assert told == ["list.csv: is no UTF-8, and is read as cp1251, which fits it best; --encoding says otherwise"]
+
+
+def test_a_list_of_which_the_beginning_is_ascii() -> None:
+    data = ("phone,name\n" + "79160000000,Anna\n" * 100_000).encode() + "79160000001,Пётр и Мария\n".encode(
+        "cp1251"
+    ) * 9
+    rows, told = read(data)
+    assert not any(isinstance(row, UnsentRow) for row in rows)
+    assert len(told) == 1
+
+
+def test_a_few_bad_bytes_reject_their_lines() -> None:
+    rows, told = read(LIST.encode() + b"79160000009,\xcf\xff,x\n")
+    assert [row.row for row in rows if isinstance(row, UnsentRow)] == [5]
+    assert told == []
+
+
+def test_an_encoding_that_is_given_is_taken() -> None:
+    rows, told = read(LIST.encode("cp1251"), encoding="cp1251")
+    assert len(contacts_of(rows)) == 4
+    assert told == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_is_unicode_stays(encoding: str) -> None:
+    assert find_encoding("list", io.BytesIO(LIST.encode(encoding))) is None
+
+
+def test_what_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(range(128, 256)) * 3
+    monkeypatch.setattr("charset_normalizer.api.IANA_SUPPORTED", ["ascii"])
+    monkeypatch.setattr("charset_normalizer.api.IANA_SUPPORTED_MB_FIRST", ["ascii"], raising=False)
+    with pytest.raises(SourceError, match="its encoding cannot be told"):
+        find_encoding("list", io.BytesIO(data))
