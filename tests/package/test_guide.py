@@ -74,7 +74,8 @@ async def test_commands_run(tmp_path: Path) -> None:
         assert DEFAULT_TOKEN in script
         env = os.environ | {"PATH": binaries + os.pathsep + os.environ["PATH"]}
         code, errors = await _shell(script, tmp_path, env)
-        said = "".join(f"calls-async: {what} of 100 that were asked for\n" for what in ("100 records", CANCELED))
+        said = "numbers by country: ZZ 100\nnumbers by country: US 1\n"
+        said += "".join(f"calls-async: {what} of 100 that were asked for\n" for what in ("100 records", CANCELED))
         assert code == 0, errors
         assert re.sub(r"calls-async: the idempotence key is [0-9a-f-]{36}\n", "", errors, count=1) == said
         assert len(sandbox.jobs) == 102

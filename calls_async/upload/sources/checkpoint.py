@@ -80,6 +80,8 @@ class MarkedFile:
         """Whose last line had no end when it was taken in, where reading has got just there again."""
         marked = {chunk.mark.position: chunk for chunk in consumed.chunks if chunk.mark is not None}
         self._expected = deque(marked[position] for position in sorted(marked))
+        end = self._expected[-1].mark if self._expected else None
+        self._old_end = end.position if end is not None and end.ended else None
         last = max(consumed.chunks, key=lambda chunk: chunk.last_row, default=None)
         if last is not None and last.mark is None:
             raise consumed.changed(last, "it was no file that was read in this way")
@@ -100,6 +102,11 @@ class MarkedFile:
     def compared(self) -> bool:
         """Whether all that an earlier process noted has been read and is the same."""
         return not self._expected
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether something has been read behind what was the file's end when it was last read."""
+        return self._old_end is not None and self._position > self._old_end
 
     def mark(self) -> Mark:
         """Return where reading has got to."""

@@ -49,8 +49,8 @@ class Before:
 
     rows: int = 0
     consumed: Consumed = NOTHING
-    compared: Callable[[], bool] = bool
-    """Whether all of that has been read again."""
+    has_grown: Callable[[], bool] = bool
+    """Whether lines have been read that came after the earlier process had read to the end."""
 
 
 class CsvReader:
@@ -64,8 +64,8 @@ class CsvReader:
         self._multiline = style.multiline
         self._header_row = style.header_row
         self.blank_lines = 0
-        self._needs_new = False
-        """Whether the record that is being read needs lines that no earlier process has seen."""
+        self._old_lines: int | None = None
+        """How many lines the list had when an earlier process read to its end; None where it has not grown since."""
         self._lines = Lines(self._more_lines)
         self.delimiter = self._find_delimiter(style.delimiter)
         self._records = Records(self._lines, self.delimiter)
@@ -124,7 +124,6 @@ class CsvReader:
         """Yield the rows of the lines that were given; the last record may go on in the next blocks."""
         gathered = RowBuffer()
         while self._lines:
-            self._needs_new = False
             for record in self._records.next(layout):
                 if record.read_otherwise_before:
                     self._refuse_read_otherwise()
@@ -142,8 +141,10 @@ class CsvReader:
     def _refuse_closed_later(self, record: Record) -> None:
         """Refuse a list that has grown so that a quote is closed, which was not when the rows behind it were sent."""
         consumed = self._before.consumed
-        if self._needs_new and consumed.chunks and record.error is None and self._row <= consumed.rows:
-            raise consumed.changed(consumed.last_chunk, f"a quote of line {record.line} was never closed, and is now")
+        seen_before = record.error is None and self._row <= consumed.rows
+        if seen_before and self._old_lines is not None and self._lines.taken > self._old_lines:
+            how = f"a quote of line {record.line} was never closed, and is now"
+            raise consumed.changed(consumed.last_chunk, how)
 
     def _refuse_read_otherwise(self) -> None:
         """Refuse what an older version counted otherwise: the rows behind it would have other numbers now."""
@@ -162,7 +163,6 @@ class CsvReader:
         return given or named[1]
 
     def _more_lines(self) -> list[str | None]:
-        self._needs_new = self._needs_new or self._before.compared()
         return self._split(self._next_block())
 
     def _split(self, block: bytes | None) -> list[str | None]:
@@ -170,10 +170,14 @@ class CsvReader:
 
     def _next_block(self) -> bytes | None:
         """Return whole lines; None for a line that is too long, nothing at the end."""
+        unfinished = bool(self._blocks.look())
         try:
             return self._blocks.next()
         except LineTooLong:
             return None
+        finally:
+            if self._old_lines is None and self._before.has_grown():
+                self._old_lines = self._lines.taken + len(self._lines) + unfinished
 
 
 def _encode(table: QuickTable, row: int, record: Record) -> Row:

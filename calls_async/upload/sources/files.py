@@ -33,7 +33,12 @@ class FileSource(GivenAgain):
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         # A named pipe opens when somebody writes into it: not on the event loop.
-        self._file = await asyncio.to_thread(self._open)
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        try:
+            self._file = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_opened)  # perhaps it is open in a moment
+            raise
         with self._file as file:
             found = read_batches(self.name, file, self._reading, consumed, may_pause=self.may_pause)
             async with aclosing(iterate_in_thread(found, "source", may_block=self.may_pause)) as batches:
@@ -54,6 +59,11 @@ class FileSource(GivenAgain):
         except OSError as error:
             reason = error.strerror or type(error).__name__
         raise SourceError(self.name, f"cannot be read: {reason}")
+
+
+def _close_opened(opening: asyncio.Future[BinaryIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class StreamSource(GivenAgain):

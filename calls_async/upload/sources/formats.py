@@ -213,7 +213,7 @@ def _csv_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed)
         multiline=reading.multiline,
         header_row=reading.header_row,
     )
-    before = Before(rows=rows_before, consumed=consumed, compared=lambda: file.compared)
+    before = Before(rows=rows_before, consumed=consumed, has_grown=lambda: file.has_grown)
     reader = CsvReader(name, file.read, style, before)
     header = reader.header()
     table = _table(name, header, reading, reader.sample())

@@ -112,7 +112,9 @@ class LineBlocks:
 
     def _beginning(self) -> bytes:
         data = b""
-        while len(data) < _BEGINNING_BYTES and b"\n" not in data and (more := self._read(BLOCK_BYTES)):
+        while len(data) < _BEGINNING_BYTES and not any(end in data for end in self._ends):
+            if not (more := self._read(BLOCK_BYTES)):
+                break
             data += more
         return data
 

@@ -142,7 +142,7 @@ def test_the_lines_and_the_rows_account_for_each_other(data: bytes, block_bytes:
         patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
         patch.setattr(csv_records, "MAX_CELL_BYTES", cell_bytes)
         patch.setattr("calls_async.upload.sources.csv_columns.MAX_CELL_BYTES", cell_bytes)
-        lanes = [read(data, columnar=columnar) for columnar in (True, False)]
+        lanes = [read(data, columnar=columnar, encoding="utf-8") for columnar in (True, False)]
     assert lanes[0] == lanes[1]
     rows = lanes[0]
     assert [row.row for row in rows] == list(range(1, len(rows) + 1))
@@ -203,6 +203,16 @@ class TestAListThatHasGrown:
         }
         with pytest.raises(JournalRefusedError, match="a quote of line 3 was never closed, and is now"):
             read(self.OLD + 'world"\n16500000003,c\n', consumed=self.consumed(), columnar=columnar)
+
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r"])
+    def test_a_cell_that_was_closed_by_the_last_line_is_fine(self, end: str) -> None:
+        old = f'phone,name{end or chr(10)}16500000001,"a{end or chr(10)}b"{end}'
+        *_, last = read_batches("list.csv", io.BytesIO(old.encode()), Reading(format="csv"))
+        chunk = PastChunk(number=1, first_row=1, last_row=1, rows=[1], digest=b"", mark=last.mark)
+        consumed = Consumed(journal="j", rows=1, chunks=[chunk])
+        assert read(old, consumed=consumed) == []
+        grown = old + ("" if end else "\n") + "16500000003,c\n"
+        assert fates(read(grown, consumed=consumed)) == {2: "16500000003"}
 
     def test_it_goes_on_where_the_quote_stays_open(self) -> None:
         rows = read(self.OLD + "16500000003,c\n", consumed=self.consumed())
