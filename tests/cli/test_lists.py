@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from calls_async.sandbox import Sandbox
-from tests.helpers.command import run
+from tests.helpers.command import run, run_here
 
 LISTS = Path(__file__).parents[1] / "fixtures" / "lists"
 
@@ -82,10 +82,10 @@ def words(line: str) -> list[str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.line)
 async def test_check_and_upload_agree(case: Case, served: tuple[Sandbox, dict[str, str]]) -> None:
     sandbox, env = served
-    ran = await run("check", *words(case.line))
+    ran = await run_here("check", *words(case.line))
     assert ran.code == case.code, ran
     assert case.said in ran.out + ran.err
-    figures = json.loads((await run("check", *words(case.line), "--json")).out)
+    figures = json.loads((await run_here("check", *words(case.line), "--json")).out)
     assert (figures["rows"], figures["accepted"]) == (case.fit + case.rejected + case.duplicates, case.fit)
     assert sum(figures["countries"].values()) == case.fit
     sent = await run("upload", *words(case.line), "--json", "--dedupe", env=env)
@@ -102,7 +102,7 @@ async def test_what_cannot_be_read_stops_before_anything_is_sent(
 ) -> None:
     sandbox, env = served
     for command in ("check", "upload"):
-        ran = await run(command, *words(line), env=env)
+        ran = await (run if command == "upload" else run_here)(command, *words(line), env=env)
         assert ran.code == 2, ran
         assert REFUSED[line] in ran.err
     assert not sandbox.calls

@@ -26,9 +26,9 @@ from calls_async.upload.sources.options import Reading
 from tests.helpers.clock import HeldClock
 from tests.helpers.servers import QUICK
 
-SOME, MANY = 200, 20_000
+SOME, MANY = 100, 20_000
 SOME_UPLOADS, MANY_UPLOADS = 20, 2_000
-PARTS = 10
+PARTS = 5
 TOKEN = "8231.7056.sandbox"
 NOTES = ["", "Anna", "Пётр", 'TV 55""', "a; b", '"one, two"', '"first\nsecond"', '"""quoted"""', "12 Main Street"]
 

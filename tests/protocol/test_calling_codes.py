@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from itertools import product
 
 import phonenumbers
 import pytest
@@ -28,9 +29,8 @@ def test_the_table_is_made_from_the_installed_metadata() -> None:
     assert shipped == make_table()
 
 
-@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_numbers_of_every_region_pass(region: str) -> None:
-    for kind in KINDS:
+def test_numbers_of_every_region_pass() -> None:
+    for region, kind in product(phonenumbers.SUPPORTED_REGIONS, KINDS):
         if (example := phonenumbers.example_number_for_type(region, kind)) is not None:
             number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
             assert normalise_phone(number) == number.removeprefix("+")

@@ -71,10 +71,12 @@ class Columns:
             pieces.append(behind + "},")
         text = pc.binary_join_element_wise(*pieces, "", null_handling="replace")
         _, starts, buffer = text.buffers()
+        bad = pc.indices_nonzero(pc.invert(good)).to_pylist()
+        if bad:  # what stands there need not even be text
+            phones = pc.if_else(good, phones, "")
         encoded = EncodedRows(
             first_row, phones.to_pylist(), memoryview(buffer), memoryview(starts).cast("i")[: len(text) + 1]
         )
-        bad = pc.indices_nonzero(pc.invert(good)).to_pylist()
         return self._with_others(encoded, bad, other) if bad else [encoded]
 
     def _with_others(self, encoded: EncodedRows, bad: Sequence[int], other: Other) -> list[Run]:
@@ -153,10 +155,11 @@ def _phones(column: pa.Array, rules: NumberRules) -> tuple[pa.Array, pa.Array]:
 def _have_lengths(phones: pa.Array, lengths: Mapping[str, int]) -> pa.Array:
     """Return which numbers are digits alone, and as many as there may be by their beginning. Lists have few
     beginnings, so each is looked at once."""
-    found = pc.utf8_slice_codeunits(phones, 0, PREFIX_DIGITS).dictionary_encode(null_encoding="encode")
-    bits = pa.array([lengths[prefix or ""] for prefix in found.dictionary.to_pylist()], pa.int32()).take(
-        found.indices
-    )
+    # As bytes: in rows that mean nothing, a cut may have fallen into the middle of a character.
+    raw = pa.Array.from_buffers(pa.binary(), len(phones), phones.buffers(), offset=phones.offset)
+    found = pc.binary_slice(raw, 0, PREFIX_DIGITS).dictionary_encode(null_encoding="encode")
+    prefixes = [(prefix or b"").decode("ascii", "replace") for prefix in found.dictionary.to_pylist()]
+    bits = pa.array([lengths[prefix] for prefix in prefixes], pa.int32()).take(found.indices)
     fits = pc.bit_wise_and(pc.shift_right(bits, pc.binary_length(phones)), 1)
     return pc.and_(pc.ascii_is_decimal(phones), pc.equal(fits, 1))
 

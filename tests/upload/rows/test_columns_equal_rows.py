@@ -304,6 +304,7 @@ def json_files(draw: st.DrawFn) -> bytes:
 
 @given(data=json_files(), block_bytes=st.sampled_from([1, 64, 2**19]), skip=st.integers(0, 10))
 @example(data=b'{"phone":"16500000000"}\n   \n{"phone":"16500000001"}', block_bytes=64, skip=0)
+@example(data='{"phone":"16500000001","n":"a"}\n{"abcd":"é","n":"b"}\n'.encode(), block_bytes=2**19, skip=0)
 @example(
     data=b'{"phone":"16500000000","a":"b"}\n{"phone":"16500000000","a":"}\n{"phone":"16500000000","a":"""}',
     block_bytes=2**19,
