@@ -110,9 +110,10 @@ class Layout:
     """Whether cells are meant to hold such lines."""
 
     def shows_row(self, line: str, delimiter: str, cells: range) -> bool:
-        """Return whether a line looks like a row whose phone is one of these of its cells."""
+        """Return whether a line looks like a row whose phone is one of these of its cells. It may have more cells
+        than a row: there are delimiters in texts, too."""
         found = line.rstrip("\r\n").split(delimiter)
-        if len(found) != self.cells or self.phone not in cells:
+        if len(found) < self.cells or self.phone not in cells:
             return False
         return _PHONE_LIKE.fullmatch(found[self.phone]) is not None
 

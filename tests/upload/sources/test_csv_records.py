@@ -96,6 +96,11 @@ class TestQuotes:
         assert all(isinstance(row, UnsentRow) for row in read(cell, columnar=columnar))
         assert len(read(cell, columnar=columnar)) == 2
 
+    def test_a_row_with_a_delimiter_in_its_text_is_one_too(self, columnar: bool) -> None:
+        data = 'phone,name\n16500000001,"TV 55""\n16500000002,""one, two"\n16500000003,c\n'
+        rows = read(data, columnar=columnar)
+        assert [row.row for row in rows if isinstance(row, UnsentRow)] == [1, 2]
+
     def test_a_phone_behind_or_before_the_cell_is_no_row_within_it(self, columnar: bool) -> None:
         for data in ('note,phone\n"one\ntwo",16500000002\n', 'phone,note\n16500000002,"one\ntwo"\n'):
             assert fates(read(data, columnar=columnar)) == {1: "16500000002"}
