@@ -11,6 +11,7 @@ from calls_async.client import CallsClient
 from calls_async.errors import ConfigurationError
 
 HOST_VARIABLE = "CALLS_HOST"
+_QUOTES = ('"', "'")
 TOKEN_VARIABLE = "CALLS_TOKEN"  # noqa: S105  # the name of a variable
 
 
@@ -38,10 +39,12 @@ def read_token(arguments: Namespace) -> str:
 
 def _read_token(path: Path) -> str:
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ConfigurationError(f"--token-file {path} cannot be read: {reason}") from None
+    if token[:1] in _QUOTES and token[-1:] == token[:1]:
+        token = token[1:-1].strip()
     if not token or len(token.split()) > 1:
         raise ConfigurationError(f"--token-file {path} must hold one token and nothing else")
     return token

@@ -67,8 +67,8 @@ class Snapshot:
 
     @property
     def seconds_left(self) -> float | None:
-        if not self.fraction or not self.rows:
-            return None
+        if not self.fraction or self.fraction >= 1 or not self.rows:
+            return None  # of a workbook all is read at once, and then it is sent
         return self.seconds * (1 - self.fraction) / self.fraction
 
     def words(self) -> str:
@@ -76,7 +76,7 @@ class Snapshot:
         if self.traffic is not None:
             parts.append(self.traffic.words())
         if self.fraction is not None:
-            parts.append(f"{self.fraction:.0%} read")
+            parts.append("all read" if self.fraction >= 1 else f"{int(self.fraction * 100)}% read")
         if (left := self.seconds_left) is not None:
             parts.append(f"{spell_seconds(left)} left")
         return ", ".join(parts)

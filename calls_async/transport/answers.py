@@ -17,6 +17,7 @@ from calls_async.transport.pacing.signals import Sign
 from calls_async.transport.redaction import shown_body
 
 BUSY_STATUSES = frozenset({408, 425, 429})
+_NO_SUCH_METHOD = frozenset({404, 405, 501})
 _ACCESS_STATUSES = frozenset({401, 402, 403, 404, 405, 407, 410, 501})
 _BELIEVED_STATUSES = frozenset({400, 422})
 """A first answer by them is taken at its word: nothing was created. After another attempt, it is not."""
@@ -150,6 +151,10 @@ def refused(response: Response, request: Request) -> RefusedError:
         said = f"{spell(status)}; redirects are not followed with a token. Use the address where the API is."
     elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         said = f"{spell(status)}; a proxy on the way wants a password." + _said(body)
+    elif status in _NO_SUCH_METHOD and request.path.endswith("/test/addPhone"):
+        said = f"{spell(status)}; this system may have no test calls (C-M-14). Else check host and token." + _said(
+            body
+        )
     elif status in _ACCESS_STATUSES:
         said = f"{spell(status)}; check the host and the campaign's token." + _said(body)
     else:
@@ -159,17 +164,25 @@ def refused(response: Response, request: Request) -> RefusedError:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float:
-    """Return the server's wish in seconds from `now` (Unix time), given as seconds or as an HTTP date; 0 without
-    one."""
+    """Return the server's wish in seconds from now, given as seconds or as an HTTP date, which counts from the
+    server's own `Date`, or else from `now` (Unix time); 0 without one."""
     wish = headers.get("retry-after", "").strip()
     if not wish:
         return 0.0
     if wish.isascii() and wish.isdigit():
         return float(wish[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(wish).timestamp() - now)
-    except (ValueError, OverflowError):
+    until = _read_moment(wish)
+    if until is None:
         return 0.0
+    sent_at = _read_moment(headers.get("date", ""))
+    return max(0.0, until - (now if sent_at is None else sent_at))
+
+
+def _read_moment(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def spell(status: int) -> str:

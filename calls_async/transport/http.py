@@ -170,7 +170,7 @@ def _body(request: Request) -> bytes | BytesIO | None:
 
 def _failure(error: Exception, token: Token) -> ExchangeFailed:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        return ExchangeFailed("the server's certificate is not valid for this host", reached=False, lasting=True)
+        return ExchangeFailed(_describe_certificate(error), reached=False, lasting=True)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ExchangeFailed("connecting took too long", reached=False, timed_out=True)
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -184,6 +184,27 @@ def _failure(error: Exception, token: Token) -> ExchangeFailed:
     if isinstance(error, aiohttp.ClientResponseError):
         return ExchangeFailed("the answer is not HTTP", reached=True)
     return ExchangeFailed(scrub(f"the connection broke: {_os_reason(error)}", token), reached=True)
+
+
+_HOSTNAME_MISMATCH, _ADDRESS_MISMATCH, _EXPIRED = 62, 64, 10
+_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
+"""Codes of X.509 verification, as OpenSSL numbers them."""
+
+
+def _describe_certificate(error: Exception) -> str:
+    """Return what is wrong with a certificate, and what to do."""
+    cause = getattr(error, "certificate_error", error)
+    code = getattr(cause, "verify_code", None)
+    if code in (_HOSTNAME_MISMATCH, _ADDRESS_MISMATCH):
+        return "the server's certificate is for another host; check the address"
+    if code == _EXPIRED:
+        return "the server's certificate has expired; tell who runs it"
+    if code in _UNKNOWN_AUTHORITY:
+        return (
+            "the server's certificate is signed by an authority that this machine does not know; where that is your "
+            "company's, name its certificate in SSL_CERT_FILE"
+        )
+    return "the server's certificate is not valid"
 
 
 def _os_reason(error: Exception) -> str:

@@ -54,8 +54,14 @@ async def test_tokens(served: tuple[Sandbox, dict[str, str]], tmp_path: Path) ->
     assert (warned.code, "other users" in warned.err) == (0, True)
     for wrong in (["--token", "a", "--token-file", str(secret)], ["--token-file", str(tmp_path / "none")], []):
         assert (await run_here("status", *host, *wrong)).code == 2
-    secret.write_text("two words")
-    assert (await run_here("status", *host, "--token-file", secret)).code == 2
+    for written in (f"\ufeff{TOKEN}\r\n", f'"{TOKEN}"\n', f"\ufeff'{TOKEN}' "):
+        secret.write_text(written, encoding="utf-8")
+        assert (await run_here("status", *host, "--token-file", secret)).code == 0
+    for written in ("two words", f"{TOKEN}\n{TOKEN}\n", '""', "\ufeff"):
+        secret.write_text(written, encoding="utf-8")
+        assert (await run_here("status", *host, "--token-file", secret)).code == 2
+    secret.write_text(TOKEN, encoding="utf-16")
+    assert "it is not text" in (await run_here("status", *host, "--token-file", secret)).err
 
 
 async def test_a_wrong_token_and_a_host_that_does_not_listen(

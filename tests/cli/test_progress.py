@@ -31,6 +31,14 @@ async def test_progress_on_a_terminal_and_without(some_csv: Path) -> None:
     assert (await run("upload", some_csv, "--sandbox", "--quiet", "--again")).err == ""
 
 
+def test_no_time_is_left_only_where_that_is_so() -> None:
+    half = Snapshot(rows=100, seconds=10, fraction=0.5)
+    assert half.words() == "100 rows, 10 rows/s, 50% read, 10 s left"
+    assert "99% read" in attrs.evolve(half, fraction=0.999).words()
+    # Of a workbook all has been read before the first row is sent.
+    assert attrs.evolve(half, fraction=1.0).words() == "100 rows, 10 rows/s, all read"
+
+
 def test_a_table_stays_small() -> None:
     troubles = ProblemTable()
     alphabet = [chr(code) for code in range(0x4E00, 0x4E00 + 3000)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from calls_async import CallsClient, Campaign, CampaignStatus, ConfigurationError, ContactError
+from calls_async import AccessError, CallsClient, Campaign, CampaignStatus, ConfigurationError, ContactError
 from calls_async.protocol import endpoints
 from calls_async.protocol.endpoints import Response, UnreadableAnswer, read_ids
 from tests.helpers.servers import TOKEN
@@ -140,6 +140,13 @@ async def test_add_phone_by_post(wire: Wire, jaicp: CallsClient) -> None:  # C-M
 async def test_add_test_phone(wire: Wire, jaicp: CallsClient) -> None:  # C-M-4, C-M-14
     wire.get(f"{CRM}/test/addPhone?phone=16500000000&Idempotence-Key=k", body='"7"')
     assert await jaicp.campaign(TOKEN).add_test_phone("16500000000", idempotence_key="k") == "7"
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_system_without_test_calls(wire: Wire, jaicp: CallsClient, status: int) -> None:  # C-M-14
+    wire.get(f"{CRM}/test/addPhone?phone=16500000000&Idempotence-Key=k", status=status)
+    with pytest.raises(AccessError, match="may have no test calls"):
+        await jaicp.campaign(TOKEN).add_test_phone("16500000000", idempotence_key="k")
 
 
 async def test_a_payload_that_would_be_a_parameter(jaicp: CallsClient) -> None:  # C-CRM-1

@@ -140,6 +140,13 @@ def test_any_retry_after_is_survived(wish: str) -> None:
 def test_retry_after_as_a_date() -> None:
     assert retry_after_seconds({"retry-after": formatdate(1000.0, usegmt=True)}, 990.0) == 10
     assert retry_after_seconds({"retry-after": formatdate(1000.0, usegmt=True)}, 2000.0) == 0
+
+
+@pytest.mark.parametrize("now", [0.0, 990.0, 1e9])
+def test_retry_after_as_a_date_counts_from_the_servers_own(now: float) -> None:
+    headers = {"retry-after": formatdate(1000.0, usegmt=True), "date": formatdate(970.0, usegmt=True)}
+    assert retry_after_seconds(headers, now) == 30
+    assert retry_after_seconds(headers | {"date": "?"}, 995.0) == 5
     assert retry_after_seconds({}, 0.0) == 0
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from importlib.util import find_spec
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from calls_async import AccessError, CallsClient, CallsError, NoAnswerError, RetryPolicy, Timeouts, UnreachableError
+from calls_async.protocol.token import to_token
 from calls_async.sandbox.server.server import Sandbox
+from calls_async.transport import http
 from tests.helpers.servers import QUICK, TOKEN
 from tests.helpers.serving import serving
 
@@ -117,3 +123,32 @@ async def test_something_that_is_not_http() -> None:
         async with CallsClient(f"http://127.0.0.1:{port}", retry=ONCE) as client:
             with pytest.raises(CallsError):
                 await client.campaign(TOKEN).info()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(62, "for another host"), (64, "for another host"), (10, "has expired"), (18, "SSL_CERT_FILE"),
+     (20, "an authority that this machine does not know"), (99, "is not valid")],
+)  # fmt: skip
+def test_certificates_are_told_apart(code: int, said: str) -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code = code
+    key: Any = None
+    for one in (error, aiohttp.ClientConnectorCertificateError(key, error)):
+        failure = http._failure(one, to_token("t"))
+        assert said in str(failure)
+        assert failure.lasting
+
+
+async def test_only_what_can_be_unpacked_is_asked_for() -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers["Accept-Encoding"])
+        return web.json_response("planned")
+
+    async with serving(answer) as url, CallsClient(url) as client:
+        await client.campaign(TOKEN).status()
+    installed = {name for name, module in (("br", "brotli"), ("br", "brotlicffi")) if find_spec(module)}
+    assert {part.strip() for part in asked[0].split(",")} - {"zstd"} == {"gzip", "deflate", *installed}
+    assert "zstd" not in asked[0] or find_spec("backports") or find_spec("compression")
