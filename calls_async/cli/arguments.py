@@ -110,6 +110,14 @@ def _source(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="numbers that must not be called: one a line, or CSV with a column phone; repeatable",
     )
+    group.add_argument(
+        "--not-in",
+        metavar="JOURNAL",
+        action="append",
+        default=[],
+        help="leave out who has a job by another upload, or may have one; repeatable",
+    )
+    group.add_argument("--unique", choices=["phone"], help="send one row a number")
     group.add_argument("--chunk-rows", metavar="N", type=int, help="contacts in one request at most; default: 500")
     group.add_argument("--chunk-bytes", metavar="N", type=int, help="bytes of JSON in one request; default: 1000000")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import attrs
 
+from calls_async.errors import ConfigurationError
 from calls_async.events import Event, EventDispatcher
 from calls_async.protocol.token import AnyToken
 from calls_async.transport.connection import Connection
@@ -17,10 +19,11 @@ from calls_async.upload.assembly import OpenJournal, UploadRequest
 from calls_async.upload.batcher.batcher import Batcher, ContactRules
 from calls_async.upload.batcher.deliveries import Deliveries, OnReceipt
 from calls_async.upload.batcher.inbox import Inbox, InboxSettings
+from calls_async.upload.journal.overview import read_called
 from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Purpose, read_settings
 from calls_async.upload.rows.numbers import NumberRules, Numbers
 from calls_async.upload.screening.exclusions import to_paths
-from calls_async.upload.screening.screening import Screening
+from calls_async.upload.screening.screening import CalledBefore, Screening
 from calls_async.upload.settings import BatcherSettings, UploadSettings
 from calls_async.upload.sources.detect import open_source
 from calls_async.upload.sources.options import Reading
@@ -87,6 +90,10 @@ class UploadOptions(SendingOptions, total=False):
     linger_seconds: float
     dedupe: bool
     """Do not send a row that says the same as an earlier one: it is a duplicate."""
+    unique: str | None
+    """`phone`: send one row a number; further ones are duplicates."""
+    not_in: Sequence[str | Path]
+    """Journals of other uploads: who has a job by them, or may have one, is a duplicate and gets no second one."""
     on_hint: Callable[[str], None] | None
     """Is told of column names that look like mistakes, and how many numbers are excluded."""
 
@@ -121,13 +128,27 @@ def make_upload(connection: Connection, token: AnyToken, source: SourceLike | No
         journal=journal,
         screening=Screening(
             exclude=to_paths(options.get("exclude", ())),
+            called=find_called(options.get("not_in", ())),
             dedupe=options.get("dedupe", False),
+            unique=read_unique(options.get("unique")),
             rules=rules,
             on_hint=on_hint,
         ),
         events=EventDispatcher(options.get("on_event"), connection.telemetry.event),
     )
     return Upload(request, connection)
+
+
+def find_called(journals: Sequence[str | Path]) -> list[CalledBefore]:
+    """Return how the numbers of these journals are read. Raises `ConfigurationError`."""
+    return [CalledBefore(str(path), partial(read_called, path)) for path in to_paths(journals, "not_in")]
+
+
+def read_unique(field: str | None) -> bool:
+    """Return whether each number is sent once. Raises `ConfigurationError`."""
+    if field not in (None, "phone"):
+        raise ConfigurationError(f"unique takes 'phone', not {field!r}")
+    return field is not None
 
 
 def make_batcher(connection: Connection, token: AnyToken, options: BatcherOptions) -> Batcher:

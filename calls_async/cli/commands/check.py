@@ -13,6 +13,7 @@ from calls_async.cli.problems import BAD, ProblemTable
 from calls_async.cli.progress import Snapshot
 from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
 from calls_async.upload.check import Check
+from calls_async.upload.options import find_called, read_unique
 from calls_async.upload.outcomes.outcome import Receipt
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.screening.screening import Screening
@@ -27,7 +28,13 @@ async def check(arguments: Namespace) -> Exit:
     rules = NumberRules(**read_number_rules(arguments))
     source = open_source(read_source(arguments), Reading(**read_reading(arguments), rules=rules))
     # Repetitions are always shown: what the server does with them is its own affair.
-    screening = Screening(exclude=[Path(file) for file in arguments.exclude], dedupe=True, rules=rules)
+    screening = Screening(
+        exclude=[Path(file) for file in arguments.exclude],
+        called=find_called(arguments.not_in),
+        dedupe=True,
+        unique=read_unique(arguments.unique),
+        rules=rules,
+    )
     one = Check(source, UploadSettings(**read_settings(arguments)), screening)
     notes = Notes(ProblemTable((*BAD, OutcomeStatus.DUPLICATE)))
     started = time.monotonic()

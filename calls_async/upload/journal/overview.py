@@ -99,6 +99,20 @@ def all_receipts(store: Store) -> Iterator[Receipt]:
     return store.chunks.receipts(store.chunks.answered())
 
 
+def read_called(path: Path) -> Iterator[str]:
+    """Yield the numbers that have a job by an upload, may have one, or will get one when it goes on. Raises
+    `JournalError`, also where the people were taken out of the journal."""
+    with closing(open_for_reading(path)) as store:
+        if store.upload.record().purged_at is not None:
+            raise JournalError(str(path), "was purged: it does not know any more whom it has called")
+        for receipt in all_receipts(store):
+            for phone, status in zip(receipt.phones, receipt.verdict.statuses, strict=True):
+                if status is not OutcomeStatus.REJECTED:
+                    yield phone
+        for chunk in store.chunks.pending():
+            yield from chunk.phones
+
+
 def unknown_contacts(store: Store) -> Iterator[bytes]:
     """Yield the contact of each unknown row, as a line of JSON that could be uploaded."""
     for number in store.chunks.with_unknown():

@@ -120,11 +120,11 @@ _BYTE_ORDER_MARKS = tuple(
 )
 
 
-def to_paths(files: Sequence[str | Path]) -> list[Path]:
-    """Return the files of `exclude` as paths. Raises `ConfigurationError`."""
+def to_paths(files: Sequence[str | Path], option: str = "exclude") -> list[Path]:
+    """Return the files of an option as paths. Raises `ConfigurationError`."""
     if isinstance(files, str | Path):
-        raise ConfigurationError("exclude is a list of files; put a single one into brackets")
+        raise ConfigurationError(f"{option} is a list of files; put a single one into brackets")
     for file in files:
         if not isinstance(file, str | Path):
-            raise ConfigurationError(f"exclude takes files of numbers, not a {type(file).__name__}")
+            raise ConfigurationError(f"{option} takes files, not a {type(file).__name__}")
     return [Path(file) for file in files]

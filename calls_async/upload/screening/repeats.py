@@ -1,4 +1,4 @@
-"""The same contact twice in one list."""
+"""The same contact, or the same number, twice in one list."""
 
 from __future__ import annotations
 
@@ -24,9 +24,15 @@ class SeenContacts:
 
     def find_first_row(self, row: EncodedRow) -> int:
         """Return the number of the first row that says the same: this one's, where there is none."""
+        return self._find_first(content_digest(row.body), row.row)
+
+    def find_first_of_number(self, row: EncodedRow) -> int:
+        """Return the number of the first row with the same phone: this one's, where there is none."""
+        return self._find_first(row.phone.encode(), row.row)  # shorter than any digest
+
+    def _find_first(self, key: bytes, row: int) -> int:
         found = self._connection.execute(
-            "INSERT INTO seen VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET row = row RETURNING row",
-            (content_digest(row.body), row.row),
+            "INSERT INTO seen VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET row = row RETURNING row", (key, row)
         ).fetchone()
         return int(found[0])
 
