@@ -173,6 +173,7 @@ def _upload(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="upload a finished list a second time, under whatever name: everybody is called",
     )
+    group.add_argument("--yes", action="store_true", help="with --again: do not ask whether to call people again")
     group.add_argument(
         "--durability",
         choices=["power", "process"],

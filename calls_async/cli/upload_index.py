@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import secrets
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ import attrs
 import platformdirs
 
 from calls_async.cli.output import warn
+from calls_async.cli.questions import ask, may_ask
 from calls_async.errors import CallsError, ConfigurationError, JournalError
 from calls_async.protocol.token import Token
 from calls_async.transport.http import is_loopback_url
@@ -35,7 +35,6 @@ WHOLE_BYTES = 2**20
 """A list that is no larger is known by all of its bytes; a larger one by its size and some of them."""
 SAMPLES = 16
 LOCK_SECONDS = 10.0
-_YES = ("y", "yes")
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -250,10 +249,7 @@ def _ask(arguments: Namespace, one: IndexedUpload) -> None:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at))
     where = "without a journal" if one.journal is None else f"journal {one.journal}"
     words = f"this list was uploaded to this campaign on {when}, {where}. A second time calls everybody again"
-    quiet = arguments.json or arguments.quiet
-    if not quiet and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-        print(f"calls-async: {words}. Upload it? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() in _YES:
-            return
-        raise ConfigurationError("not uploaded; nobody was called")
+    if may_ask(arguments):
+        ask(words)
+        return
     raise ConfigurationError(f"{words}; --again uploads it all the same")

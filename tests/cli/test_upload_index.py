@@ -313,3 +313,16 @@ async def test_a_command_that_failed_before_it_sent_anything_does_not_count(
     ran = await run("upload", listed, "--plain-http", "--exclude", "missing", env=environment(sandbox))
     assert ran.code == 2, ran.err
     assert entries(state) == 0
+
+
+@pytest.mark.parametrize(("answer", "flags", "code"), [("y", [], 0), ("n", [], 2), ("", ["--yes"], 0)])
+async def test_a_second_upload_says_how_many_people_it_calls_again(
+    sandbox: Sandbox, listed: Path, answer: str, flags: list[str], code: int
+) -> None:
+    ran = await run("upload", listed, "--plain-http", env=environment(sandbox))
+    assert ran.code == 0, ran.err
+    ran = await upload_at_a_terminal(sandbox, answer, listed, "--again", *flags)
+    assert ran.code == code, ran.err
+    assert "2 people have a job by the upload of before" in ran.err
+    assert ("Upload it? [y/N]" in ran.err) == (not flags)
+    assert len(sandbox.jobs) == (4 if code == 0 else 2)

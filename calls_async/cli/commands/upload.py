@@ -18,6 +18,7 @@ from calls_async.cli.options import (
 )
 from calls_async.cli.output import warn
 from calls_async.cli.progress import Snapshot, Traffic
+from calls_async.cli.questions import confirm_again
 from calls_async.cli.signals import SignalHandler
 from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
 from calls_async.cli.upload_index import check_index
@@ -43,6 +44,7 @@ async def upload(arguments: Namespace) -> Exit:
             **read_number_rules(arguments),
             **read_settings(arguments),
         )
+        confirm_again(arguments, journal)
         forget = check_index(arguments, one.owner, journal)
         with SignalHandler(one) as signals:
             try:
