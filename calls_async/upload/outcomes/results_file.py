@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TextIO, cast
 
 import orjson
 
@@ -20,12 +21,13 @@ LINES_AT_A_TIME = 500
 
 
 def read_results(path: Path) -> Iterator[list[Outcome]]:
-    """Yield the outcomes in a results file (`.jsonl`, or `.csv`), in lists. Raises `SourceError`, with the line."""
+    """Yield the outcomes in a results file (`.jsonl`, or `.csv`), in lists; also of one that a spreadsheet has saved.
+    Raises `SourceError`, with the line."""
     read = 0
     some: list[Outcome] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            records = csv.DictReader(file) if path.suffix.lower() == ".csv" else map(orjson.loads, file)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            records = _read_table(file) if path.suffix.lower() == ".csv" else map(orjson.loads, file)
             for record in records:
                 row, status = int(record.get("row") or read + 1), OutcomeStatus(record["status"])
                 some.append(Outcome(row, record["phone"] or None, status, record["job_id"] or None))
@@ -41,12 +43,29 @@ def read_results(path: Path) -> Iterator[list[Outcome]]:
         place, reason = None, f"cannot be read: {error.strerror}"
     except (AttributeError, KeyError, TypeError, ValueError, csv.Error):
         place = f"record {read + 1}"
-        reason = "is not a line of a results file; it needs phone, status and job_id"
+        reason = "is not a line of a results file; it needs phone, status and job_id, and all their digits"
     if some:
         yield some  # what was read before is not lost
     raise SourceError(str(path), reason, place)
 
 
+def _read_table(file: TextIO) -> Iterator[dict[str, str]]:
+    """Yield the lines of a CSV file by the names of their columns. Raises `ValueError` for digits that are lost."""
+    header = file.readline()
+    names = next(csv.reader([header], delimiter=(delimiter := max(",;\t", key=header.count))), [])
+    for cells in csv.reader(file, delimiter=delimiter):
+        if any(cells):
+            yield dict(zip(names, map(_read_cell, cells), strict=False))
+
+
+def _read_cell(cell: str) -> str:
+    if _SPOILT.fullmatch(cell):
+        raise ValueError("a number was spoilt by a spreadsheet")
+    return cell.removesuffix(".0") if _DECIMAL.fullmatch(cell) else cell
+
+
+_SPOILT = re.compile(r"\d[.,]?\d*[eE]\+\d+")
+_DECIMAL = re.compile(r"\d+\.0")
 COLUMNS = ("row", "phone", "status", "job_id", "error")
 
 

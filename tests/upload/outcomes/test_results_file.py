@@ -85,6 +85,27 @@ def test_what_is_none(tmp_path: Path, name: str, text: str) -> None:
         list(read_results(path))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_as_a_spreadsheet_saves_it(tmp_path: Path, delimiter: str, end: str) -> None:
+    lines = ["row,phone,status,job_id,error", "1.0,16500000001.0,accepted,5665330001.0,", "2,,rejected,,x", ",,,,"]
+    text = end.join(lines).replace(",", delimiter)
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"\ufeff{text}{end}".encode())
+    assert [one for some in read_results(path) for one in some] == [
+        Outcome(1, "16500000001", OutcomeStatus.ACCEPTED, "5665330001"),
+        Outcome(2, None, OutcomeStatus.REJECTED, None),
+    ]
+
+
+@pytest.mark.parametrize("spoilt", ["5.66533E+09", "5,66533E+09"])
+def test_digits_that_a_spreadsheet_has_lost(tmp_path: Path, spoilt: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"row;phone;status;job_id;error\n1;16500000001;accepted;{spoilt};\n")
+    with pytest.raises(SourceError, match="all their digits"):
+        list(read_results(path))
+
+
 def test_what_was_read_before_a_wrong_line_is_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"row": 1, "phone": "1", "status": "accepted", "job_id": "7", "error": null}\nno\n')
