@@ -78,7 +78,8 @@ async def test_a_first_send_in_the_future_tells_nothing_of_the_keys_day(
     calls = len(sandbox.calls)
     outcomes = await outcomes_of(campaign.upload(contacts(10), journal=path))
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.UNKNOWN}
-    assert len(sandbox.calls) == calls
+    # What time it is may be asked, where the first answer had not come yet.
+    assert not [call for call in sandbox.calls[calls:] if call.path.endswith("addPhones")]
 
 
 async def test_a_wrong_clock_sends_nothing_again(sandbox: Sandbox, path: Path, held_clock: HeldClock) -> None:
