@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 
 from calls_async.cli.output import warn
 from calls_async.errors import CallsError, ConfigurationError
-from calls_async.upload.journal.overview import read_called
+from calls_async.upload.journal.overview import open_for_reading, read_called
 from calls_async.upload.journal.settings import JournalSettings
 from calls_async.upload.screening.exclusions import NumberSet
 
@@ -46,6 +47,9 @@ def confirm_again(arguments: Namespace, journal: JournalSettings | None) -> None
 
 def _count_called(journal: Path) -> int:
     try:
+        with closing(open_for_reading(journal)) as store:
+            if not store.finished():
+                return 0  # it goes on
         return len(NumberSet(map(int, read_called(journal))))
     except CallsError:
         return 0  # purged, or nothing that this upload could go on with: it says so itself

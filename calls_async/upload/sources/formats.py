@@ -91,14 +91,15 @@ def _with_encoding(name: str, file: BinaryIO, opened: SupportsRead, reading: Rea
 def _look_into(name: str, file: BinaryIO, form: str, reading: Reading) -> tuple[str, SupportsRead]:
     """Return the format that a file has by its first bytes, where `form` is that of its name, and what it is read
     from. Raises `SourceError` for what is no list."""
-    start = file.tell() if file.seekable() else None
+    can_seek = getattr(file, "seekable", bool)  # a stream may be able to do nothing but read
+    start = file.tell() if can_seek() else None
     peeked = Peeked(file)
     content, packed = find_content(peeked.beginning), False
     if content.is_compressed:
         peeked, packed = Peeked(Decompressed(name, peeked, content)), True
         content = find_content(peeked.beginning)
     refuse_foreign(name, content)
-    opened: SupportsRead
+    found, opened = form, cast("SupportsRead", file)
     if content in (Content.ZIP, Content.OLE):
         whole = peeked.read()
         found, opened = find_workbook(name, content, whole), io.BytesIO(whole)

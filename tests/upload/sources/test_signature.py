@@ -108,6 +108,25 @@ def test_a_zip_archive_that_is_no_workbook() -> None:
         phones("list.csv", file.getvalue())
 
 
+@pytest.mark.parametrize("name", ["list.xlsx", "list.parquet"])
+@pytest.mark.parametrize("data", [b"", b"\0\1\2 nonsense"])
+def test_what_is_nothing_at_all(name: str, data: bytes) -> None:
+    with pytest.raises(SourceError, match="is not a readable"):
+        phones(name, data)
+
+
+async def test_a_stream_that_can_do_nothing_but_read() -> None:
+    class Stream:
+        def __init__(self) -> None:
+            self.left = [CSV[:20], CSV[20:]]
+
+        def read(self, size: int) -> bytes:
+            return self.left.pop(0) if self.left else b""
+
+    stream: Any = Stream()
+    assert [row.phone for row in await drawn(stream, format="csv")] == ["16500000001", "16500000002"]
+
+
 def test_the_format_of_a_compressed_name() -> None:
     open_source("list.jsonl.gz", Reading())  # raises where the format cannot be told
 
