@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from typing import BinaryIO
 
 from calls_async.errors import SourceError
+from calls_async.upload.sources.checkpoint import SupportsRead
 from calls_async.upload.sources.text import guess_encoding
 
 _BLOCK_BYTES = 2**20
@@ -74,3 +76,38 @@ def _decodes(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+class Utf8Pipe:
+    """A text that can be read only once. Raises `SourceError` where most of its lines beyond ASCII are no UTF-8: a
+    pipe's encoding cannot be found out beforehand."""
+
+    def __init__(self, name: str, file: SupportsRead) -> None:
+        self._name = name
+        self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+        self._rest = b""
+        self._checked: bool | None = None
+        """Whether it is looked at: not where a mark says that it is another encoding. None: nothing has come yet."""
+        self._utf8 = self._other = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return what there is, up to `size` bytes; nothing at the end."""
+        data = self._read(size)
+        if self._checked is None:
+            self._checked = guess_encoding(data) == "utf-8"
+        if self._checked:
+            lines, end, self._rest = (self._rest + data if data else self._rest + b"\n").rpartition(b"\n")
+            self._check(lines if end else b"")
+        return data
+
+    def _check(self, lines: bytes) -> None:
+        if lines.isascii():
+            return
+        if _decodes(lines):
+            self._utf8 += lines.count(b"\n") + 1
+            return
+        beyond = [line for line in lines.split(b"\n") if not line.isascii()]
+        good = sum(map(_decodes, beyond))
+        self._utf8, self._other = self._utf8 + good, self._other + len(beyond) - good
+        if self._other > self._utf8:
+            raise SourceError(self._name, "is not UTF-8; name its encoding, such as --encoding cp1251")

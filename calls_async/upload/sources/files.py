@@ -29,6 +29,8 @@ class FileSource(GivenAgain):
         self.row_options = reading.row_options
         self._size = 0
         self._file: BinaryIO | None = None
+        self._begun = False
+        """Whether rows have come: before, all of it may be looked through once."""
         detect_format(self.name, reading)
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
@@ -43,11 +45,12 @@ class FileSource(GivenAgain):
             found = read_batches(self.name, file, self._reading, consumed, may_pause=self.may_pause)
             async with aclosing(iterate_in_thread(found, "source", may_block=self.may_pause)) as batches:
                 async for batch in batches:
+                    self._begun = True
                     yield batch
 
     def fraction_read(self) -> float | None:
         file = self._file
-        if file is None or file.closed or not self._size:
+        if file is None or file.closed or not self._size or not self._begun:
             return None
         return min(1.0, file.tell() / self._size)
 

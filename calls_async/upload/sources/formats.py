@@ -21,7 +21,7 @@ from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile, SupportsRead
 from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle
-from calls_async.upload.sources.encodings import find_encoding
+from calls_async.upload.sources.encodings import Utf8Pipe, find_encoding
 from calls_async.upload.sources.excel import read_excel
 from calls_async.upload.sources.json_rows import JsonReader, line_encoder
 from calls_async.upload.sources.options import FilePart, Reading, detect_format
@@ -58,7 +58,10 @@ def read_batches(
     else:
         form, opened = _look_into(name, file, form, reading)
         if form in ("csv", "jsonl"):
-            reading = _with_encoding(name, file, opened, reading)
+            if opened is file:
+                reading = _with_encoding(name, file, reading)
+            elif reading.encoding is None:
+                opened = Utf8Pipe(name, opened)
     if form in ("csv", "jsonl"):
         batches = _read_in_order(form, name, MarkedFile(opened, consumed), reading, consumed)
     else:
@@ -72,9 +75,9 @@ def read_batches(
     yield from batches
 
 
-def _with_encoding(name: str, file: BinaryIO, opened: SupportsRead, reading: Reading) -> Reading:
-    """Return how to read a text, its encoding found out from all of it where it can be read twice."""
-    if reading.encoding is not None or opened is not file:
+def _with_encoding(name: str, file: BinaryIO, reading: Reading) -> Reading:
+    """Return how to read a text that can be read twice: its encoding is found out from all of it."""
+    if reading.encoding is not None:
         return reading
     start = file.tell()
     encoding = find_encoding(name, file)

@@ -59,6 +59,29 @@ def test_what_is_unicode_stays(encoding: str) -> None:
     assert find_encoding("list", io.BytesIO(LIST.encode(encoding))) is None
 
 
+class Pipe(io.BytesIO):
+    def seekable(self) -> bool:
+        return False
+
+
+def read_from_pipe(data: bytes) -> list[Any]:
+    batches = read_batches("a pipe", Pipe(data), Reading(format="csv"))
+    return [row for batch in batches for row in each_row(batch.runs)]
+
+
+@pytest.mark.parametrize("block_bytes", [7, 2**19])
+def test_a_pipe_of_another_encoding_stops_with_the_cure(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calls_async.upload.sources.text.BLOCK_BYTES", block_bytes)
+    with pytest.raises(SourceError, match="a pipe: is not UTF-8; name its encoding, such as --encoding cp1251"):
+        read_from_pipe(LIST.encode("cp1251"))
+    with pytest.raises(SourceError, match="is not UTF-8"):
+        read_from_pipe(b"phone,name\n16500000001,a\n16500000002,\xcf\xff")
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        assert len(contacts_of(read_from_pipe(LIST.encode(encoding)))) == 4
+    rows = read_from_pipe(LIST.encode() + b"79160000009,\xcf\xff,x\n")
+    assert [row.row for row in rows if isinstance(row, UnsentRow)] == [5]
+
+
 def test_what_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     data = bytes(range(128, 256)) * 3
     monkeypatch.setattr("charset_normalizer.api.IANA_SUPPORTED", ["ascii"])
