@@ -88,9 +88,9 @@ class MarkedFile:
 
     def read(self, size: int) -> bytes:
         """Return what there is, up to `size` bytes; nothing at the end. Raises `JournalRefusedError`."""
-        if self._expected and (mark := self._expected[0].mark) is not None and mark.ended:
+        if self._old_end is not None and self._position < self._old_end:
             # What has come since then is read apart from it: a reader can tell what was there.
-            size = min(size, max(1, mark.position - self._position))
+            size = min(size, self._old_end - self._position)
         data = self._read(size)
         if not data:
             self._refuse_shorter()

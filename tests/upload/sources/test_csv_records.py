@@ -219,6 +219,21 @@ class TestAListThatHasGrown:
         grown = old + ("" if end else "\n") + "16500000003,c\n"
         assert fates(read(grown, consumed=consumed)) == {2: "16500000003"}
 
+    def test_a_list_that_was_read_in_several_steps_goes_on(self) -> None:
+        import hashlib
+
+        old = b"phone,name\n16500000001,a\n16500000002,b\n"
+        marks = [
+            Mark(24, hashlib.sha256(old[:24]).digest()),
+            Mark(len(old), hashlib.sha256(old).digest(), ended=True),
+        ]
+        chunks = [
+            PastChunk(number=row, first_row=row, last_row=row, rows=[row], digest=b"", mark=mark)
+            for row, mark in enumerate(marks, start=1)
+        ]
+        consumed = Consumed(journal="j", rows=2, chunks=chunks)
+        assert fates(read(old + b"16500000003,c\n", consumed=consumed, columnar=False)) == {3: "16500000003"}
+
     def test_it_goes_on_where_the_quote_stays_open(self) -> None:
         rows = read(self.OLD + "16500000003,c\n", consumed=self.consumed())
         assert fates(rows) == {4: "16500000003"}
