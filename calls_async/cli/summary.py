@@ -60,7 +60,7 @@ def print_summary(arguments: Namespace, summary: Summary, notes: Notes) -> None:
             figures["countries"] = notes.countries.by_region()
         print(json.dumps(attrs.asdict(summary) | figures))
         return
-    fit = "fit to be sent" if arguments.command == "check" else "accepted"
+    fit = "fit to be sent" if checked else "accepted"
     print(
         f"{summary.rows:,} rows: {summary.accepted:,} {fit}, {summary.duplicates:,} duplicates, "
         f"{summary.rejected:,} rejected, {summary.unknown:,} unknown; {summary.requests:,} requests, "

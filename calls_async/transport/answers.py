@@ -152,9 +152,8 @@ def refused(response: Response, request: Request) -> RefusedError:
     elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         said = f"{spell(status)}; a proxy on the way wants a password." + _said(body)
     elif status in _NO_SUCH_METHOD and request.path.endswith("/test/addPhone"):
-        said = f"{spell(status)}; this system may have no test calls (C-M-14). Else check host and token." + _said(
-            body
-        )
+        said = f"{spell(status)}; this system may have no test calls (C-M-14). Else check host and token."
+        said += _said(body)
     elif status in _ACCESS_STATUSES:
         said = f"{spell(status)}; check the host and the campaign's token." + _said(body)
     else:

@@ -10,7 +10,7 @@ from calls_async.upload.rows.header import SAMPLE_ROWS, Sample
 from calls_async.upload.rows.row import RowBuffer, Run, UnsentRow
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.options import Reading
-from calls_async.upload.sources.sheet_xml import NOTHING_ODD, look_at_sheet
+from calls_async.upload.sources.sheet_xml import look_at_sheet
 
 MakeTable = Callable[[Sequence[str], Sample], Table]
 
@@ -72,7 +72,7 @@ def _read_lines(name: str, file: BinaryIO, reading: Reading) -> list[Line]:
                 say(f"{name}: only sheet {chosen!r} is read; {', '.join(map(repr, others))} hold data, too (--sheet)")
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         raise SourceError(name, f"is not a readable spreadsheet: {error}") from None
-    odd = look_at_sheet(file, chosen) or NOTHING_ODD
+    odd = look_at_sheet(file, chosen)
     hidden = [line for line in lines if line.place in odd.hidden]
     if hidden and reading.skip_hidden:
         lines = [line for line in lines if line.place not in odd.hidden]

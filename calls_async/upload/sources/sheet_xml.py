@@ -29,18 +29,15 @@ class Oddities:
     errors: int = 0
 
 
-NOTHING_ODD = Oddities()
-
-
-def look_at_sheet(file: BinaryIO, sheet: str) -> Oddities | None:
-    """Return what is odd about a sheet; None where the workbook is of another format."""
+def look_at_sheet(file: BinaryIO, sheet: str) -> Oddities:
+    """Return what is odd about a sheet; nothing where the workbook is of another format, which does not tell."""
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as archive:
             path = _find_sheet(archive, sheet)
-            return None if path is None else _look(archive, path)
+            return Oddities() if path is None else _look(archive, path)
     except (zipfile.BadZipFile, KeyError, OSError):
-        return None
+        return Oddities()
 
 
 def _look(archive: zipfile.ZipFile, path: str) -> Oddities:
