@@ -173,6 +173,11 @@ def _upload(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="upload a finished list a second time, under whatever name: everybody is called",
     )
+    group.add_argument(
+        "--retry-rejected",
+        action="store_true",
+        help="send the rejected rows of this list again, corrected, or with other options, and no others",
+    )
     group.add_argument("--yes", action="store_true", help="with --again: do not ask whether to call people again")
     group.add_argument(
         "--durability",
@@ -196,6 +201,7 @@ def _journal(parser: argparse.ArgumentParser) -> None:
         "show": "what happened",
         "results": "what became of each row, again",
         "export-unknown": "the contacts of the unknown rows as JSON Lines",
+        "export-rejected": "the rejected rows as they stand in their list, with the reason",
         "purge": "remove phones and payloads from a finished journal",
         "set-host": "say that the same system, with its jobs, is at HOST now",
     }
@@ -206,6 +212,13 @@ def _journal(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain-http", action="store_true", help="let HOST be asked over unencrypted http")
     parser.add_argument("--json", action="store_true", help="show as one JSON object")
     parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="of the results")
+    parser.add_argument("--source", metavar="LIST", help="of export-rejected: where the list is now")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="of results and export-rejected: write to FILE (.csv, .xlsx; results: .jsonl)",
+    )
+    _excel(parser)
     parser.add_argument("--with-unknown", action="store_true", help="purge also where rows are still unknown")
     parser.add_argument(
         "--status", choices=["accepted", "duplicate", "rejected", "unknown"], help="only results of this status"
@@ -214,9 +227,17 @@ def _journal(parser: argparse.ArgumentParser) -> None:
 
 def _report(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is shown")
-    group.add_argument("--results", metavar="FILE", help="write what became of each row to FILE (.jsonl or .csv)")
+    group.add_argument("--results", metavar="FILE", help="write each row's outcome to FILE (.jsonl, .csv or .xlsx)")
+    group.add_argument(
+        "--bad", metavar="FILE", help="write the rows that did not get through to FILE (.csv, .xlsx), with the reason"
+    )
+    _excel(group)
     group.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
     group.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _excel(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    group.add_argument("--excel", action="store_true", help="begin CSV files so that Excel knows their encoding")
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
@@ -241,8 +262,9 @@ def _jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phone", metavar="PHONE", action="append", default=[], help="a number; repeatable")
     parser.add_argument("--from-results", metavar="FILE", help="all call jobs of a results file (.jsonl or .csv)")
     parser.add_argument(
-        "--output", metavar="FILE", help="write to FILE (.jsonl, .csv or .parquet), as the answers come"
+        "--output", metavar="FILE", help="write to FILE (.jsonl, .csv, .parquet or .xlsx), as the answers come"
     )
+    _excel(parser)
     parser.add_argument("--format", choices=["jsonl", "csv"], help="of standard output; default: jsonl")
     parser.add_argument("--concurrency", metavar="N", type=int, help="requests in flight at most; default: 8")
     parser.add_argument("--quiet", action="store_true", help="show no progress")

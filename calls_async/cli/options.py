@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import attrs
 
+from calls_async.cli.bad_rows import BadFile, BadRows
 from calls_async.cli.output import warn
 from calls_async.errors import ConfigurationError
 from calls_async.upload.journal.settings import Durability, JournalSettings
 from calls_async.upload.outcomes.results_file import ResultsFile
 from calls_async.upload.rows.numbers import Numbers
 from calls_async.upload.settings import UploadSettings
+from calls_async.upload.sources.options import Reading
+from calls_async.upload.sources.originals import read_originals
 
 JOURNAL_SUFFIX = ".journal"
 """What a source's name ends with to name its journal."""
@@ -23,7 +27,26 @@ JOURNAL_SUFFIX = ".journal"
 def open_results(arguments: Namespace, journal: JournalSettings | None) -> ResultsFile | None:
     if not arguments.results:
         return None
-    return ResultsFile(arguments.results, arguments.source, str(journal.path) if journal is not None else None)
+    others = [arguments.source, str(journal.path) if journal is not None else None, arguments.bad]
+    return ResultsFile(arguments.results, *others, excel=arguments.excel)
+
+
+def open_bad(arguments: Namespace, journal: JournalSettings | None) -> BadFile | None:
+    """Return the file of the bad rows; None where none is wanted. Raises `ConfigurationError`."""
+    if not arguments.bad:
+        return None
+    if arguments.source == "-" or (Path(arguments.source).exists() and not Path(arguments.source).is_file()):
+        raise ConfigurationError("--bad reads the list a second time, which a stream does not allow; give a file")
+    others = [arguments.source, *([str(journal.path)] if journal is not None else [])]
+    return BadFile(arguments.bad, excel=True, others=others)
+
+
+def write_bad(arguments: Namespace, rows: BadRows | None, file: BadFile | None) -> None:
+    """Write the bad rows of the list, where that is wanted."""
+    if file is not None and rows is not None:
+        reading = Reading(**read_reading(arguments))
+        count = rows.write(file, partial(read_originals, Path(arguments.source), reading, rows))
+        warn(f"{arguments.bad}: {count:,} rows to correct")
 
 
 def read_source(arguments: Namespace) -> str | BinaryIO:
@@ -38,8 +61,8 @@ def read_source(arguments: Namespace) -> str | BinaryIO:
 
 def read_journal(arguments: Namespace) -> JournalSettings | None:
     if arguments.no_journal:
-        if arguments.journal or arguments.again:
-            raise ConfigurationError("--no-journal goes with neither --journal nor --again")
+        if arguments.journal or arguments.again or arguments.retry_rejected:
+            raise ConfigurationError("--no-journal goes with neither --journal nor --again nor --retry-rejected")
         return None
     if arguments.journal is None and arguments.source == "-":
         warn("standard input has no name, so there is no journal; --journal FILE keeps one")
@@ -49,6 +72,7 @@ def read_journal(arguments: Namespace) -> JournalSettings | None:
         path=_name_rehearsal(path) if arguments.sandbox else path,
         durability=Durability(arguments.durability),
         again=arguments.again,
+        retry_rejected=arguments.retry_rejected,
         rehearsal=arguments.sandbox,
     )
 

@@ -11,7 +11,7 @@ from calls_async.cli.output import warn
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.upload.journal.overview import open_for_reading, read_called
 from calls_async.upload.journal.settings import JournalSettings
-from calls_async.upload.screening.exclusions import NumberSet
+from calls_async.upload.rows.number_set import NumberSet
 
 _YES = ("y", "yes")
 

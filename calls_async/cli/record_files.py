@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any, BinaryIO, Protocol
 
 from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, ConfigurationError, MissingExtraError
+from calls_async.upload.outcomes.results_file import BYTE_ORDER_MARK, WORKBOOK, open_private
+from calls_async.upload.outcomes.workbook import Workbook
 
 EXTRA = "extra"
 """The column for what the server says beyond the columns, as JSON."""
@@ -38,16 +39,22 @@ class Records:
     Raises `ConfigurationError` for a name that tells no format, and `CallsError` where it cannot be written.
     """
 
-    def __init__(self, columns: Mapping[str, type], *, path: str | None, form: str | None, bare: str = "") -> None:
-        """Take `bare`, a column that stands alone in a line where neither a file nor a format was asked for."""
+    def __init__(
+        self, columns: Mapping[str, type], *, path: str | None, form: str | None, bare: str = "", excel: bool = False
+    ) -> None:
+        """Take `bare`, a column that stands alone in a line where neither a file nor a format was asked for, and
+        whether CSV begins with a byte order mark."""
         self._columns = columns
         self._path = path
         self._form = _choose_form(path, form)
         self._bare = bare if path is None and form is None else ""
         self._writer: _Writer | None = None
         self._turns = SerialThread("records")
+        self._excel = excel
         if self._form == "parquet":
             _arrow()
+        if self._form == "xlsx":
+            Workbook(io.BytesIO(), list(columns)).close()  # say at once that the library is missing
 
     async def add(self, records: Sequence[Record]) -> None:
         await self._do(records)
@@ -87,21 +94,21 @@ class Records:
             return _BareLines(file, self._bare)
         if self._form == "parquet":
             return _Parquet(file, self._columns)
+        if self._form == "xlsx":
+            return _Sheets(file, self._columns)
+        if self._form == "csv" and self._excel:
+            file.write(BYTE_ORDER_MARK)
         return _Csv(file, self._columns) if self._form == "csv" else _JsonLines(file)
-
-
-def open_private(path: str) -> BinaryIO:
-    """Open a new file for its owner only: it holds phones. One that is there keeps its mode."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
 def _choose_form(path: str | None, form: str | None) -> str:
     if path is None:
         return form or "jsonl"
     suffixes = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+    suffixes[WORKBOOK] = "xlsx"
     found = suffixes.get(Path(path).suffix.lower())
     if found is None:
-        raise ConfigurationError(f"--output {path}: the name must end with .jsonl, .csv or .parquet")
+        raise ConfigurationError(f"--output {path}: the name must end with .jsonl, .csv, .parquet or .xlsx")
     if form not in (None, found):
         raise ConfigurationError(f"--output {path}: its name says {found}, but --format {form}")
     return found
@@ -147,6 +154,19 @@ class _Csv(_Lines):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows(_row(record, self._columns) for record in records)
         self._put(text.getvalue())
+
+
+class _Sheets:
+    def __init__(self, file: BinaryIO, columns: Mapping[str, type]) -> None:
+        self._columns = columns
+        self._book = Workbook(file, [*columns, EXTRA])
+
+    def write(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._book.write(_row(record, self._columns))
+
+    def close(self) -> None:
+        self._book.close()
 
 
 class _Parquet:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 
+from calls_async.cli.bad_rows import BadRows
 from calls_async.cli.countries import CountryCounts
 from calls_async.cli.problems import ProblemTable
 from calls_async.cli.progress import Snapshot, choose_display, shown, spell_seconds
@@ -23,12 +24,16 @@ class Notes:
 
     problems: ProblemTable = attrs.field(factory=ProblemTable)
     countries: CountryCounts = attrs.field(factory=CountryCounts)
+    bad: BadRows | None = None
+    """Where the bad rows are to be written to a file."""
 
 
 async def note_receipts(receipts: Sequence[Receipt], notes: Notes, results: ResultsFile | None) -> None:
     for receipt in receipts:
         notes.problems.note(receipt)
         notes.countries.note(receipt)
+        if notes.bad is not None:
+            notes.bad.note(receipt)
     if results is not None and receipts:
         await results.add(receipts)
 

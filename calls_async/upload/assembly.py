@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import attrs
 
 from calls_async.concurrency import Channel
-from calls_async.errors import ConfigurationError
+from calls_async.errors import ConfigurationError, JournalRefusedError
 from calls_async.events import EventDispatcher
 from calls_async.protocol.keys import new_upload_id
 from calls_async.transport.clock import Clock
@@ -22,7 +22,7 @@ from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.journal.journal import Journal, Watcher
 from calls_async.upload.journal.journal_time import JournalTime
 from calls_async.upload.journal.opening import open_journal
-from calls_async.upload.journal.settings import ChunkSize, JournalOwner, JournalSettings, Past
+from calls_async.upload.journal.settings import ChunkSize, JournalOwner, JournalSettings, Past, Purpose
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
@@ -31,6 +31,7 @@ from calls_async.upload.pipeline.pipeline import QUEUED_CHUNKS, Pipeline, Pipeli
 from calls_async.upload.pipeline.reader import Reader, ReaderSettings
 from calls_async.upload.pipeline.receipts import Receipts
 from calls_async.upload.pipeline.recorder import Recorder
+from calls_async.upload.pipeline.retry import RetryFilter
 from calls_async.upload.pipeline.sender import Sender, SenderSettings
 from calls_async.upload.pipeline.state import RunState
 from calls_async.upload.pipeline.worker import WorkerSettings
@@ -80,6 +81,7 @@ class UploadRequest:
                 source=self.source.name,
                 from_file=from_file,
                 reading=self.source.row_options,
+                source_options=self.source.options,
                 chunk_size=self.chunk_size,
             )
             return await open_journal(self.journal, owner, clock, watcher)
@@ -123,10 +125,46 @@ async def assemble(
     )
     journal = await request.open_journal(connection.clock, watcher)
     try:
+        await _refuse_finished(request.source, journal)
         async with request.screening:
             yield _make_pipeline(request, connection, journal, state, reader)
     finally:
         await journal.close()
+
+
+async def _refuse_finished(source: Source, journal: Journal) -> None:
+    """Refuse to go on where everything was sent: unless the list has grown, or its rejected rows are sent again."""
+    past = journal.past
+    if journal.purpose is not Purpose.UPLOAD or not past.finished:
+        return
+    if past.rejected is not None:
+        if not any(past.rejected.holders):
+            raise JournalRefusedError(journal.name, "this upload is finished, and none of its rows was rejected")
+        return
+    # A list whose rejected rows were corrected is another one to the bytes.
+    if not past.generation and await source.has_grown(_consumed_by(journal)):
+        return
+    raise JournalRefusedError(
+        journal.name,
+        "this upload is finished. A second one would call everybody a second time; --again (again=True) starts one"
+        " all the same. --retry-rejected (retry_rejected=True) sends only the rows that were rejected",
+    )
+
+
+def _consumed_by(journal: Journal, *, shown: bool = False) -> Consumed:
+    """Return what earlier processes took from the source, to be compared with it; nothing where rejected rows are
+    sent again, for which all of it is read anew."""
+    past = journal.past
+    if past.rejected is not None:
+        return Consumed(journal=journal.name)
+    return Consumed(
+        journal=journal.name,
+        rows=past.rows,
+        old_rows=past.old_rows,
+        chunks=past.chunks,
+        encoding=past.encoding,
+        shown=shown,
+    )
 
 
 def _make_pipeline(
@@ -144,6 +182,7 @@ def _make_pipeline(
         chunk_rows=size.rows,
         chunk_bytes=size.body_bytes,
         next_number=past.next_number,
+        generation=0 if past.rejected is None else past.rejected.generation,
     )
     queue: ChunkQueue[Chunk] = ChunkQueue(QUEUED_CHUNKS)
     events = ChunkEvents(past.upload_id, request.events, connection.clock)
@@ -157,17 +196,11 @@ def _make_pipeline(
         body_limit=body_limit,
         is_last=lambda: queue.running_dry,
     )
-    consumed = Consumed(
-        journal=journal.name,
-        rows=past.rows,
-        old_rows=past.old_rows,
-        chunks=past.chunks,
-        shown=request.screening.needs_every_row,
-    )
     reader_settings = ReaderSettings(
         clock=connection.clock,
         linger_seconds=settings.linger_seconds,
-        consumed=consumed,
+        consumed=_consumed_by(journal, shown=request.screening.needs_every_row),
+        retry=None if past.rejected is None else RetryFilter(journal.name, past.rejected),
         pending=past.pending,
         leaves_rest=isinstance(request.source, NoSource) and past.from_file,
     )

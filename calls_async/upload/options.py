@@ -72,6 +72,8 @@ class UploadOptions(SendingOptions, total=False):
     any death and goes on; None: there is none."""
     again: bool
     """Begin a new upload where a finished journal stands: everybody is called a second time."""
+    retry_rejected: bool
+    """Send the rejected rows of a journal's list again, under new keys; the list may be corrected at these rows."""
     trust_journal: bool
     format: str | None
     """`csv`, `jsonl`, `parquet` or `xlsx`; None: by the file's ending."""
@@ -118,9 +120,10 @@ def make_upload(connection: Connection, token: AnyToken, source: SourceLike | No
     _check_names("upload", options, UploadOptions)
     rules, on_hint = _pick(options, NumberRules), options.get("on_hint")
     journal = options.get("journal")
-    if journal is not None and not callable(journal):
+    if not callable(journal):
         durability = options.get("durability", Durability.POWER)
-        journal = read_settings(journal, durability, again=options.get("again", False))
+        again, retry_rejected = options.get("again", False), options.get("retry_rejected", False)
+        journal = read_settings(journal, durability, again=again, retry_rejected=retry_rejected)
     request = UploadRequest(
         source=open_source(source, attrs.evolve(_pick(options, Reading), rules=rules)),
         settings=_pick(options, UploadSettings),

@@ -119,6 +119,28 @@ CASES = [
     Case("upload done.csv", 2, "", "finished", jobs=0),
     Case("upload done.csv --again --yes", 0, "rows", "1 people have a job by the upload of before", jobs=0),
     Case("upload done.csv --again", 0, "rows", "may be called again", jobs=0, file=("done.csv.journal.1", "")),
+    Case("upload half.csv --retry-rejected", 0, "2 accepted", jobs=1),
+    Case("upload half.csv --retry-rejected --sandbox", 2, "", "does not go with sandbox", jobs=0),
+    Case("upload half.csv --retry-rejected --no-journal", 2, "", "--no-journal goes with neither", jobs=0),
+    Case(
+        "check list.csv --bad bad.csv",
+        3,
+        "",
+        "bad.csv: 1 rows to correct",
+        file=("bad.csv", "12,Eve,"),
+    ),
+    Case("check list.csv --bad bad.xlsx", 3, "", "bad.xlsx: 1 rows", file=("bad.xlsx", "")),
+    Case("check list.csv --bad bad.txt", 2, "", "must end with .csv or .xlsx"),
+    Case("check list.csv --bad list.csv", 2, "", "is list.csv itself"),
+    Case("check list.csv --results out.xlsx", 3, file=("out.xlsx", "")),
+    Case("check list.csv --results out.csv --excel", 3, file=("out.csv", "\ufeffrow,phone")),
+    Case(
+        "upload list.csv --bad bad.csv --dedupe",
+        3,
+        "2 accepted",
+        file=("bad.csv", "\ufeffphone,name,calls-async reason"),
+    ),
+    Case("upload ok.csv --results out.csv --excel", 0, file=("out.csv", "\ufeffrow,phone")),
     Case("upload ok.csv --durability process", 0, "3 accepted", jobs=3),
     Case("upload ok.csv --results out.csv", 0, file=("out.csv", "3,16500000003,accepted,")),
     Case("upload ok.csv --json", 0, '"accepted": 3'),
@@ -138,6 +160,10 @@ CASES = [
     Case("report --id 5665330001 --output jobs.csv", 0, file=("jobs.csv", "callJobId,")),
     Case("report --id 5665330001 --concurrency 1", 0, '"callJobId":'),
     Case("report --id 5665330001 --quiet", 0, '"callJobId":'),
+    Case("report --id 5665330001 --output jobs.xlsx", 0, file=("jobs.xlsx", "")),
+    Case("report --id 5665330001 --output jobs.csv --excel", 0, file=("jobs.csv", "\ufeffcallJobId,")),
+    Case("attempts --id 5665330001 --format csv --excel", 0, "\ufeffcallJobId,"),
+    Case("cancel --id 5665330001 --format csv --excel", 0, "\ufeffcallJobId,"),
     Case("attempts --id 5665330001", 0, "", "0 records"),
     Case("attempts --phone 16500000099", 0, "", "0 records"),
     Case("attempts --from-results done.jsonl", 0, "", "0 records"),
@@ -159,6 +185,16 @@ CASES = [
     Case("journal results done.csv.journal --format csv", 0, "row,phone,status"),
     Case("journal results done.csv.journal --status accepted", 0, '"status":"accepted"'),
     Case("journal export-unknown done.csv.journal", 0),
+    Case("journal results half.csv.journal --output out.xlsx", 0, file=("out.xlsx", "")),
+    Case("journal results half.csv.journal --output out.csv --excel", 0, file=("out.csv", "\ufeffrow,phone")),
+    Case(
+        "journal export-rejected bad.csv.journal",
+        0,
+        "phone,name,calls-async reason\nnobody,Bob,",
+    ),
+    Case("journal export-rejected bad.csv.journal --source ok.csv", 2, "", "is of another list than this"),
+    Case("journal export-rejected bad.csv.journal --output bad.xlsx", 0, "", "bad.xlsx: 1 rows"),
+    Case("journal export-rejected bad.csv.journal --excel", 0, "\ufeffphone,name"),
     Case("journal set-host done.csv.journal jaicp", 0, "", "is of https://app.jaicp.com now"),
     Case("journal set-host done.csv.journal http://x.example --plain-http", 0, "", "is of http://x.example now"),
     Case("journal set-host done.csv.journal http://x.example", 2, "", "--plain-http"),
@@ -217,6 +253,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "excluded.txt": "16500000001\n",
         "token.txt": TOKEN + "\n",
         "done.csv": "phone\n16500000099\n",
+        "bad.csv": "phone,name\n16500000097,Ann\nnobody,Bob\n",
+        "half.csv": "phone,name\n16500000097,Ann\n16500000096,Bob\n",
         "sandbox.toml": "quoted = true\n",
     }
     for name, text in texts.items():
@@ -241,6 +279,9 @@ async def done(folder: Path, served: tuple[Sandbox, dict[str, str]]) -> Sandbox:
     async with CallsClient(sandbox.url) as client:
         upload = client.campaign(TOKEN).upload("done.csv", journal="done.csv.journal", durability="process")
         await upload.run()
+        upload = client.campaign(TOKEN).upload("bad.csv", journal="bad.csv.journal", durability="process")
+        await upload.run()
+    (folder / "half.csv.journal").write_bytes((folder / "bad.csv.journal").read_bytes())
     row = {"row": 1, "phone": "16500000099", "status": "accepted", "job_id": sandbox.jobs[0].id, "error": None}
     (folder / "done.jsonl").write_text(json.dumps(row) + "\n")
     (folder / "half.journal").write_bytes((folder / "done.csv.journal").read_bytes())

@@ -7,8 +7,17 @@ from argparse import Namespace
 from contextlib import aclosing
 from pathlib import Path
 
+from calls_async.cli.bad_rows import BadRows
 from calls_async.cli.exit_codes import Exit, choose_summary_exit
-from calls_async.cli.options import open_results, read_number_rules, read_reading, read_settings, read_source
+from calls_async.cli.options import (
+    open_bad,
+    open_results,
+    read_number_rules,
+    read_reading,
+    read_settings,
+    read_source,
+    write_bad,
+)
 from calls_async.cli.problems import BAD, ProblemTable
 from calls_async.cli.progress import Snapshot
 from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
@@ -36,7 +45,8 @@ async def check(arguments: Namespace) -> Exit:
         rules=rules,
     )
     one = Check(source, UploadSettings(**read_settings(arguments)), screening)
-    notes = Notes(ProblemTable((*BAD, OutcomeStatus.DUPLICATE)))
+    bad = open_bad(arguments, None)
+    notes = Notes(ProblemTable((*BAD, OutcomeStatus.DUPLICATE)), bad=BadRows() if bad is not None else None)
     started = time.monotonic()
 
     def look() -> Snapshot:
@@ -51,6 +61,7 @@ async def check(arguments: Namespace) -> Exit:
     if results is not None:
         await results.finish()
     one.summary.note_time(time.monotonic() - started)
+    write_bad(arguments, notes.bad, bad)
     print_summary(arguments, one.summary, notes)
     return choose_summary_exit(one.summary)
 

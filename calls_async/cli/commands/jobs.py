@@ -67,7 +67,7 @@ async def _write_all(
     whole: bool = False,
 ) -> Exit:
     _check_names(arguments)
-    records = Records(columns, path=arguments.output, form=arguments.format, bare=bare)
+    records = Records(columns, path=arguments.output, form=arguments.format, bare=bare, excel=arguments.excel)
     token = read_token(arguments)
     answered, asked, more, listening = 0, 0, 0, True
     phones, refused = _read_phones(arguments)

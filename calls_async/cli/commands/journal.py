@@ -8,15 +8,18 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import attrs
 
+from calls_async.cli.bad_rows import BadFile, BadRows
 from calls_async.cli.connection import make_client, read_token
 from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import warn
-from calls_async.errors import ConfigurationError
+from calls_async.errors import ConfigurationError, JournalError
 from calls_async.transport.http import resolve_host
 from calls_async.upload.journal.overview import (
     all_receipts,
@@ -28,8 +31,12 @@ from calls_async.upload.journal.overview import (
 )
 from calls_async.upload.journal.schema import BATCHER
 from calls_async.upload.journal.store import Store
-from calls_async.upload.outcomes.results_file import RESULTS_FORMATS
+from calls_async.upload.outcomes.outcome import Receipt
+from calls_async.upload.outcomes.results_file import BYTE_ORDER_MARK, RESULTS_FORMATS, ResultsFile
 from calls_async.upload.reconcile import Reconciliation
+from calls_async.upload.sources.checkpoint import NOTHING, Consumed
+from calls_async.upload.sources.options import Reading
+from calls_async.upload.sources.originals import read_originals
 from calls_async.upload.status import OutcomeStatus
 
 
@@ -99,16 +106,45 @@ def _results(arguments: Namespace) -> Exit:
     header, write = RESULTS_FORMATS[f".{arguments.format}"]
     status = OutcomeStatus(arguments.status) if arguments.status else None
 
-    def lines(store: Store) -> Iterator[bytes]:
-        yield header
+    def receipts(store: Store) -> Iterator[Receipt]:
         for receipt in all_receipts(store):
-            yield write(receipt if status is None else receipt.only(status))
+            yield receipt if status is None else receipt.only(status)
 
-    return _print_all(arguments, lines)
+    def lines(store: Store) -> Iterator[bytes]:
+        yield (BYTE_ORDER_MARK if arguments.excel and arguments.format == "csv" else b"") + header
+        yield from map(write, receipts(store))
+
+    if arguments.output is None:
+        return _print_all(arguments, lines)
+    file = ResultsFile(arguments.output, arguments.file, excel=arguments.excel)
+    with closing(open_for_reading(Path(arguments.file))) as store:
+        file.write_all(receipts(store))
+    return Exit.DONE
 
 
 def _export_unknown(arguments: Namespace) -> Exit:
     return _print_all(arguments, unknown_contacts)
+
+
+def _export_rejected(arguments: Namespace) -> Exit:
+    """Write the rejected rows as they stand in the list, which is read once more."""
+    rows = BadRows([OutcomeStatus.REJECTED])
+    with closing(open_for_reading(Path(arguments.file))) as store:
+        upload, past = store.upload.record(), store.chunks.past()
+        for receipt in all_receipts(store):
+            rows.note(receipt)
+    if upload.source_options is None or not upload.from_file:
+        raise JournalError(arguments.file, "does not know of a file in which its rows stand as they were given")
+    source = Path(arguments.source or upload.source)
+    reading = attrs.evolve(Reading.from_json(upload.source_options), encoding=upload.encoding)
+    # A list whose rejected rows were corrected is another one to the bytes.
+    consumed = Consumed(journal=arguments.file, rows=max((one.last_row for one in past), default=0), chunks=past)
+    file = BadFile(arguments.output, excel=arguments.excel, others=[str(source), arguments.file])
+    before = NOTHING if upload.generation else consumed
+    count = rows.write(file, partial(read_originals, source, reading, rows, before))
+    if arguments.output is not None:
+        warn(f"{arguments.output}: {count:,} rows")
+    return Exit.DONE
 
 
 def _print_all(arguments: Namespace, lines: Callable[[Store], Iterator[bytes]]) -> Exit:
@@ -145,6 +181,7 @@ ACTIONS: dict[str, Callable[[Namespace], Exit]] = {
     "show": _show,
     "results": _results,
     "export-unknown": _export_unknown,
+    "export-rejected": _export_rejected,
     "purge": _purge,
     "set-host": _set_host,
 }

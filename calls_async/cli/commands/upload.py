@@ -6,15 +6,18 @@ import asyncio
 from argparse import Namespace
 from contextlib import aclosing
 
+from calls_async.cli.bad_rows import BadRows
 from calls_async.cli.embedded_sandbox import open_campaign
 from calls_async.cli.exit_codes import Exit, choose_summary_exit
 from calls_async.cli.options import (
+    open_bad,
     open_results,
     read_journal,
     read_number_rules,
     read_reading,
     read_settings,
     read_source,
+    write_bad,
 )
 from calls_async.cli.output import warn
 from calls_async.cli.progress import Snapshot, Traffic
@@ -31,7 +34,8 @@ from calls_async.upload.upload import Upload
 async def upload(arguments: Namespace) -> Exit:
     journal = read_journal(arguments)
     results = open_results(arguments, journal)
-    notes = Notes()
+    bad = open_bad(arguments, journal)
+    notes = Notes(bad=BadRows() if bad is not None else None)
     async with open_campaign(arguments) as campaign:
         one = campaign.upload(
             read_source(arguments),
@@ -64,6 +68,7 @@ async def upload(arguments: Namespace) -> Exit:
             await note_receipts([*one.unread, *one.in_doubt], notes, results)
             if results is not None:
                 await results.finish()
+            write_bad(arguments, notes.bad, bad)
             print_summary(arguments, one.summary, notes)
     if signals.count and not one.complete:
         warn(f"interrupted; {_how_to_resume(journal)}")

@@ -14,7 +14,7 @@ from calls_async.errors import BatcherClosedError, BatcherFullError
 from calls_async.transport.clock import Clock
 from calls_async.upload.rows.row import EncodedRow, Row, Run, group_into_runs
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed
-from calls_async.upload.sources.source import Batch
+from calls_async.upload.sources.source import Batch, ReadOnce
 
 
 @attrs.frozen(slots=True)
@@ -37,13 +37,12 @@ class InboxSettings:
     buffer_rows: int
 
 
-class Inbox:
+class Inbox(ReadOnce):
     """Holds contacts until there is a chunk of them, or the oldest has waited `linger_seconds`. Until then each can
     be taken out again. At most `buffer_rows` are held; who brings more, waits."""
 
     name = "a batcher"
     is_file = False
-    row_options: str | None = None
     may_pause = False
     answers_callers = True
     given_again = False

@@ -61,6 +61,8 @@ class Chunk:
     key: str
     unsent: Sequence[UnsentRow] = attrs.field(default=(), repr=False)
     """The rows that are not."""
+    generation: int = 0
+    """Where its rows were rejected before, and are sent again: for how many times now."""
     first_sent_at: float | None = None
     """When an earlier process first sent it (Unix time, seconds); its key's day began then (C-IDEM-7)."""
     first_sent_ahead: float | None = None
@@ -69,11 +71,14 @@ class Chunk:
     """Of the body."""
 
     @classmethod
-    def seal(cls, content: ChunkContent, *, number: int, upload_id: str, parent: str | None = None) -> Chunk:
+    def seal(
+        cls, content: ChunkContent, *, number: int, upload_id: str, parent: str | None = None, generation: int = 0
+    ) -> Chunk:
         """Make a chunk, with the key of its upload, place and bytes; `parent` is the place of the chunk whose rows
         these were."""
         body_digest = digest(content.body)
         place = f"{content.first_row}-{content.last_row}"
+        place = f"retry{generation}:{place}" if generation else place
         place = place if parent is None else f"{parent}{PLACE_STEP}{place}"
         return cls(
             number=number,
@@ -85,6 +90,7 @@ class Chunk:
             body=content.body,
             key=chunk_key(upload_id, place, body_digest),
             unsent=content.unsent,
+            generation=generation,
             digest=body_digest,
         )
 
@@ -109,23 +115,27 @@ class Chunk:
         """Return what is left when only the rows of the indexes `stays` stay, and each group of the others as a chunk
         of its own place and content. What is left keeps number, place, key and `unsent`."""
         contents = self.contents()
+        picked = [self._pick(group, contents) for group in groups]
+        parts = [Chunk.seal(one, number=take_number(), upload_id=upload_id, parent=self.place) for one in picked]
+        return self._left(stays, contents), parts
 
-        def pick(indexes: Sequence[int]) -> ChunkContent:
-            rows = [self.rows[index] for index in indexes]
-            return ChunkContent(
-                first_row=rows[0] if rows else self.first_row,
-                last_row=rows[-1] if rows else self.last_row,
-                rows=rows,
-                phones=[self.phones[index] for index in indexes],
-                body=b"[%b]" % b",".join([contents[index] for index in indexes]),
-            )
+    def keep_only(self, stays: Sequence[int]) -> Chunk:
+        """Return what is left when only the rows of these indexes stay: with the same number, place and key."""
+        return self._left(stays, self.contents())
 
-        parts = [
-            Chunk.seal(pick(group), number=take_number(), upload_id=upload_id, parent=self.place) for group in groups
-        ]
-        left = pick(stays)
-        rest = attrs.evolve(self, rows=left.rows, phones=left.phones, body=left.body, digest=digest(left.body))
-        return rest, parts
+    def _left(self, stays: Sequence[int], contents: Sequence[bytes]) -> Chunk:
+        left = self._pick(stays, contents)
+        return attrs.evolve(self, rows=left.rows, phones=left.phones, body=left.body, digest=digest(left.body))
+
+    def _pick(self, indexes: Sequence[int], contents: Sequence[bytes]) -> ChunkContent:
+        rows = [self.rows[index] for index in indexes]
+        return ChunkContent(
+            first_row=rows[0] if rows else self.first_row,
+            last_row=rows[-1] if rows else self.last_row,
+            rows=rows,
+            phones=[self.phones[index] for index in indexes],
+            body=b"[%b]" % b",".join([contents[index] for index in indexes]),
+        )
 
 
 def phones_in(body: bytes) -> list[str]:

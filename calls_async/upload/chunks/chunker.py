@@ -24,6 +24,8 @@ class Chunker:
     chunk_rows: int
     chunk_bytes: int
     next_number: int = 1
+    generation: int = 0
+    """Of all its chunks; see `Chunk`."""
     sealed: int = attrs.field(default=0, init=False)
     """How many chunks it has made."""
     _phones: list[str] = attrs.field(factory=list, init=False)
@@ -102,7 +104,7 @@ class Chunker:
         content = ChunkContent(
             first_row=min(ends), last_row=max(ends), rows=rows, phones=phones, body=body, unsent=unsent
         )
-        return Chunk.seal(content, number=self.take_number(), upload_id=self.upload_id)
+        return Chunk.seal(content, number=self.take_number(), upload_id=self.upload_id, generation=self.generation)
 
 
 def _join_spans(spans: Sequence[range]) -> Sequence[int]:

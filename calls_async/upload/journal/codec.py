@@ -31,7 +31,7 @@ def rows_from_json(rows: str | None, first: int, last: int) -> Sequence[int]:
 
 def unsent_to_json(rows: Sequence[UnsentRow]) -> str:
     """Return the rows that are not sent as [row, phone, status, error]."""
-    return to_json([list(row) for row in rows])
+    return to_json([[row.row, row.phone, row.status, row.error] for row in rows])
 
 
 def unsent_from_json(text: str) -> list[UnsentRow]:

@@ -25,6 +25,7 @@ from calls_async.upload.journal.settings import Past, Purpose
 from calls_async.upload.journal.store import Operation, Store
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.rows.row import EncodedRow
+from calls_async.upload.status import OutcomeStatus
 
 Result = TypeVar("Result")
 
@@ -59,6 +60,9 @@ class Journal:
 
     def plan(self, chunk: Chunk, mark: Mark | None) -> None:
         """Keep a sealed chunk, sooner or later, but before `note_sent` of it returns."""
+
+    def note_encoding(self, encoding: str) -> None:
+        """Keep, sooner or later, what the source's text is read as."""
 
     async def note_sent(self, chunk: Chunk, at: float) -> None:
         """Note that `chunk` is about to be sent for the first time, at `at` (Unix time, seconds)."""
@@ -157,8 +161,15 @@ class FileJournal(Journal):
         return await self._thread.submit(lambda: work(self._store))
 
     def plan(self, chunk: Chunk, mark: Mark | None) -> None:
-        at = self._clock.wall()
-        self._submit(lambda store: store.plan(chunk, mark, at), None)
+        at, rejected = self._clock.wall(), self.past.rejected
+        if rejected is None:
+            self._submit(lambda store: store.plan(chunk, mark, at), None)
+        else:
+            holders = rejected.find_holders(chunk)
+            self._submit(lambda store: store.plan_again(chunk, at, holders), None)
+
+    def note_encoding(self, encoding: str) -> None:
+        self._submit(lambda store: store.upload.note_encoding(encoding), None)
 
     async def note_sent(self, chunk: Chunk, at: float) -> None:
         ahead = self._read_server_ahead()
@@ -201,7 +212,9 @@ class FileJournal(Journal):
         numbers = self.past.answered
         for first in range(0, len(numbers), REPLAYED_AT_A_TIME):
             some = numbers[first : first + REPLAYED_AT_A_TIME]
-            for receipt in await self.do(lambda store, some=some: list(store.chunks.receipts(some))):  # type: ignore[misc]
+            for one in await self.do(lambda store, some=some: list(store.chunks.receipts(some))):  # type: ignore[misc]
+                # Where rejected rows are sent again, they have receipts of their own.
+                receipt = one if self.past.rejected is None else one.without(OutcomeStatus.REJECTED)
                 if receipt.rows or receipt.unsent:  # else all of it went into other chunks
                     yield receipt
 

@@ -11,6 +11,7 @@ from calls_async.errors import JournalError, JournalRefusedError
 from calls_async.transport.clock import Clock
 from calls_async.upload.journal.database import is_older
 from calls_async.upload.journal.journal import FileJournal, Watcher
+from calls_async.upload.journal.rejected_rows import gather_rejected, without_rejected
 from calls_async.upload.journal.schema import BATCHER, LIST
 from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Past, Purpose
 from calls_async.upload.journal.store import Store
@@ -25,7 +26,7 @@ async def open_journal(
 ) -> FileJournal:
     """Begin a journal, or go on with an unfinished one.
 
-    Raises `JournalRefusedError` for one that is finished or of another campaign or server, and `JournalError` for a
+    Raises `JournalRefusedError` for one that is of another campaign or server, and `JournalError` for a
     file that cannot be used: not writable, damaged, of another program, of a newer version, in use.
     """
     thread = SerialThread("journal")
@@ -46,7 +47,7 @@ async def open_journal(
 
 def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[Store, Past]:
     path = settings.path
-    if settings.purpose is Purpose.SETTLING and not path.is_file():
+    if (settings.purpose is Purpose.SETTLING or settings.retry_rejected) and not path.is_file():
         raise JournalError(str(path), "there is no such file")
     if settings.rehearsal:
         _spare_real_journal(path)
@@ -61,8 +62,9 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
             store.begin(owner, kind=_KINDS[settings.purpose], rehearsal=settings.rehearsal, at=at)
         else:
             _refuse_other_reading(store, settings, owner)
+            _refuse_half_retried(store, settings, owner)
             store.commit([lambda store: _note_going_on(store, owner)])
-        return store, _read_past(store, settings.purpose)
+        return store, _read_past(store, settings)
     except (ValueError, TypeError, KeyError) as error:
         store.close()
         raise JournalError(str(path), f"is damaged ({error}); restore it, or name another file") from None
@@ -73,7 +75,7 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
 
 def _refuse_other_reading(store: Store, settings: JournalSettings, owner: JournalOwner) -> None:
     """Refuse options by which a file has other rows than those taken in before: the rest would be counted wrongly."""
-    if owner.reading is None or not store.chunks.next_number() > 1:
+    if owner.reading is None or settings.retry_rejected or not store.chunks.next_number() > 1:
         return
     before = store.upload.record().reading or ""
     if before != owner.reading:
@@ -81,6 +83,17 @@ def _refuse_other_reading(store: Store, settings: JournalSettings, owner: Journa
             str(settings.path),
             f"this upload was begun with {before or 'no option that chooses rows'}, and is gone on with "
             f"{owner.reading or 'none'}; give the same, or name another journal",
+        )
+
+
+def _refuse_half_retried(store: Store, settings: JournalSettings, owner: JournalOwner) -> None:
+    """Refuse to go on without the rejected rows where these were being sent again: the list may be corrected since,
+    and can only be compared row by row."""
+    under_way = store.upload.record().generation and not store.finished()
+    if under_way and owner.from_file is not None and not settings.retry_rejected:
+        raise JournalRefusedError(
+            str(settings.path),
+            "its rejected rows were being sent again; go on with --retry-rejected (retry_rejected=True)",
         )
 
 
@@ -120,14 +133,12 @@ def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> 
         raise JournalRefusedError(path, f"is the journal of a {upload.kind}; {how}name another file")
     if upload.purged_at is not None and not settings.again:
         raise JournalRefusedError(path, "is finished and purged; --again (again=True) starts a new upload")
-    if finished and settings.purpose is Purpose.UPLOAD:
-        if settings.again or not _may_have_called(store):
-            return True
-        raise JournalRefusedError(
-            path,
-            "this upload is finished. A second one would call everybody a second time; "
-            "--again (again=True) starts one all the same",
-        )
+    if settings.retry_rejected and upload.kind == LIST and upload.purged_at is None:
+        if not upload.is_of(owner.token) or upload.host != owner.host:
+            raise JournalRefusedError(path, f"is of another campaign or server than this: {upload.host}")
+        return False
+    if finished and settings.purpose is Purpose.UPLOAD and (settings.again or not _may_have_called(store)):
+        return True
     unsent = not store.chunks.any_sent()
     same_token = upload.is_of(owner.token)
     if same_token and (upload.host == owner.host or unsent):
@@ -154,9 +165,18 @@ def _may_have_called(store: Store) -> bool:
     return any(status is not rejected for receipt in receipts for status in receipt.verdict.statuses)
 
 
-def _read_past(store: Store, purpose: Purpose) -> Past:
-    upload, chunks, of_list = store.upload.record(), store.chunks, purpose is not Purpose.BATCHER
+def _read_past(store: Store, settings: JournalSettings) -> Past:
+    upload, chunks, of_list = store.upload.record(), store.chunks, settings.purpose is not Purpose.BATCHER
     past = chunks.past() if of_list else []
+    pending, rejected = chunks.pending(), None
+    if settings.retry_rejected:
+        rejected = gather_rejected(
+            chunks.receipts(chunks.answered()),
+            pending,
+            rows=max((chunk.last_row for chunk in past), default=0),
+            generation=upload.generation + 1,
+        )
+        pending = [without_rejected(chunk) for chunk in pending]
     from_file = any(chunk.mark for chunk in past) if upload.from_file is None else bool(upload.from_file)
     return Past(
         upload_id=upload.upload_id,
@@ -164,7 +184,11 @@ def _read_past(store: Store, purpose: Purpose) -> Past:
         chunks=past,
         from_file=from_file,
         chunk_size=upload.chunk_size,
-        pending=chunks.pending(),
+        pending=pending,
+        finished=store.finished(),
+        generation=upload.generation,
+        rejected=rejected,
+        encoding=upload.encoding,
         answered=chunks.answered() if of_list else store.batcher.untold(),
         queued=() if of_list else store.batcher.queued(),
         last_row=upload.last_row,

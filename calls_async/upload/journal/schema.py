@@ -7,7 +7,7 @@ from pathlib import Path
 
 APPLICATION_ID = 0x43414C4A
 """Marks the file as a journal of ours."""
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 OLDEST_VERSION = 4
 """The oldest schema that is migrated; older journals must be finished with the version that wrote them."""
 LIST = "list"
@@ -37,6 +37,11 @@ _STEPS: dict[int, Sequence[str]] = {
         "ALTER TABLE upload ADD COLUMN old_rows INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE upload ADD COLUMN reading TEXT",
         "UPDATE upload SET old_rows = (SELECT coalesce(max(last_row), 0) FROM chunk) WHERE kind = 'list'",
+    ),
+    8: (
+        "ALTER TABLE upload ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE upload ADD COLUMN source_options TEXT",
+        "ALTER TABLE upload ADD COLUMN encoding TEXT",
     ),
 }
 """What leads from each schema to the next."""

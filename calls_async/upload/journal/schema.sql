@@ -23,7 +23,10 @@ CREATE TABLE upload (
     commits INTEGER NOT NULL DEFAULT 0, -- how many there had been at the last one that touched no chunk
     to_ask INTEGER NOT NULL DEFAULT 0, -- of so many rows of its next chunks the report is asked: it may be an old copy
     old_rows INTEGER NOT NULL DEFAULT 0, -- up to this row an older version decided which lines of a file are rows
-    reading TEXT -- the options that decide which rows a file has; NULL: nobody knows, or it is no file
+    reading TEXT, -- the options that decide which rows a file has; NULL: nobody knows, or it is no file
+    generation INTEGER NOT NULL DEFAULT 0, -- how often rejected rows were sent again; in the places of these chunks
+    source_options TEXT, -- all options by which the file is read, as a JSON object; NULL: nobody knows, or it is no file
+    encoding TEXT -- what its text was read as, where that was found out or named
 );
 
 -- One row a chunk: planned (written down, not sent), sent (on its way since sent_at) or answered.

@@ -11,6 +11,7 @@ import attrs
 from calls_async.errors import ConfigurationError
 from calls_async.protocol.token import Token, to_token
 from calls_async.upload.chunks.chunk import Chunk, PastChunk
+from calls_async.upload.journal.rejected_rows import RejectedRows
 from calls_async.upload.rows.row import EncodedRow
 
 
@@ -44,8 +45,17 @@ class JournalSettings:
     """Begin anew where a finished journal stands; that one is kept under another name. An unfinished one is gone on
     with all the same: the same command again resumes."""
     purpose: Purpose = Purpose.UPLOAD
+    retry_rejected: bool = False
+    """Send the rejected rows of the list again, under new keys, beside what is still to be sent."""
     rehearsal: bool = False
     """Nobody is called (an embedded sandbox): it begins anew each time, and never touches a real upload's journal."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.retry_rejected and (self.again or self.rehearsal):
+            other = "again" if self.again else "sandbox"
+            raise ConfigurationError(
+                f"retry_rejected goes on with a real upload's journal; it does not go with {other}"
+            )
 
 
 @attrs.frozen(slots=True)
@@ -67,6 +77,8 @@ class JournalOwner:
     """Whether the source is a file, of which the rest can be read later; None: nobody knows."""
     reading: str | None = None
     """What decides which rows a file has, as words for a person; None: there is no file."""
+    source_options: str | None = None
+    """How a file is read, as a JSON object; None: there is no file."""
     chunk_size: ChunkSize | None = None
     """Of a new upload; None for a batcher, whose chunks come as they may."""
     identity: str | None = None
@@ -84,6 +96,14 @@ class Past:
     """Without an answer: to be sent again, the same bytes under the same key."""
     answered: Sequence[int] = ()
     """Those whose receipts are handed out again."""
+    finished: bool = False
+    """Whether the source was read to its end, and everything is answered."""
+    generation: int = 0
+    """How often rejected rows were sent again."""
+    rejected: RejectedRows | None = None
+    """The rejected rows, where they are sent again now."""
+    encoding: str | None = None
+    """What the source's text was read as, where that was found out or named."""
     queued: Sequence[EncodedRow] = ()
     """Put into a batcher, and in no chunk yet."""
     last_row: int = 0
@@ -121,15 +141,25 @@ def read_settings(
     durability: Durability | str,
     *,
     again: bool = False,
+    retry_rejected: bool = False,
     purpose: Purpose = Purpose.UPLOAD,
 ) -> JournalSettings | None:
     """Return the settings that a caller means; None where no journal is kept. Raises `ConfigurationError`."""
     if isinstance(journal, JournalSettings):
         return attrs.evolve(journal, purpose=purpose)
     if journal is None:
+        if retry_rejected:
+            raise ConfigurationError(
+                "without a journal nobody knows which rows were rejected; retry_rejected needs one"
+            )
         return None
     try:
-        durable = Durability(durability)
-        return JournalSettings(path=Path(journal), durability=durable, again=again, purpose=purpose)
+        return JournalSettings(
+            path=Path(journal),
+            durability=Durability(durability),
+            again=again,
+            retry_rejected=retry_rejected,
+            purpose=purpose,
+        )
     except ValueError:
         raise ConfigurationError(f"durability {durability!r} is not one of {', '.join(Durability)}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from calls_async.errors import JournalError
@@ -102,12 +102,20 @@ class Store:
 
     def plan(self, chunk: Chunk, mark: Mark | None, at: float, parent: int | None = None) -> None:
         """Write a sealed chunk down."""
+        if chunk.generation:
+            self.upload.begin_generation(chunk.generation)
         self.chunks.plan(chunk, mark, at, parent)
         if self._of_batcher:
             self.batcher.take_from_queue(chunk)
             self.upload.note_row(chunk.last_row)
             if not chunk.rows:
                 self.batcher.leave_untold(chunk.number)
+
+    def plan_again(self, chunk: Chunk, at: float, holders: Mapping[int, set[int]]) -> None:
+        """Write down a chunk with rows that were rejected, by the numbers of the chunks that they leave."""
+        for number, rows in holders.items():
+            self.chunks.release(number, rows)
+        self.plan(chunk, None, at)
 
     def note_answered(self, chunk: Chunk, verdict: Verdict, at: float, server_ahead: float | None = None) -> None:
         """Note what became of a chunk's rows; `server_ahead` is how far the server's clock is ahead, seconds."""

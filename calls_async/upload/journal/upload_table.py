@@ -40,6 +40,9 @@ class UploadRecord:
     to_ask: int
     old_rows: int
     reading: str | None
+    generation: int
+    source_options: str | None
+    encoding: str | None
 
     @property
     def chunk_size(self) -> ChunkSize | None:
@@ -71,7 +74,8 @@ class UploadTable:
         salt = secrets.token_bytes(16)
         self._database.write(
             "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind, rehearsal,"
-            " from_file, reading, chunk_rows, chunk_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " from_file, reading, source_options, chunk_rows, chunk_bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 owner.identity or new_upload_id(),
                 at,
@@ -84,6 +88,7 @@ class UploadTable:
                 rehearsal,
                 owner.from_file,
                 owner.reading,
+                owner.source_options,
                 None if owner.chunk_size is None else owner.chunk_size.rows,
                 None if owner.chunk_size is None else owner.chunk_size.body_bytes,
             ),
@@ -96,6 +101,16 @@ class UploadTable:
     def note_source_done(self) -> None:
         """Note that the source has been read to its end."""
         self._database.write("UPDATE upload SET source_done = 1")
+
+    def begin_generation(self, generation: int) -> None:
+        """Note that rejected rows are being sent again, for the `generation`-th time: the upload is not finished."""
+        self._database.write(
+            "UPDATE upload SET generation = ?, source_done = 0 WHERE generation < ?", (generation, generation)
+        )
+
+    def note_encoding(self, encoding: str) -> None:
+        """Note what the file's text is read as."""
+        self._database.write("UPDATE upload SET encoding = ?", (encoding,))
 
     def note_body_limit(self, body_bytes: int) -> None:
         """Note the largest body that the server takes."""

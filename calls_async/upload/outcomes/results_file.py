@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -15,6 +18,7 @@ import orjson
 from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, ConfigurationError, SourceError
 from calls_async.upload.outcomes.outcome import Outcome, Receipt
+from calls_async.upload.outcomes.workbook import Workbook
 from calls_async.upload.status import OutcomeStatus
 
 LINES_AT_A_TIME = 500
@@ -112,6 +116,8 @@ def to_csv(receipt: Receipt) -> bytes:
     return text.getvalue().encode()
 
 
+BYTE_ORDER_MARK = codecs.BOM_UTF8
+"""By this, spreadsheets know that a CSV file is UTF-8."""
 RESULTS_FORMATS: dict[str, tuple[bytes, Callable[[Receipt], bytes]]] = {
     ".jsonl": (b"", to_jsonl),
     ".csv": ((",".join(COLUMNS) + "\n").encode(), to_csv),
@@ -119,26 +125,44 @@ RESULTS_FORMATS: dict[str, tuple[bytes, Callable[[Receipt], bytes]]] = {
 """For each ending, how the file begins and how the outcomes of a receipt are written."""
 
 
+WORKBOOK = ".xlsx"
+
+
+def open_private(path: str | Path) -> BinaryIO:
+    """Open a new file for its owner only: it holds phones. One that is there keeps its mode."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+
+
 class ResultsFile:
     """Writes the outcomes of receipts, off the event loop. The file is made with the first one, so
     that an upload that fails before has not touched it. Raises `CallsError` for a full disk."""
 
-    def __init__(self, path: str, *others: str | None) -> None:
-        """Take the path, and `others`, which are files that it must not be, such as the source."""
+    def __init__(self, path: str, *others: str | None, excel: bool = False) -> None:
+        """Take the path; `others`, which are files that it must not be, such as the source; and whether a CSV file
+        begins with a byte order mark."""
         self._path = Path(path)
         suffix = self._path.suffix.lower()
-        if suffix not in RESULTS_FORMATS:
-            raise ConfigurationError(f"--results {path}: the name must end with {' or '.join(RESULTS_FORMATS)}")
+        if suffix not in (*RESULTS_FORMATS, WORKBOOK):
+            known = ", ".join((*RESULTS_FORMATS, WORKBOOK))
+            raise ConfigurationError(f"--results {path}: the name must end with one of {known}")
         for other in others:
             if other is not None and same_file(self._path, Path(other)):
                 raise ConfigurationError(f"--results {path}: is {other} itself; name another file")
-        self._header, self._write = RESULTS_FORMATS[suffix]
+        self._is_workbook = suffix == WORKBOOK
+        if self._is_workbook:
+            Workbook(io.BytesIO(), COLUMNS).close()  # say at once that the library is missing
+        self._header, self._write = RESULTS_FORMATS.get(suffix, (b"", to_jsonl))
+        if excel and suffix == ".csv":
+            self._header = BYTE_ORDER_MARK + self._header
         self._file: BinaryIO | None = None
         self._begun = False
+        self._held: list[bytes] = []
+        """The lines of a workbook's rows, compressed."""
         self._turns = SerialThread("results")
 
     async def add(self, receipts: Sequence[Receipt]) -> None:
-        """Write receipts; when this returns, the death of the process loses none of them."""
+        """Write receipts; when this returns, the death of the process loses none of them. A workbook is written at
+        the end, as its format wants; a journal gives the results again."""
         await self._do(lambda: self._append(receipts))
 
     async def finish(self) -> None:
@@ -150,7 +174,19 @@ class ResultsFile:
         """Give the file back, as far as it is."""
         await self._do(self._close)
 
+    def write_all(self, receipts: Iterable[Receipt]) -> None:
+        """Write all of these, in this thread, and finish the file."""
+        with self._naming_file():
+            for receipt in receipts:
+                self._append([receipt])
+            self._append(())
+            self._close()
+
     def _append(self, receipts: Sequence[Receipt]) -> None:
+        if self._is_workbook:
+            self._held += [zlib.compress(to_jsonl(receipt)) for receipt in receipts]
+            self._begun = True
+            return
         if self._file is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if self._begun else os.O_TRUNC)
             self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")  # it holds phones
@@ -162,18 +198,34 @@ class ResultsFile:
         self._file.flush()
 
     def _close(self) -> None:
+        if self._is_workbook and self._begun:
+            self._write_workbook()
         file, self._file = self._file, None
         if file is not None:
             with file:
                 os.fsync(file.fileno())
 
+    def _write_workbook(self) -> None:
+        """Write all that there is so far; more may come."""
+        book = Workbook(open_private(self._path), COLUMNS)
+        for some in self._held:
+            for line in zlib.decompress(some).splitlines():
+                outcome = orjson.loads(line)
+                book.write([outcome[name] for name in COLUMNS])
+        book.close()
+
     async def _do(self, work: Callable[[], None]) -> None:
-        try:
+        with self._naming_file():
             await self._turns.run(work)
+
+    @contextmanager
+    def _naming_file(self) -> Iterator[None]:
+        try:
+            yield
             return
         except OSError as error:
             reason = error.strerror or type(error).__name__
-        raise CallsError(f"--results {self._path}: cannot be written: {reason}")
+        raise CallsError(f"{self._path}: cannot be written: {reason}")
 
 
 def same_file(one: Path, other: Path) -> bool:

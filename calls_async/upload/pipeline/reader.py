@@ -15,11 +15,12 @@ from calls_async.upload.chunks.chunk import Chunk, Mark
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.pipeline.chunk_queue import ChunkQueue
 from calls_async.upload.pipeline.recorder import Recorder
+from calls_async.upload.pipeline.retry import RetryFilter
 from calls_async.upload.pipeline.state import RunState
 from calls_async.upload.rows.row import Run
 from calls_async.upload.screening.screening import Screening
 from calls_async.upload.sources.checkpoint import Consumed
-from calls_async.upload.sources.source import Source
+from calls_async.upload.sources.source import Batch, Source
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class ReaderSettings:
     """What earlier processes have taken from the source."""
     pending: Sequence[Chunk]
     """Their chunks without an answer; sent again once the source is known to be the same."""
+    retry: RetryFilter | None = None
+    """Where rejected rows are sent again."""
     leaves_rest: bool = False
     """Whether only what the journal holds is sent: the rest of its file is still to be read, another time."""
 
@@ -66,6 +69,7 @@ class Reader:
         self._chunks: Iterator[Chunk] = iter(())
         """What it still has to give."""
         self._mark: Mark | None = None
+        self._encoding = settings.consumed.encoding
 
     async def read(self) -> None:
         """Read until the source ends, the upload stops and cancels this, or an error is noted in the state."""
@@ -74,6 +78,7 @@ class Reader:
         try:
             async with aclosing(self._source.batches(self._settings.consumed)) as batches:
                 async for batch in batches:
+                    self._note_encoding(batch)
                     self._runs = batch.runs
                     if batch.seals:
                         await self._take_in_sealed()
@@ -87,6 +92,8 @@ class Reader:
                         if self._state.stopping:
                             return
                     self._mark = batch.mark or self._mark
+            if self._settings.retry is not None:
+                self._settings.retry.end()
             self._send_pending()
             self._state.end_source(whole=not self._settings.leaves_rest)
         except asyncio.CancelledError:
@@ -142,10 +149,17 @@ class Reader:
 
     async def _screen(self) -> None:
         runs = await self._screening.sift(self._runs, known=self._settings.consumed.rows)
+        if self._settings.retry is not None:
+            runs = self._settings.retry.sift(runs)
         self._runs = ()
         if runs:
             self._send_pending()
         self._chunks = self._chunker.feed(runs)
+
+    def _note_encoding(self, batch: Batch) -> None:
+        if batch.encoding not in (None, self._encoding):
+            self._encoding = batch.encoding
+            self._recorder.note_encoding(batch.encoding)
 
     def _send_pending(self) -> None:
         self.caught_up.set()

@@ -48,6 +48,10 @@ class Recorder:
         self._journal.plan(chunk, mark)
         self._queue.put([chunk])
 
+    def note_encoding(self, encoding: str) -> None:
+        """Write down what the source's text is read as."""
+        self._journal.note_encoding(encoding)
+
     async def note_unsent(self, chunk: Chunk) -> None:
         """Write down that the first attempt at `chunk` came to nothing, for certain."""
         await self._journal.note_unsent(chunk)

@@ -17,6 +17,8 @@ _PHONE_NAMES = frozenset(
     """.split()  # noqa: SIM905  # readable so
 )
 """Names of columns of numbers, without case, spaces and marks."""
+REASON_COLUMN = "calls-async reason"
+"""The column in which rejected rows say why; where such a list is handed in again, it means nothing."""
 _SETTINGS = {
     "timezone": "gmtZone", "tz": "gmtZone", "zone": "gmtZone", "utcoffset": "gmtZone", "gmt": "gmtZone",
     "часовойпояс": "gmtZone", "таймзона": "gmtZone",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -27,6 +27,8 @@ class UnsentRow(NamedTuple):
     phone: str | None
     status: OutcomeStatus
     error: str
+    fields: Mapping[str, Any] | None = None
+    """What stands in it, where somebody asked for that, or where it can be no row at all."""
 
 
 Row = EncodedRow | UnsentRow

@@ -13,6 +13,7 @@ from calls_async.protocol.phones import AsGiven, normalise_phone
 from calls_async.upload.rows.cells import merge_payload, read_setting, rejected
 from calls_async.upload.rows.header import (
     NO_SAMPLE,
+    REASON_COLUMN,
     Sample,
     describe_missing_phone,
     find_hints,
@@ -113,7 +114,8 @@ class Table:
 def _divided(fields: Sequence[str]) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
     """Return the settings and the payload among the fields."""
     settings = [(index, field) for index, field in enumerate(fields) if field in FIELDS and field != "phone"]
-    return settings, [(index, field) for index, field in enumerate(fields) if field not in FIELDS]
+    payload = [(index, field) for index, field in enumerate(fields) if field not in FIELDS and field != REASON_COLUMN]
+    return settings, payload
 
 
 def settings_as_json(arguments: Mapping[str, Any]) -> bytes | None:

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import codecs
 import csv
-from array import array
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from calls_async.errors import ConfigurationError, ContactError, SourceError
 from calls_async.protocol.phones import normalise_phone
+from calls_async.upload.rows.number_set import NumberSet
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.sources.text import guess_delimiter
-
-_BUCKETS = 4096
-
-
-class NumberSet:
-    """Numbers in sorted arrays, one for each remainder: in growing, an array is never copied as a whole."""
-
-    def __init__(self, numbers: Iterator[int]) -> None:
-        self._buckets: defaultdict[int, array[int]] = defaultdict(partial(array, "Q"))
-        for number in numbers:
-            self._buckets[number % _BUCKETS].append(number)
-        for remainder, bucket in self._buckets.items():
-            self._buckets[remainder] = array("Q", sorted(set(bucket)))
-
-    def __contains__(self, number: int) -> bool:
-        bucket = self._buckets.get(number % _BUCKETS, ())
-        index = bisect_left(bucket, number)
-        return index < len(bucket) and bucket[index] == number
-
-    def __len__(self) -> int:
-        return sum(map(len, self._buckets.values()))
 
 
 def read_numbers(path: Path, rules: NumberRules) -> NumberSet:

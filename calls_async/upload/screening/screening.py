@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from calls_async.concurrency import SerialThread
+from calls_async.upload.rows.number_set import NumberSet
 from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, group_into_runs
-from calls_async.upload.screening.exclusions import NumberSet, read_numbers
+from calls_async.upload.screening.exclusions import read_numbers
 from calls_async.upload.screening.repeats import SeenContacts
 from calls_async.upload.status import OutcomeStatus
 

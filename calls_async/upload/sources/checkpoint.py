@@ -24,6 +24,8 @@ class Consumed:
     old_rows: int = 0
     """The last of them that an older version has read, which decided otherwise which lines of a file are rows."""
     chunks: Sequence[PastChunk] = ()
+    encoding: str | None = None
+    """What its text was read as, where that was found out or named."""
     shown: bool = False
     """Whether these rows are handed over, too, for somebody to look at."""
 
@@ -45,8 +47,9 @@ class Consumed:
         """Make the error for a source whose consumed part is not what it was."""
         return JournalRefusedError(
             self.journal,
-            f"the source has changed since then: {how} (rows {chunk.first_row} to {chunk.last_row}). "
-            "Give the source as it was, or upload what is new under another journal",
+            f"is of another list than this: {how} (rows {chunk.first_row} to {chunk.last_row}). Give the list as it"
+            " was; or, where only rejected rows were corrected, say --retry-rejected (retry_rejected=True); or upload"
+            f" another list with --journal OTHER --not-in {self.journal}, so that nobody is called twice",
         )
 
 

@@ -156,15 +156,17 @@ class Records:
             self._lines.give_back(taken[1:])
             closed = _UNEXPECTED_TEXT in str(error)
             if closed and len(taken) == 1:
-                return [Record(number, (), TEXT_BEHIND_QUOTE)]
-            return [Record(number, (), "has a quote that is never closed")]
+                return [Record(number, (line,), TEXT_BEHIND_QUOTE)]
+            return [Record(number, (line,), "has a quote that is never closed")]
         if len(taken) > 1 and layout is not None and not layout.multiline and self._holds_rows(taken, layout):
             last = number + len(taken) - 1
             span = f"lines {number} to {last}"
             reason = f"is in a quoted cell of {span}, which look like rows; if meant, say --multiline"
             numbered = enumerate(taken, start=number)
-            wrong, blank = ((), reason), ([""], None)
-            return [Record(each, *(wrong if self._says_something(text) else blank)) for each, text in numbered]
+            return [
+                Record(each, (text,), reason) if self._says_something(text) else Record(each, [""])
+                for each, text in numbered
+            ]
         return [Record(number, cells)]
 
     def _says_something(self, line: str) -> bool:

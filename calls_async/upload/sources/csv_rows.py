@@ -183,7 +183,8 @@ class CsvReader:
 def _encode(table: QuickTable, row: int, record: Record) -> Row:
     if record.error is None:
         return at_line(record.line, table.encode(row, record.cells))
-    return at_line(record.line, rejected(row, None, ContactError("row", record.error)))
+    wrong = rejected(row, None, ContactError("row", record.error))
+    return at_line(record.line, wrong._replace(fields={"line": "".join(record.cells).rstrip("\r\n")}))
 
 
 def _count_rows(block: bytes, delimiter: str) -> int | None:

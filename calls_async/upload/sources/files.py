@@ -8,6 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import BinaryIO
 
+import attrs
+
 from calls_async.concurrency import iterate_in_thread
 from calls_async.errors import ConfigurationError, SourceError
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed
@@ -27,11 +29,22 @@ class FileSource(GivenAgain):
         self.may_pause = path.exists() and not path.is_file()
         self._reading = reading
         self.row_options = reading.row_options
+        self.options = reading.to_json()
         self._size = 0
         self._file: BinaryIO | None = None
         self._begun = False
         """Whether rows have come: before, all of it may be looked through once."""
         detect_format(self.name, reading)
+
+    async def has_grown(self, consumed: Consumed) -> bool:
+        if self.may_pause:
+            return False
+        looked = FileSource(self._path, attrs.evolve(self._reading, on_hint=None))
+        async with aclosing(looked.batches(consumed)) as batches:
+            async for batch in batches:
+                if batch.runs:
+                    return True
+        return False
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         # A named pipe opens when somebody writes into it: not on the event loop.
@@ -82,6 +95,7 @@ class StreamSource(GivenAgain):
         self._stream = stream
         self._reading = reading
         self.row_options = reading.row_options
+        self.options = reading.to_json()
 
     async def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         found = read_batches(self.name, self._stream, self._reading, consumed, may_pause=True)

@@ -16,6 +16,7 @@ import attrs
 from calls_async.errors import SourceError
 from calls_async.upload.rows.header import NO_SAMPLE, Sample, recognise_phone
 from calls_async.upload.rows.numbers import AMBIGUOUS
+from calls_async.upload.rows.originals import OriginalTable
 from calls_async.upload.rows.row import Run, UnsentRow, each_row, group_into_runs
 from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
@@ -23,7 +24,7 @@ from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile,
 from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle
 from calls_async.upload.sources.encodings import Utf8Pipe, find_encoding
 from calls_async.upload.sources.excel import read_excel
-from calls_async.upload.sources.json_rows import JsonReader, line_encoder
+from calls_async.upload.sources.json_rows import JsonReader, keep_line, line_encoder
 from calls_async.upload.sources.options import FilePart, Reading, detect_format
 from calls_async.upload.sources.parquet import ParquetRows, read_parquet
 from calls_async.upload.sources.signature import (
@@ -59,7 +60,7 @@ def read_batches(
         form, opened = _look_into(name, file, form, reading)
         if form in ("csv", "jsonl"):
             if opened is file:
-                reading = _with_encoding(name, file, reading)
+                reading = _with_encoding(name, file, reading, consumed)
             elif reading.encoding is None:
                 opened = Utf8Pipe(name, opened)
     if form in ("csv", "jsonl"):
@@ -75,10 +76,18 @@ def read_batches(
     yield from batches
 
 
-def _with_encoding(name: str, file: BinaryIO, reading: Reading) -> Reading:
-    """Return how to read a text that can be read twice: its encoding is found out from all of it."""
+def _with_encoding(name: str, file: BinaryIO, reading: Reading, consumed: Consumed) -> Reading:
+    """Return how to read a text that can be read twice: as an earlier process has, or its encoding is found out from
+    all of it."""
+    before = consumed.encoding
     if reading.encoding is not None:
+        if before not in (None, reading.encoding) and reading.on_hint is not None:
+            reading.on_hint(
+                f"{name}: rows up to {consumed.rows:,} were read as {before}, those behind as {reading.encoding}"
+            )
         return reading
+    if before is not None:
+        return attrs.evolve(reading, encoding=before)
     start = file.tell()
     encoding = find_encoding(name, file)
     file.seek(start)
@@ -202,7 +211,7 @@ def _read_in_order(form: str, name: str, file: MarkedFile, reading: Reading, con
     held: list[Batch] = []
     for runs in _READERS[form](name, file, reading, consumed):
         if runs:
-            held.append(Batch(runs, file.mark()))
+            held.append(Batch(runs, file.mark(), reading.encoding))
         # Nothing new is handed over before the consumed part is known to be the same.
         if file.compared or consumed.holds(runs):
             yield from held
@@ -241,7 +250,7 @@ def _json_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed
     before, skip = _rows_before(reading, consumed)
     reader = JsonReader(name, file.read, reading.encoding, rows_before=before)
     mapped = _find_columns(reader, reading)
-    encode_line = line_encoder(mapped, reading.rules)
+    encode_line = keep_line if reading.keeps_fields else line_encoder(mapped, reading.rules)
     fast = None
     if reading.columnar and reading.rules.columnar:
         with contextlib.suppress(ImportError):  # an extra
@@ -272,7 +281,8 @@ def _table(name: str, header: Sequence[str], reading: Reading, sample: Sample = 
     for column in columns:
         if any("\udc80" <= char <= "\udcff" for char in column):
             raise SourceError(name, "is not UTF-8; name its encoding, such as --encoding cp1251", "header")
-    table = Table.of(name, columns, reading.columns, reading.rules, sample)
+    kind = OriginalTable if reading.keeps_fields else Table
+    table = kind.of(name, columns, reading.columns, reading.rules, sample)
     if reading.on_hint is not None:
         for hint in table.hints:
             reading.on_hint(hint)

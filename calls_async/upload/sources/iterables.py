@@ -10,14 +10,13 @@ from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import Run
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, RowCheck
 from calls_async.upload.sources.slices import AsyncSlices, sliced
-from calls_async.upload.sources.source import Batch, ContactLike, GivenAgain
+from calls_async.upload.sources.source import Batch, ContactLike, GivenAgain, ReadOnce
 
 
 class IterableSource(GivenAgain):
     """Contacts or mappings from an iterable, drawn on the event loop: what is drawn is handed over at once."""
 
     is_file = False
-    row_options: str | None = None
     may_pause = False
 
     def __init__(self, items: Iterable[ContactLike], rules: NumberRules) -> None:
@@ -40,11 +39,10 @@ class IterableSource(GivenAgain):
         return min(1.0, self._read / length) if length else None
 
 
-class AsyncIterableSource:
+class AsyncIterableSource(ReadOnce):
     """Contacts or mappings from an async iterable."""
 
     is_file = False
-    row_options: str | None = None
     may_pause = True
     answers_callers = False
     given_again = True

@@ -18,6 +18,7 @@ from calls_async.upload.rows.contacts import encode_object
 from calls_async.upload.rows.fast_rows import QuickObjects
 from calls_async.upload.rows.header import SAMPLE_ROWS, Sample
 from calls_async.upload.rows.numbers import NumberRules
+from calls_async.upload.rows.originals import keep_row
 from calls_async.upload.rows.row import Row, RowBuffer, Run
 from calls_async.upload.sources.json_array import read_elements
 from calls_async.upload.sources.text import MAX_LINE_BYTES, LineBlocks, LineTooLong
@@ -117,6 +118,14 @@ def _count_rows(block: bytes) -> int | None:
 
 
 EncodeLine = Callable[[int, bytes], Row]
+
+
+def keep_line(row: int, line: bytes) -> Row:
+    """Return a row as it stands there: nothing comes of it."""
+    try:
+        return keep_row(row, _read_object(line.strip().removeprefix(codecs.BOM_UTF8), long=True))
+    except ContactError:
+        return keep_row(row, {"line": line.decode("utf-8", "replace")})
 
 
 def line_encoder(columns: Mapping[str, str], rules: NumberRules) -> EncodeLine:

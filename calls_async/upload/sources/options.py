@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -78,6 +79,8 @@ class Reading:
     columnar: bool = True
     """Whether lists may be encoded by columns, many times as fast, where pyarrow is installed; what comes of them is
     the same."""
+    keeps_fields: bool = False
+    """Whether rows are only looked at: each is an `UnsentRow` with its original `fields`."""
     on_hint: Callable[[str], None] | None = None
     """Told what looks like a mistake but need not be one; called by the thread that reads."""
 
@@ -89,11 +92,28 @@ class Reading:
         valued = [f"{option} {value}" for option, value in given.items() if value is not None]
         return " ".join([*valued, *(option for option, on in flags.items() if on)])
 
+    def to_json(self) -> str:
+        """Return what `from_json` reads."""
+        given = {name: getattr(self, name) for name in _KEPT_OPTIONS}
+        return json.dumps({name: value for name, value in given.items() if value}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Reading:
+        """Make it of what was kept. Raises `ValueError` for what is damaged."""
+        kept = json.loads(text)
+        return cls(**{name: kept[name] for name in _KEPT_OPTIONS if name in kept})
+
     def __attrs_post_init__(self) -> None:
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
             raise ConfigurationError(f"the delimiter must be one character such as ';', not {self.delimiter!r}")
         if self.encoding is not None:
             _check_encoding(self.encoding)
+
+
+_KEPT_OPTIONS = (
+    "format", "columns", "delimiter", "encoding", "multiline", "header_row", "sheet", "skip_hidden",
+)  # fmt: skip
+"""What a journal keeps of how its list is read."""
 
 
 def _check_encoding(name: str) -> None:

@@ -17,6 +17,8 @@ class Batch(NamedTuple):
 
     runs: Sequence[Run]
     mark: Mark | None = None
+    encoding: str | None = None
+    """What the text is read as, where that was found out or named."""
     seals: bool = False
     """Whether its last rows do not wait for others to fill their chunk."""
 
@@ -33,6 +35,8 @@ class Source(Protocol):
     """Whether it is read in blocks, and marked as far as it was read: what was not taken in of it is read again."""
     row_options: str | None
     """The options that decide which rows it has; None where it is no file."""
+    options: str | None
+    """How it is read, as a JSON object; None where it is no file."""
     may_pause: bool
     """Whether it may wait long between rows, so that a chunk should not wait until it is full."""
     answers_callers: bool
@@ -43,6 +47,10 @@ class Source(Protocol):
     def batches(self, consumed: Consumed = NOTHING) -> AsyncGenerator[Batch, None]:
         """Yield the rows after those that are `consumed`. Raises `JournalRefusedError` where these have changed."""
 
+    async def has_grown(self, consumed: Consumed) -> bool:
+        """Return whether there are rows behind those that are `consumed`; not where it can be read only once. Raises
+        `JournalRefusedError` where those have changed, and `SourceError`."""
+
     def left(self) -> Sequence[Run]:
         """Return what was drawn, was not handed over, and cannot be drawn again, when its batches are closed."""
 
@@ -50,12 +58,21 @@ class Source(Protocol):
         """Return how much of the source has been read, 0 to 1; None where that cannot be known."""
 
 
-class GivenAgain:
+class ReadOnce:
+    """A source that is no file, or one that can be read only once."""
+
+    row_options: str | None = None
+    options: str | None = None
+
+    async def has_grown(self, consumed: Consumed) -> bool:
+        return False
+
+
+class GivenAgain(ReadOnce):
     """A source that is given again when an upload goes on, and hands over all that it has drawn."""
 
     answers_callers = False
     given_again = True
-    row_options: str | None = None
 
     def left(self) -> Sequence[Run]:
         return ()

@@ -18,9 +18,10 @@ from calls_async.sandbox.model.account import DuplicateRule
 from calls_async.sandbox.server.server import Sandbox
 from calls_async.upload.journal.store import Store
 from calls_async.upload.rows.contacts import encode_items
+from calls_async.upload.rows.number_set import NumberSet
 from calls_async.upload.rows.numbers import CHECKED, NumberRules
 from calls_async.upload.rows.row import EncodedRow, each_row
-from calls_async.upload.screening.exclusions import NumberSet, read_numbers
+from calls_async.upload.screening.exclusions import read_numbers
 from calls_async.upload.screening.repeats import SeenContacts
 from tests.helpers.asserts import outcomes_of
 from tests.helpers.contacts import contacts

@@ -1,0 +1,66 @@
+"""Sends the rejected rows of a list again: those alone, and only of the list that they stood in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from calls_async.errors import JournalRefusedError
+from calls_async.upload.journal.rejected_rows import RejectedRows
+from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, group_into_runs, last_row
+from calls_async.upload.status import OutcomeStatus
+
+_CURE = (
+    "Only rejected rows may be changed, at their places. A list of these rows alone is another one: upload it under a"
+    " journal of its own"
+)
+
+
+class RetryFilter:
+    """Lets through the rows that were rejected, and those that were never taken in. Of all others it compares the
+    number. Raises `JournalRefusedError` for another list."""
+
+    def __init__(self, journal: str, rejected: RejectedRows) -> None:
+        self._journal = journal
+        self._rejected = rejected
+        self._last_row = 0
+
+    def sift(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Return those of the rows that are to be sent, or rejected once more."""
+        if not runs:
+            return runs
+        first = self._last_row + 1
+        self._last_row = last_row(runs[-1])
+        if first > self._rejected.rows:
+            return runs
+        if not any(self._rejected.holders[first : self._last_row + 1]) and all(map(self._is_known, runs)):
+            return ()
+        return group_into_runs(row for row in map(self._sifted, each_row(runs)) if row is not None)
+
+    def end(self) -> None:
+        """Note that the source has no more rows."""
+        if self._last_row < self._rejected.rows:
+            raise self._changed(f"it has {self._last_row:,} rows, and {self._rejected.rows:,} were taken in before")
+
+    def _is_known(self, run: Run) -> bool:
+        """Return whether all of its rows were sent under the same numbers."""
+        if isinstance(run, UnsentRow) or last_row(run) > self._rejected.rows:
+            return False
+        before = self._rejected.phones[run.first_row : run.first_row + len(run)]
+        return list(map(int, run.phones)) == list(before)
+
+    def _sifted(self, row: Row) -> Row | None:
+        rejected = self._rejected
+        if row.row > rejected.rows:
+            return row
+        before = rejected.phones[row.row]
+        if not rejected.holders[row.row]:
+            if isinstance(row, EncodedRow) and before and int(row.phone) != before:
+                raise self._changed(f"row {row.row} has another number than when it was sent")
+            return None
+        if isinstance(row, EncodedRow) and int(row.phone) in rejected.called:
+            # Rows may have been moved: whoever has a job gets no second one by this.
+            return UnsentRow(row.row, row.phone, OutcomeStatus.DUPLICATE, "has a job by another row of this list")
+        return row
+
+    def _changed(self, how: str) -> JournalRefusedError:
+        return JournalRefusedError(self._journal, f"is of another list than this: {how}. {_CURE}")

@@ -1,0 +1,41 @@
+"""The rows of a list that somebody wants to see again, with what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import attrs
+
+from calls_async.errors import SourceError
+from calls_async.upload.rows.numbers import CHECKED
+from calls_async.upload.rows.row import UnsentRow, each_row
+from calls_async.upload.sources.checkpoint import NOTHING, Consumed
+from calls_async.upload.sources.formats import read_batches
+from calls_async.upload.sources.options import Reading
+
+
+class Original(NamedTuple):
+    """A row, and what stands in it by the names of its columns or fields."""
+
+    row: int
+    fields: Mapping[str, Any]
+
+
+def read_originals(
+    path: Path, reading: Reading, wanted: Container[int], consumed: Consumed = NOTHING
+) -> Iterator[Original]:
+    """Yield the wanted rows of a file. Raises `SourceError`, and `JournalRefusedError` where what is `consumed` has
+    changed."""
+    looking = attrs.evolve(reading, rules=CHECKED, columnar=False, keeps_fields=True, on_hint=None)
+    try:
+        with path.open("rb") as file:
+            for batch in read_batches(str(path), file, looking, attrs.evolve(consumed, shown=True)):
+                for row in each_row(batch.runs):
+                    if row.row in wanted and isinstance(row, UnsentRow):
+                        yield Original(row.row, row.fields or {})
+            return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise SourceError(str(path), f"cannot be read: {reason}")
