@@ -57,8 +57,9 @@ def print_summary(arguments: Namespace, summary: Summary, notes: Notes) -> None:
     checked = arguments.command == "check"  # whose answer the table is
     if not checked or not (arguments.json or arguments.quiet):
         countries = () if arguments.quiet else notes.countries.lines()
-        for line in (*notes.problems.lines(), *countries):
-            print(line, file=sys.stdout if checked else sys.stderr)
+        output = sys.stdout if checked else sys.stderr
+        for line in (*notes.problems.lines(plain=output.isatty()), *countries):
+            print(line, file=output)
     if arguments.json:
         figures: dict[str, object] = {"seconds": round(summary.seconds, 3)}
         if checked:

@@ -45,9 +45,33 @@ def test_a_table_stays_small() -> None:
     unsent = [UnsentRow(n, None, OutcomeStatus.REJECTED, char) for n, char in enumerate(alphabet, start=1)]
     verdict = Verdict.all(OutcomeStatus.ACCEPTED, 0, None)
     troubles.note(Receipt(chunk=1, first_row=1, last_row=3000, rows=[], phones=[], verdict=verdict, unsent=unsent))
-    lines = list(troubles.lines())
+    lines = list(troubles.lines(plain=True))
     assert lines[1].split() == ["2,000", "rejected", "row", "1001,", "1002,", "1003", "…", "many", "other", "reasons"]
     assert len(lines) == 12
+
+
+def test_a_number_is_shown_and_masked_where_others_may_read_it() -> None:
+    troubles = ProblemTable()
+    reason = "line 4: phone: may be a national number"
+    unsent = [UnsentRow(3, "8 (495) 000-00-15", OutcomeStatus.REJECTED, reason)]
+    unsent += [UnsentRow(4, "x" * 99, OutcomeStatus.REJECTED, "phone: contains 'x'")]
+    verdict = Verdict.all(OutcomeStatus.ACCEPTED, 0, None)
+    troubles.note(Receipt(chunk=1, first_row=3, last_row=4, rows=[], phones=[], verdict=verdict, unsent=unsent))
+    assert "row 3 (line 4: '8 (495) 000-00-15')" in "\n".join(troubles.lines(plain=True))
+    assert "row 3 (line 4: '* (***) ***-**-15')" in "\n".join(troubles.lines(plain=False))
+    assert f"row 4 ('{'x' * 40}…')" in "\n".join(troubles.lines(plain=False))
+
+
+async def test_a_person_is_told_the_countries_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("phone\n+79160000018\n+375290000018\nnobody\n")
+    master, slave = pty.openpty()
+    line = [*COMMAND, "upload", str(tmp_path / "list.csv"), "--sandbox"]
+    process = subprocess.Popen(line, stdin=slave, stdout=subprocess.PIPE, stderr=slave)
+    os.close(slave)
+    await asyncio.to_thread(process.communicate)
+    shown = os.read(master, 100_000).decode()
+    os.close(master)
+    assert shown.index("3 rows, 2 of them to be sent; numbers by country: RU 1, BY 1") < shown.index("for example")
 
 
 def test_the_progress_line_says_how_the_server_takes_it() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
+import attrs
+
 from calls_async.cli.bad_rows import BadRows
+from calls_async.cli.countries import CountryCounts
 from calls_async.cli.exit_codes import Exit, choose_summary_exit
 from calls_async.cli.options import (
     open_bad,
@@ -18,7 +23,8 @@ from calls_async.cli.options import (
     read_source,
     write_bad,
 )
-from calls_async.cli.problems import BAD, ProblemTable
+from calls_async.cli.output import warn
+from calls_async.cli.problems import BAD, ProblemTable, show_cell
 from calls_async.cli.progress import Snapshot
 from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
 from calls_async.upload.check import Check
@@ -34,17 +40,7 @@ from calls_async.upload.status import OutcomeStatus
 
 async def check(arguments: Namespace) -> Exit:
     results = open_results(arguments, None)
-    rules = NumberRules(**read_number_rules(arguments))
-    source = open_source(read_source(arguments), Reading(**read_reading(arguments), rules=rules))
-    # Repetitions are always shown: what the server does with them is its own affair.
-    screening = Screening(
-        exclude=[Path(file) for file in arguments.exclude],
-        called=find_called(arguments.not_in),
-        dedupe=True,
-        unique=read_unique(arguments.unique),
-        rules=rules,
-    )
-    one = Check(source, UploadSettings(**read_settings(arguments)), screening)
+    one = make_check(arguments, on_hint=warn)
     bad = open_bad(arguments, None)
     notes = Notes(ProblemTable((*BAD, OutcomeStatus.DUPLICATE)), bad=BadRows() if bad is not None else None)
     started = time.monotonic()
@@ -66,7 +62,33 @@ async def check(arguments: Namespace) -> Exit:
     return choose_summary_exit(one.summary)
 
 
+def make_check(arguments: Namespace, *, on_hint: Callable[[str], None] | None) -> Check:
+    """Make the check of a list, as the arguments want it read."""
+    rules = NumberRules(**read_number_rules(arguments))
+    reading = attrs.evolve(Reading(**read_reading(arguments), rules=rules), on_hint=on_hint)
+    # Repetitions are always shown: what the server does with them is its own affair.
+    screening = Screening(
+        exclude=[Path(file) for file in arguments.exclude],
+        called=find_called(arguments.not_in),
+        dedupe=True,
+        unique=read_unique(arguments.unique),
+        rules=rules,
+    )
+    return Check(open_source(read_source(arguments), reading), UploadSettings(**read_settings(arguments)), screening)
+
+
+async def tell_beforehand(arguments: Namespace) -> None:
+    """Read a list before it is sent, and say how many people of which countries it has."""
+    one, countries = make_check(arguments, on_hint=None), CountryCounts()
+    async with aclosing(one.receipts()) as receipts:
+        async for receipt in receipts:
+            countries.note(receipt)
+    fit = f"{one.summary.rows:,} rows, {one.summary.rows - one.summary.rejected:,} of them to be sent"
+    warn("; ".join([f"{arguments.source}: {fit}", *countries.lines()]))
+
+
 def _print_bad_rows(receipt: Receipt) -> None:
     for outcome in receipt.outcomes():
         if outcome.status is OutcomeStatus.REJECTED or outcome.status is OutcomeStatus.DUPLICATE:
-            print(f"row {outcome.row}: {outcome.error}")
+            cell = show_cell(outcome.phone or "", plain=sys.stdout.isatty())
+            print(f"row {outcome.row}: {outcome.error}{f' ({cell})' if cell else ''}")

@@ -7,6 +7,7 @@ from argparse import Namespace
 from contextlib import aclosing
 
 from calls_async.cli.bad_rows import BadRows
+from calls_async.cli.commands.check import tell_beforehand
 from calls_async.cli.embedded_sandbox import open_campaign
 from calls_async.cli.exit_codes import Exit, choose_summary_exit
 from calls_async.cli.options import (
@@ -21,7 +22,7 @@ from calls_async.cli.options import (
 )
 from calls_async.cli.output import warn
 from calls_async.cli.progress import Snapshot, Traffic
-from calls_async.cli.questions import confirm_again
+from calls_async.cli.questions import confirm_again, may_ask
 from calls_async.cli.signals import SignalHandler
 from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
 from calls_async.cli.upload_index import check_index
@@ -48,6 +49,8 @@ async def upload(arguments: Namespace) -> Exit:
             **read_number_rules(arguments),
             **read_settings(arguments),
         )
+        if may_ask(arguments) and (journal is None or not journal.path.exists()):
+            await tell_beforehand(arguments)
         confirm_again(arguments, journal)
         forget = check_index(arguments, one.owner, journal)
         with SignalHandler(one) as signals:

@@ -78,7 +78,7 @@ def _change_a_row(schedule: Schedule, one: ContactList) -> None:
     ending = _try(schedule, one)
     row["phone"] = kept
     assert isinstance(ending, JournalRefusedError), ending
-    assert "changed" in str(ending)
+    assert "another list" in str(ending)
 
 
 def _lose_a_file(schedule: Schedule, one: ContactList) -> None:

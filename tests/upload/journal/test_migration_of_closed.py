@@ -23,7 +23,7 @@ TOKEN = "8231.7056.sandbox"
 FIRST = 16500000000
 
 
-@pytest.fixture(params=[5, 6, 7])
+@pytest.fixture(params=[5, 6, 7, 8])
 def schema(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

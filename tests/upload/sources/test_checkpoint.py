@@ -58,7 +58,7 @@ async def test_a_slow_pipe_is_compared_too(sandbox: Sandbox, campaign: Campaign,
                 raise ZeroDivisionError
     other = path.with_name("other.jsonl")
     other.write_bytes(lines(17500000000) + lines(18500000000))
-    with pytest.raises(JournalRefusedError, match="changed"):
+    with pytest.raises(JournalRefusedError, match="is of another list than this"):
         await campaign.upload(other, journal=path).run()
     assert len(sandbox.jobs) == 20
     other.write_bytes(lines(16500000000) + lines(18500000000))
@@ -69,7 +69,7 @@ async def test_a_file_does_not_go_on_where_an_iterable_stopped(campaign: Campaig
     await stopped_after(campaign, contacts(100), path, 2, chunk_rows=10, concurrency=1)
     other = path.with_name("other.csv")
     other.write_text("phone\n" + "".join(f"{17500000000 + n}\n" for n in range(150)))
-    with pytest.raises(JournalRefusedError, match="changed"):
+    with pytest.raises(JournalRefusedError, match="is of another list than this"):
         await campaign.upload(other, journal=path).run()
 
 
@@ -77,3 +77,55 @@ async def test_a_source_that_is_not_there_leaves_no_journal(campaign: Campaign, 
     with pytest.raises(Exception, match="cannot be read"):
         await campaign.upload(tmp_path / "none.csv", journal=path).run()
     assert not path.exists()
+
+
+def a_list(path: Path, rows: int, first: int = 16500000000) -> Path:
+    path.write_text("phone\n" + "".join(f"{first + row}\n" for row in range(1, rows + 1)))
+    return path
+
+
+async def test_a_finished_list_that_has_grown_goes_on(
+    sandbox: Sandbox, campaign: Campaign, path: Path, tmp_path: Path
+) -> None:
+    file, told = tmp_path / "list.csv", list[str]()
+    for rows in (20, 45, 46):
+        outcomes = await outcomes_of(
+            campaign.upload(a_list(file, rows), journal=path, chunk_rows=10, on_hint=told.append)
+        )
+        assert_each_once(sandbox, outcomes)
+        assert len(outcomes) == len(sandbox.jobs) == rows
+    before = len(sandbox.calls)
+    with pytest.raises(JournalRefusedError, match="this upload is finished"):
+        await campaign.upload(file, journal=path).run()
+    with pytest.raises(JournalRefusedError, match="is of another list than this") as caught:
+        await campaign.upload(a_list(file, 46, 17500000000), journal=path).run()
+    assert f"--journal OTHER --not-in {path}" in str(caught.value)
+    assert len(sandbox.calls) == before
+
+
+async def test_a_finished_list_that_is_not_read_twice_is_refused_at_once(campaign: Campaign, path: Path) -> None:
+    await campaign.upload(list(contacts(5)), journal=path).run()
+    with pytest.raises(JournalRefusedError, match="this upload is finished"):
+        await campaign.upload(list(contacts(9)), journal=path).run()
+
+
+async def test_the_encoding_that_was_found_stays_when_a_list_grows(
+    sandbox: Sandbox, campaign: Campaign, path: Path, tmp_path: Path
+) -> None:
+    """By itself, the longer list might be taken for another encoding."""
+    file, told = tmp_path / "list.csv", list[str]()
+    names = ["Анна Иванова", "Пётр Петров", "Мария Кузнецова", "Сергей Смирнов"]
+    text = "phone,имя\n" + "".join(f"{16500000000 + row},{names[row % 4]}\n" for row in range(40))
+    file.write_bytes(text.encode("cp1251"))
+    await campaign.upload(file, journal=path, on_hint=told.append).run()
+    assert [hint for hint in told if "cp1251" in hint]
+    odd = b"".join(b"%d,\x80\x81\x8d\x8f\x90\n" % number for number in range(16600000000, 16600000200))
+    file.write_bytes(text.encode("cp1251") + odd)
+    await campaign.upload(file, journal=path).run()
+    assert len(sandbox.jobs) == 240
+    assert sandbox.contacts[-1]["payload"] == {"имя": b"\x80\x81\x8d\x8f\x90".decode("cp1251")}
+    file.write_bytes(file.read_bytes() + "16700000000,Ян\n".encode("cp866"))
+    told.clear()
+    await campaign.upload(file, journal=path, encoding="cp866", on_hint=told.append).run()
+    assert [hint for hint in told if "rows up to 240 were read as cp1251, those behind as cp866" in hint]
+    assert "Ян" in str(sandbox.contacts[-1]["payload"])
