@@ -6,7 +6,7 @@ A row that is not plain goes there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import orjson
@@ -69,13 +69,21 @@ class QuickTable:
         return _joined(row, phone, payload, fragment)
 
 
+class _Fields(NamedTuple):
+    """What objects with the same fields become: `payload` is the index of the field that is all of it."""
+
+    table: Table
+    fragments: SettingsCache
+    payload: int | None
+
+
 class QuickObjects:
     """`encode_object` for objects of JSON whose integers have less than 19 digits."""
 
     def __init__(self, mapped: Mapping[str, str], rules: NumberRules) -> None:
         self._mapped = mapped
         self._rules = rules
-        self._tables: dict[tuple[str, ...], tuple[Table, SettingsCache] | None] = {}
+        self._tables: dict[tuple[str, ...], _Fields | None] = {}
         """By the names of the fields, in their order."""
 
     def encode(self, row: int, fields: Mapping[str, Any]) -> Row:
@@ -84,25 +92,37 @@ class QuickObjects:
     def _quickly(self, row: int, fields: Mapping[str, Any]) -> Row | None:
         if (found := self._table(tuple(fields))) is None:
             return None
-        (table, fragments), cells = found, list(fields.values())
+        table, cells = found.table, list(fields.values())
         phone = cells[table.phone]
         if type(phone) is not str or not self._rules.takes(phone):
             return None
         try:
-            fragment = fragments.of(tuple([cells[index] for index, _ in table.settings]))
-            own = {name: cells[index] for index, name in table.payload}
-            payload = encode_json("payload", own) if own else None
+            fragment = found.fragments.of(tuple([cells[index] for index, _ in table.settings]))
+            own = None if found.payload is None else cells[found.payload]
+            if table.payload:
+                own = {name: cells[index] for index, name in table.payload}
+            payload = None if own is None else encode_json("payload", own)
         except (ContactError, TypeError):
             return None
         return _joined(row, phone, payload, fragment) if fragment is not None else None
 
-    def _table(self, names: tuple[str, ...]) -> tuple[Table, SettingsCache] | None:
+    def _table(self, names: tuple[str, ...]) -> _Fields | None:
         if names not in self._tables:
             if len(self._tables) >= MAX_FRAGMENTS:
                 self._tables.clear()
-            table = Table.of_fields(names, self._mapped, self._rules)
-            self._tables[names] = None if table is None else (table, SettingsCache(table.values_as_json))
+            self._tables[names] = self._make_table(names)
         return self._tables[names]
+
+    def _make_table(self, names: tuple[str, ...]) -> _Fields | None:
+        table = Table.of_fields(names, self._mapped, self._rules)
+        if table is None:
+            return None
+        payload = next((index for index, field in table.settings if field == "payload"), None)
+        if payload is not None:
+            if table.payload:
+                return None  # these belong into it, too
+            table = attrs.evolve(table, settings=[(i, field) for i, field in table.settings if field != "payload"])
+        return _Fields(table, SettingsCache(table.values_as_json), payload)
 
 
 def _joined(row: int, phone: str, payload: bytes | None, fragment: bytes) -> EncodedRow:

@@ -42,7 +42,7 @@ class Table:
         """Make the table of objects with these fields in this order; None where a field's meaning depends on
         another."""
         fields = [mapped.get(name, name) for name in names]
-        if "phone" not in fields or "payload" in fields or len(set(fields)) < len(fields):
+        if "phone" not in fields or len(set(fields)) < len(fields):
             return None
         return cls(tuple(names), rules, (), *_divided(fields), fields.index("phone"))
 

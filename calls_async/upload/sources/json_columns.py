@@ -181,4 +181,6 @@ class JsonColumns:
 
     def _make_columns(self, shape: _Shape) -> Columns | None:
         table = Table.of_fields([field.name for field in shape.fields], self._mapped, self._rules)
-        return None if table is None else Columns(table, SettingsCache(table.values_as_json))
+        if table is None or not table.independent:
+            return None
+        return Columns(table, SettingsCache(table.values_as_json))

@@ -167,7 +167,7 @@ def _read_object(line: bytes, *, long: bool) -> dict[str, Any]:
     try:
         # orjson would round integers past 64 bits.
         fields = json.loads(line) if long else orjson.loads(line)
-        if isinstance(fields, dict) and line.count(b'":') != _count_keys(fields):
+        if isinstance(fields, dict) and (keys := line.count(b'":')) != len(fields) and keys != _count_keys(fields):
             json.loads(line, object_pairs_hook=_refuse_repeated)
     except (ValueError, RecursionError):
         raise ContactError("row", "is not JSON") from None
