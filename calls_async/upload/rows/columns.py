@@ -19,6 +19,7 @@ from calls_async.protocol.calling_codes import PREFIX_DIGITS
 from calls_async.protocol.contact import encode_json
 from calls_async.upload.rows.cells import carried
 from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.national_columns import TWO_NUMBERS, find_plan
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import EncodedRows, Row, Run, group_into_runs
 from calls_async.upload.rows.table import Table
@@ -144,11 +145,21 @@ def _phones(column: pa.Array, rules: NumberRules) -> tuple[pa.Array, pa.Array]:
     phones = column.cast(pa.string()) if pa.types.is_integer(column.type) else _plain(column)
     if not pa.types.is_string(phones.type):
         raise pa.ArrowTypeError("phones are written as text or as whole numbers")
-    if b"+" not in join_text(phones):
+    plan = None if rules.region is None else find_plan(rules.region)
+    plus = pc.starts_with(phones, "+") if b"+" in join_text(phones) else None
+    if plus is None and plan is None:
         return phones, pc.fill_null(_have_lengths(phones, rules.as_written), False)
-    plus = pc.starts_with(phones, "+")
-    phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
-    good = pc.if_else(plus, _have_lengths(phones, rules.with_plus), _have_lengths(phones, rules.as_written))
+    written = phones
+    if plus is not None:
+        phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
+    good = _have_lengths(phones, rules.as_written)
+    if plan is not None:
+        completed, sure = plan.complete(written)
+        good = pc.and_(sure, _have_lengths(completed, rules.with_plus))
+        phones = completed if plus is None else pc.if_else(plus, phones, completed)
+    if plus is not None:
+        one = pc.invert(pc.match_substring_regex(written, TWO_NUMBERS))
+        good = pc.if_else(plus, pc.and_(one, _have_lengths(phones, rules.with_plus)), good)
     return phones, pc.fill_null(good, False)
 
 

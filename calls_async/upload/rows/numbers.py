@@ -87,7 +87,7 @@ class NumberRules:
 
     @as_written.default
     def _make_as_written(self) -> _Lengths:
-        return _Lengths(lambda prefix: self._lengths(prefix) & ~self._unclear(prefix) if self.columnar else 0)
+        return _Lengths(lambda prefix: self._lengths(prefix) & ~self._unclear(prefix) if self._plain else 0)
 
     def __attrs_post_init__(self) -> None:
         _check_regions({self.region} - {None}, needed=self.region is not None)
@@ -97,8 +97,13 @@ class NumberRules:
 
     @property
     def columnar(self) -> bool:
-        """Whether most numbers can be judged by their beginning and length."""
-        return self.region is None and self.numbers is not Numbers.STRICT
+        """Whether most numbers can be judged many at a time."""
+        return self.numbers is not Numbers.STRICT
+
+    @property
+    def _plain(self) -> bool:
+        """Whether digits that fit their country are sent as they stand."""
+        return self.columnar and self.region is None
 
     @property
     def unambiguous(self) -> bool:
@@ -166,7 +171,30 @@ def _complete(text: str, region: str) -> str:
         return check_digits(digits)  # which says better what is wrong with it
     if not phonenumbers.is_possible_number(number):
         raise ContactError("phone", f"is not a possible number in the region {region}")
+    if digits == phonenumbers.national_significant_number(number):
+        number = _choose_reading(number, digits, region)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def _choose_reading(national: Any, digits: str, region: str) -> Any:
+    """Return what digits mean that may be a national number, or one with its country code, such as 49 151 2345678 in
+    Germany, whose numbers have almost any length. Raises `ContactError` where that cannot be told."""
+    import phonenumbers  # an extra; the rules have seen it
+
+    if not digits.startswith(code := str(national.country_code)):
+        return national
+    try:
+        international = phonenumbers.parse(f"+{digits}")
+    except phonenumbers.NumberParseException:
+        return national
+    possible = phonenumbers.is_possible_number_with_reason(international)
+    if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return national
+    valid, valid_so = map(phonenumbers.is_valid_number, (national, international))
+    if valid is valid_so:
+        wrong = f"may be a national number of {region}, or one with its country code {code}; write it with a plus"
+        raise ContactError("phone", wrong)
+    return international if valid_so else national
 
 
 def _check_valid(number: str) -> None:

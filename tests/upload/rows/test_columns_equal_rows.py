@@ -362,6 +362,6 @@ def test_objects_are_encoded_as_any_objects(data: bytes) -> None:
         quick = rows_of(data, format="jsonl", columnar=False)
         patch.setattr(
             "calls_async.upload.rows.fast_rows.QuickObjects.encode",
-            lambda self, row, fields: encode_object(row, fields, {}, CHECKED),
+            lambda self, row, fields: encode_object(row, fields, self._mapped, CHECKED),
         )
         assert rows_of(data, format="jsonl", columnar=False) == quick
