@@ -162,6 +162,7 @@ def _consumed_by(journal: Journal, *, shown: bool = False) -> Consumed:
         rows=past.rows,
         old_rows=past.old_rows,
         chunks=past.chunks,
+        options=past.source_options,
         encoding=past.encoding,
         shown=shown,
     )

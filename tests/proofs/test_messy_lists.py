@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import multiprocessing
 import os
 import random
 import re
+import signal
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,19 +19,24 @@ from tempfile import TemporaryDirectory
 import attrs
 import pytest
 
-from calls_async import JournalRefusedError
+from calls_async import CallsClient, JournalRefusedError
 from calls_async.sandbox import DuplicateRule
-from calls_async.testing import InProcessSandbox
+from calls_async.testing import SandboxThread
+from calls_async.upload.journal import upload_table
 from calls_async.upload.rows.row import EncodedRow, Row, each_row
 from calls_async.upload.sources import text as blocks
 from calls_async.upload.sources.formats import read_batches
 from calls_async.upload.sources.options import Reading
-from tests.helpers.clock import HeldClock
 from tests.helpers.servers import QUICK
 
 SOME, MANY = 100, 20_000
 SOME_UPLOADS, MANY_UPLOADS = 20, 2_000
 PARTS = 5
+KILLS = 3
+PRELOADED = ["calls_async.testing", "calls_async.upload.sources.csv_columns", "charset_normalizer", "pytest"]
+FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(PRELOADED)
+"""A process that is forked is there in a moment: the uploads run in these."""
 TOKEN = "8231.7056.sandbox"
 NOTES = ["", "Anna", "Пётр", 'TV 55""', "a; b", '"one, two"', '"first\nsecond"', '"""quoted"""', "12 Main Street"]
 
@@ -122,51 +130,78 @@ def test_many_files(part: int) -> None:
     play(seeds(MANY, part))
 
 
-async def upload_and_resume(seed: int, folder: Path) -> None:
-    """Upload a file, end the process's part of it somewhere, and again, until it is done."""
-    rng, file = random.Random(seed), make_file(seed)
-    path, sandbox = folder / "list.csv", InProcessSandbox(duplicates=DuplicateRule.OFF)
-    path.write_bytes(file.data)
-    wanted = check_lines(file, read(file, columnar=True))
-    outcomes: dict[int, str] = {}
-    for life in range(4):
-        async with sandbox.client(clock=HeldClock().clock(), upload_retry=QUICK) as client:
-            upload = client.campaign(TOKEN).upload(
-                path, journal=folder / "j", chunk_rows=3, concurrency=2, durability="process", encoding=file.encoding
+def life(seed: int, number: int, folder: Path, encoding: str | None, url: str) -> None:
+    """One process's part of an upload; it kills itself somewhere, but for the last one."""
+    rng = random.Random(f"{seed} {number}")
+    upload_table._FINGERPRINT_ROUNDS = 1
+
+    async def upload() -> None:
+        outcomes = (folder / "outcomes").open("a")
+        async with CallsClient(url, upload_retry=QUICK) as client:
+            one = client.campaign(TOKEN).upload(
+                folder / "list.csv",
+                journal=folder / "j",
+                chunk_rows=3,
+                concurrency=2,
+                durability="process",
+                encoding=encoding,
             )
-            try:
-                async with upload:
-                    async for receipt in upload:
-                        outcomes |= {one.row: str(one.status) for one in receipt.outcomes()}
-                        if life < 3 and rng.random() < 0.3:
-                            raise InterruptedError
-            except InterruptedError:
-                continue
-            except JournalRefusedError as error:
-                assert "finished" in str(error)  # by the life before, at its very end
+            if number < KILLS and rng.random() < 0.3:
+                asyncio.get_running_loop().call_later(rng.random() * 0.02, os.kill, os.getpid(), signal.SIGKILL)
+            async with one:
+                async for receipt in one:
+                    print(
+                        *(f"{row.row} {row.status}" for row in receipt.outcomes()),
+                        sep="\n",
+                        file=outcomes,
+                        flush=True,
+                    )
+                    if number < KILLS and rng.random() < 0.3:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        asyncio.run(upload())
+    except JournalRefusedError as error:
+        if "finished" not in str(error):  # by the life before, at its very end
+            raise
+
+
+def upload_and_resume(seed: int, folder: Path, sandbox: SandboxThread) -> None:
+    """Upload a file; kill the process somewhere, and again, until it is done."""
+    file, before = make_file(seed), len(sandbox.jobs)
+    (folder / "list.csv").write_bytes(file.data)
+    wanted = check_lines(file, read(file, columnar=True))
+    for number in range(KILLS + 1):
+        process = FORK.Process(target=life, args=(seed, number, folder, file.encoding, sandbox.url))
+        process.start()
+        process.join()
+        if process.exitcode != -signal.SIGKILL:
             break
-    assert sorted(job.phone for job in sandbox.jobs) == sorted(wanted)
+    assert process.exitcode == 0
+    assert sorted(job.phone for job in sandbox.jobs[before:]) == sorted(wanted)
+    outcomes = dict(line.split() for line in (folder / "outcomes").read_text().splitlines())
     assert list(outcomes.values()).count("accepted") == len(wanted)
-    assert sorted(outcomes) == list(range(1, len(outcomes) + 1))
+    assert sorted(map(int, outcomes)) == list(range(1, len(outcomes) + 1))
 
 
-async def play_uploads(numbers: range) -> None:
-    for seed in numbers:
-        with TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
-            try:
-                await upload_and_resume(seed, Path(folder))
-            except BaseException as error:
-                error.add_note(f"seed {seed}: {make_file(seed).data!r}")
-                raise
+def play_uploads(numbers: range) -> None:
+    with SandboxThread(tokens=[TOKEN], duplicates=DuplicateRule.OFF) as sandbox:
+        for seed in numbers:
+            with TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
+                try:
+                    upload_and_resume(seed, Path(folder), sandbox)
+                except BaseException as error:
+                    error.add_note(f"seed {seed}: {make_file(seed).data!r}")
+                    raise
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_some_uploads(part: int) -> None:  # C-IDEM-1
-    await play_uploads(seeds(SOME_UPLOADS, part))
+def test_some_uploads(part: int) -> None:  # C-IDEM-1
+    play_uploads(seeds(SOME_UPLOADS, part))
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_many_uploads(part: int) -> None:  # C-IDEM-1
-    await play_uploads(seeds(MANY_UPLOADS, part))
+def test_many_uploads(part: int) -> None:  # C-IDEM-1
+    play_uploads(seeds(MANY_UPLOADS, part))

@@ -64,7 +64,10 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
             _refuse_other_reading(store, settings, owner)
             _refuse_half_retried(store, settings, owner)
             store.commit([lambda store: _note_going_on(store, owner)])
-        return store, _read_past(store, settings)
+        past = _read_past(store, settings)
+        if owner.source_options not in (None, past.source_options):  # from now on
+            store.commit([lambda store: store.upload.note_source_options(owner.source_options)])
+        return store, past
     except (ValueError, TypeError, KeyError) as error:
         store.close()
         raise JournalError(str(path), f"is damaged ({error}); restore it, or name another file") from None
@@ -188,6 +191,7 @@ def _read_past(store: Store, settings: JournalSettings) -> Past:
         finished=store.finished(),
         generation=upload.generation,
         rejected=rejected,
+        source_options=upload.source_options,
         encoding=upload.encoding,
         answered=chunks.answered() if of_list else store.batcher.untold(),
         queued=() if of_list else store.batcher.queued(),

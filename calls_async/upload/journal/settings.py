@@ -102,6 +102,8 @@ class Past:
     """How often rejected rows were sent again."""
     rejected: RejectedRows | None = None
     """The rejected rows, where they are sent again now."""
+    source_options: str | None = None
+    """How the source was read, as a JSON object; None: nobody knows, or it is no file."""
     encoding: str | None = None
     """What the source's text was read as, where that was found out or named."""
     queued: Sequence[EncodedRow] = ()

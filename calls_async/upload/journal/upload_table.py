@@ -108,6 +108,10 @@ class UploadTable:
             "UPDATE upload SET generation = ?, source_done = 0 WHERE generation < ?", (generation, generation)
         )
 
+    def note_source_options(self, options: str | None) -> None:
+        """Note how the file is read from now on."""
+        self._database.write("UPDATE upload SET source_options = ?", (options,))
+
     def note_encoding(self, encoding: str) -> None:
         """Note what the file's text is read as."""
         self._database.write("UPDATE upload SET encoding = ?", (encoding,))

@@ -95,6 +95,16 @@ class NumberRules:
         if self.numbers is Numbers.STRICT:
             _check_regions((), needed=True)
 
+    def options(self) -> dict[str, Any]:
+        """Return what was said otherwise than by default, for a journal."""
+        given: dict[str, Any] = {
+            "region": self.region,
+            "international": self.international,
+            "first_number": self.first_number,
+        }
+        given |= {"only_regions": sorted(self.only_regions), "numbers": self.numbers.value}
+        return {name: value for name, value in given.items() if value and value != Numbers.CHECKED.value}
+
     @property
     def columnar(self) -> bool:
         """Whether most numbers can be judged many at a time."""

@@ -24,6 +24,8 @@ class Consumed:
     old_rows: int = 0
     """The last of them that an older version has read, which decided otherwise which lines of a file are rows."""
     chunks: Sequence[PastChunk] = ()
+    options: str | None = None
+    """How it was read, as `Reading.to_json` says; None: nobody knows."""
     encoding: str | None = None
     """What its text was read as, where that was found out or named."""
     shown: bool = False

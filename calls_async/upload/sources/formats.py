@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import attrs
@@ -67,13 +67,21 @@ def read_batches(
         batches = _read_in_order(form, name, MarkedFile(opened, consumed), reading, consumed)
     else:
         batches = _read_whole(form, name, cast("BinaryIO", opened), reading, consumed)
-    if consumed.old_rows and reading.on_hint is not None:
-        reading.on_hint(f"{name}: rows up to {consumed.old_rows:,} were read by the rules of an older version")
+    if reading.on_hint is not None:
+        _tell_other_rules(name, reading, consumed, reading.on_hint)
     if part.last_row is not None:
         batches = _end_at(part.last_row, batches)
     if reading.rules.unambiguous and not consumed.rows and part.first_row == 1:
         batches = _refuse_unclear(name, batches, may_pause=may_pause)
     yield from batches
+
+
+def _tell_other_rules(name: str, reading: Reading, consumed: Consumed, tell: Callable[[str], None]) -> None:
+    """Say from which row on a list is read otherwise than before."""
+    if consumed.old_rows:
+        tell(f"{name}: rows up to {consumed.old_rows:,} were read by the rules of an older version")
+    if consumed.options is not None and (changes := reading.spell_changes(consumed.options)):
+        tell(f"{name}: rows from {consumed.rows + 1:,} on are read by other rules: {changes}")
 
 
 def _with_encoding(name: str, file: BinaryIO, reading: Reading, consumed: Consumed) -> Reading:

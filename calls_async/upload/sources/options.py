@@ -94,7 +94,7 @@ class Reading:
 
     def to_json(self) -> str:
         """Return what `from_json` reads."""
-        given = {name: getattr(self, name) for name in _KEPT_OPTIONS}
+        given = {name: getattr(self, name) for name in _KEPT_OPTIONS} | self.rules.options()
         return json.dumps({name: value for name, value in given.items() if value}, ensure_ascii=False)
 
     @classmethod
@@ -102,6 +102,17 @@ class Reading:
         """Make it of what was kept. Raises `ValueError` for what is damaged."""
         kept = json.loads(text)
         return cls(**{name: kept[name] for name in _KEPT_OPTIONS if name in kept})
+
+    def spell_changes(self, before: str) -> str:
+        """Return which options are others than those that were kept, as words for a person; empty for none. The
+        encoding has words of its own."""
+        old, new = json.loads(before), json.loads(self.to_json())
+        names = sorted((old.keys() | new.keys()) - {"encoding", "format"})
+        return ", ".join(
+            f"{name} {new.get(name, 'as by default')!s} instead of {old.get(name, 'as by default')!s}"
+            for name in names
+            if old.get(name) != new.get(name)
+        )
 
     def __attrs_post_init__(self) -> None:
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):

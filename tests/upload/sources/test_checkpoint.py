@@ -129,3 +129,20 @@ async def test_the_encoding_that_was_found_stays_when_a_list_grows(
     await campaign.upload(file, journal=path, encoding="cp866", on_hint=told.append).run()
     assert [hint for hint in told if "rows up to 240 were read as cp1251, those behind as cp866" in hint]
     assert "Ян" in str(sandbox.contacts[-1]["payload"])
+
+
+async def test_a_person_is_told_from_which_row_on_other_rules_hold(
+    campaign: Campaign, path: Path, tmp_path: Path
+) -> None:
+    file, told = a_list(tmp_path / "list.csv", 20), list[str]()
+    await campaign.upload(file, journal=path, on_hint=told.append).run()
+    await campaign.upload(a_list(file, 25), journal=path, on_hint=told.append).run()
+    assert told == []
+    rules = {"region": "US", "only_regions": ["US", "CA"]}
+    await campaign.upload(a_list(file, 30), journal=path, on_hint=told.append, **rules).run()  # type: ignore[arg-type]
+    (hint,) = told
+    assert hint.startswith(f"{file}: rows from 26 on are read by other rules: only_regions ['CA', 'US'] instead of")
+    assert hint.endswith("region US instead of as by default")
+    told.clear()
+    await campaign.upload(a_list(file, 35), journal=path, on_hint=told.append, **rules).run()  # type: ignore[arg-type]
+    assert told == []
