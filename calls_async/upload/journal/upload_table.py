@@ -74,8 +74,8 @@ class UploadTable:
         salt = secrets.token_bytes(16)
         self._database.write(
             "INSERT INTO upload (upload_id, created_at, library, host, salt, fingerprint, source, kind, rehearsal,"
-            " from_file, reading, source_options, chunk_rows, chunk_bytes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " from_file, reading, source_options, chunk_rows, chunk_bytes, closed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 owner.identity or new_upload_id(),
                 at,
@@ -91,6 +91,7 @@ class UploadTable:
                 owner.source_options,
                 None if owner.chunk_size is None else owner.chunk_size.rows,
                 None if owner.chunk_size is None else owner.chunk_size.body_bytes,
+                True,  # until the files that belong to it are there
             ),
         )
 

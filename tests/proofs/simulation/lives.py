@@ -96,7 +96,9 @@ class Lives:
         self._set_clock(calm=calm)
         loop = SimulatedLoop(self.rng, crash_after, self.disk_seconds)
         cancel_at, self.first_cancel = self.first_cancel, None
-        ending = live(loop, main, self.world, cancel_at)
+        draw = random.Random(f"{self.seed} {self.lives} {self.world.now}")  # of its own: other draws stay as they are
+        in_files = None if calm or draw.random() >= 0.2 else draw.randrange(1, 8)
+        ending = live(loop, main, self.world, cancel_at, in_files)
         self.story.tell(f"{self.world.since():12.1f} s  the process ends: {ending!r}")
         return ending
 

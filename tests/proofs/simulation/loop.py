@@ -45,6 +45,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    def die(self) -> None:
+        """End here: no step follows."""
+        self.dead, self._crash_after = True, self.steps
+
     def at_step(self, step: int, act: Callable[[], object]) -> None:
         """Lets something happen after a step of that number."""
         self._at_step = (step, act)

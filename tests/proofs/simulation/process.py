@@ -3,24 +3,70 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from calls_async.upload.journal.bodies import Bodies
+from calls_async.upload.journal.chunk_table import ChunkTable
+from calls_async.upload.journal.database import Database
 from calls_async.upload.journal.locks import unlock_file
 from calls_async.upload.journal.store import Store
 from tests.proofs.simulation.loop import Crash, SimulatedLoop
 from tests.proofs.simulation.world import World
 
+FILE_STEPS = [
+    (Bodies, "begin"),
+    (Bodies, "remove"),
+    (ChunkTable, "gather_bodies"),
+    (Database, "begin_log"),
+    (Database, "fold_log"),
+]
+"""What is done to a journal's files one after the other when it is opened or closed, in one step of the loop."""
 
-def live(loop: SimulatedLoop, main: Any, world: World, cancel_at: int | None) -> Any:
+
+def live(
+    loop: SimulatedLoop, main: Any, world: World, cancel_at: int | None, dies_at_file_step: int | None = None
+) -> Any:
     """Run `main(loop)`; return what it returns, or the error or crash that it ends with. At step `cancel_at` it is
-    cancelled."""
+    cancelled; it dies before the step `dies_at_file_step` of those in `FILE_STEPS`."""
+    with _dying_in_files(loop, dies_at_file_step):
+        return _live(loop, main, world, cancel_at)
+
+
+@contextmanager
+def _dying_in_files(loop: SimulatedLoop, dies_at: int | None) -> Iterator[None]:
+    steps = 0
+
+    def wrap(original: Any) -> Any:
+        def step(*args: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if loop.dead or steps == dies_at:
+                loop.die()
+                raise Crash
+            return original(*args)
+
+        return step
+
+    before = [(kind, name, getattr(kind, name)) for kind, name in FILE_STEPS]
+    for kind, name, original in before:
+        setattr(kind, name, wrap(original))
+    try:
+        yield
+    finally:
+        for kind, name, original in before:
+            setattr(kind, name, original)
+
+
+def _live(loop: SimulatedLoop, main: Any, world: World, cancel_at: int | None) -> Any:
     stores: list[Store] = []
     started = world.now
     make, commit = Store.__init__, Store.commit
 
     def noting(store: Store, *args: Any, **kwargs: Any) -> None:
-        make(store, *args, **kwargs)
         stores.append(store)
+        make(store, *args, **kwargs)
 
     def commit_if_alive(store: Store, operations: Any) -> None:
         if loop.dead:
@@ -67,7 +113,9 @@ def _keep_time(world: World, loop: SimulatedLoop, started: float) -> None:
 
 def _tear_away(store: Store) -> None:
     """Do what the operating system does with the open files of a dead process: nothing is folded into another."""
-    database = store.database
+    database = getattr(store, "database", None)
+    if database is None:
+        return
     files = [database.path, database.path.with_name(database.path.name + "-wal")]
     left = {file: file.read_bytes() for file in files if file.exists()}
     database._connection.close()
