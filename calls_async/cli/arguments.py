@@ -94,7 +94,7 @@ def _source(parser: argparse.ArgumentParser) -> None:
         help="a column of another name; repeatable",
     )
     group.add_argument("--delimiter", type=_delimiter, help="of a CSV file, such as ; or tab; default: by its header")
-    group.add_argument("--encoding", help="of a CSV file; default: by its byte order mark, else UTF-8")
+    group.add_argument("--encoding", help="of a text file; default: found out from all of it")
     group.add_argument("--sheet", metavar="NAME|N", help="of a workbook; default: the first that is not hidden")
     group.add_argument("--header-row", metavar="N", type=int, help="the line or sheet row that names the columns")
     group.add_argument("--skip-hidden", action="store_true", help="leave out the hidden rows of a sheet")
@@ -260,7 +260,7 @@ def _phone(parser: argparse.ArgumentParser) -> None:
 def _jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="ID", action="append", default=[], help="a call job; repeatable")
     parser.add_argument("--phone", metavar="PHONE", action="append", default=[], help="a number; repeatable")
-    parser.add_argument("--from-results", metavar="FILE", help="all call jobs of a results file (.jsonl or .csv)")
+    parser.add_argument("--from-results", metavar="FILE", help="the call jobs of a results file")
     parser.add_argument(
         "--output", metavar="FILE", help="write to FILE (.jsonl, .csv, .parquet or .xlsx), as the answers come"
     )

@@ -10,7 +10,7 @@ from calls_async.concurrency import iterate_in_thread
 from calls_async.errors import ConfigurationError, ContactError
 from calls_async.protocol.phones import AsGiven, normalise_phone
 from calls_async.upload.outcomes.outcome import Outcome
-from calls_async.upload.outcomes.results_file import RESULTS_FORMATS, read_results
+from calls_async.upload.outcomes.results_file import RESULTS_FORMATS, WORKBOOK, read_results
 from calls_async.upload.sources.slices import AsyncSlices, sliced
 from calls_async.upload.status import OutcomeStatus
 
@@ -48,10 +48,10 @@ def read_name(name: Any, place: str, *, by_phone: bool) -> JobName | None:
 def open_names(names: Any, what: str) -> AsyncGenerator[list[Any], None]:
     """Return what yields lists of names; `what` they are goes into the error. Raises `ConfigurationError`."""
     if isinstance(names, str | Path):
-        if what == "phones" or Path(names).suffix.lower() not in RESULTS_FORMATS:
+        if what == "phones" or Path(names).suffix.lower() not in (*RESULTS_FORMATS, WORKBOOK):
             raise ConfigurationError(
                 f"{what} must be a list, or something else to iterate over"
-                + ("" if what == "phones" else ", or a results file (.jsonl or .csv)")
+                + ("" if what == "phones" else ", or a results file (.jsonl, .csv or .xlsx)")
             )
         return iterate_in_thread(read_results(Path(names)), "results")
     if isinstance(names, AsyncIterable):

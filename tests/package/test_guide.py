@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import attrs
+import openpyxl
 import pytest
 
 from calls_async import RetryPolicy, Timeouts
@@ -80,6 +81,31 @@ async def test_commands_run(tmp_path: Path) -> None:
         assert re.sub(r"calls-async: the idempotence key is [0-9a-f-]{36}\n", "", errors, count=1) == said
         assert len(sandbox.jobs) == 102
         assert len((tmp_path / "jobs.jsonl").read_text().splitlines()) == 100
+
+
+async def test_the_way_of_an_analyst_can_be_gone(tmp_path: Path) -> None:
+    """Each block of the page in its order, with a workbook as it comes, and a sandbox in place of the real system."""
+    blocks = [block for block in SHELL if "clients.xlsx" in block or "results.xlsx" in block]
+    book = openpyxl.Workbook()
+    book.active.append(["see the other sheet"])
+    clients = book.create_sheet("clients")
+    for row in (["Clients"], [], ["Name", "Mobile"], ["Анна", "8 916 000-00-15"], ["Пётр", "8 916 000-00"]):
+        clients.append(row)
+    book.save(tmp_path / "clients.xlsx")
+    (tmp_path / "token.txt").write_text(DEFAULT_TOKEN)
+    env = os.environ | {"PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]}
+    said = []
+    async with Sandbox(tokens=[DEFAULT_TOKEN]) as sandbox:
+        for number, block in enumerate(blocks):
+            if number == 5:  # the row is corrected
+                clients["B5"] = "8 916 000-00-16"
+                book.save(tmp_path / "clients.xlsx")
+            code, errors = await _shell(block.replace("--host jaicp", f"--host {sandbox.url}"), tmp_path, env)
+            said.append((code, errors))
+        assert [code for code, _ in said] == [2, 3, 3, 3, 0, 0, 0], said
+        assert sorted(job.phone for job in sandbox.jobs) == ["79160000015", "79160000016"]
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"bad.xlsx", "rejected.xlsx", "results.xlsx", "calls.xlsx", "clients.xlsx.journal"} <= names
 
 
 async def _shell(script: str, cwd: Path, env: dict[str, str]) -> tuple[int, str]:

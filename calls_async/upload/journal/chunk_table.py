@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -128,28 +128,6 @@ class ChunkTable:
             "UPDATE chunk SET rows = ?, rest_digest = ? WHERE number = ?",
             (to_json(list(rest.rows)), rest.digest, rest.number),
         )
-
-    def release(self, number: int, rows: Collection[int]) -> None:
-        """Note that these rejected rows have left a chunk."""
-        ((unsent, state),) = self._database.read("SELECT unsent, state FROM chunk WHERE number = ?", (number,))
-        left = [row for row in unsent_from_json(unsent) if row.row not in rows]
-        self._database.write("UPDATE chunk SET unsent = ? WHERE number = ?", (unsent_to_json(left), number))
-        if state == "answered":  # else none of those that it sends was rejected
-            self._release_sent(number, rows)
-
-    def _release_sent(self, number: int, rows: Collection[int]) -> None:
-        receipt = self.receipt(number)
-        stays = [index for index, row in enumerate(receipt.rows) if row not in rows]
-        if len(stays) < len(receipt.rows):
-            left = receipt.sent_at(stays)
-            if OutcomeStatus.UNKNOWN in receipt.verdict.statuses:  # the bytes of those are kept
-                rest = self.chunk(number).keep_only(stays)
-                self.leave(rest)
-                self._database.write("UPDATE body SET body = ? WHERE number = ?", (rest.body, number))
-            self._database.write(
-                "UPDATE chunk SET rows = ?, phones = ?, verdict = ? WHERE number = ?",
-                (to_json(list(left.rows)), to_json(list(left.phones)), verdict_to_json(left.verdict), number),
-            )
 
     def gather_bodies(self) -> None:
         """Take the bytes that wait beside the journal into it: one file again, from which any process can go on.

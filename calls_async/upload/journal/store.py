@@ -13,6 +13,7 @@ from calls_async.upload.journal.bodies import Bodies
 from calls_async.upload.journal.chunk_table import ChunkTable
 from calls_async.upload.journal.database import Database, explain_disk, remove_copies
 from calls_async.upload.journal.people import remove_people
+from calls_async.upload.journal.release import release_rows
 from calls_async.upload.journal.schema import BATCHER, LIST
 from calls_async.upload.journal.settings import JournalOwner
 from calls_async.upload.journal.upload_table import UploadTable
@@ -114,7 +115,7 @@ class Store:
     def plan_again(self, chunk: Chunk, at: float, holders: Mapping[int, set[int]]) -> None:
         """Write down a chunk with rows that were rejected, by the numbers of the chunks that they leave."""
         for number, rows in holders.items():
-            self.chunks.release(number, rows)
+            release_rows(self.database, self.chunks, number, rows)
         self.plan(chunk, None, at)
 
     def note_answered(self, chunk: Chunk, verdict: Verdict, at: float, server_ahead: float | None = None) -> None:

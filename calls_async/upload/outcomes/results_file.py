@@ -11,27 +11,26 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 import orjson
 
 from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, ConfigurationError, SourceError
 from calls_async.upload.outcomes.outcome import Outcome, Receipt
-from calls_async.upload.outcomes.workbook import Workbook
+from calls_async.upload.outcomes.workbook import Workbook, read_workbook
 from calls_async.upload.status import OutcomeStatus
 
 LINES_AT_A_TIME = 500
 
 
 def read_results(path: Path) -> Iterator[list[Outcome]]:
-    """Yield the outcomes in a results file (`.jsonl`, or `.csv`), in lists; also of one that a spreadsheet has saved.
-    Raises `SourceError`, with the line."""
+    """Yield the outcomes in a results file (`.jsonl`, `.csv` or `.xlsx`), in lists; also of one that a spreadsheet
+    has saved. Raises `SourceError`, with the line."""
     read = 0
     some: list[Outcome] = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            records = _read_table(file) if path.suffix.lower() == ".csv" else map(orjson.loads, file)
+        with _open_records(path) as records:
             for record in records:
                 row, status = int(record.get("row") or read + 1), OutcomeStatus(record["status"])
                 some.append(Outcome(row, record["phone"] or None, status, record["job_id"] or None))
@@ -51,6 +50,16 @@ def read_results(path: Path) -> Iterator[list[Outcome]]:
     if some:
         yield some  # what was read before is not lost
     raise SourceError(str(path), reason, place)
+
+
+@contextmanager
+def _open_records(path: Path) -> Iterator[Iterator[dict[str, Any]]]:
+    suffix = path.suffix.lower()
+    if suffix == WORKBOOK:
+        yield read_workbook(path)
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield _read_table(file) if suffix == ".csv" else map(orjson.loads, file)
 
 
 def _read_table(file: TextIO) -> Iterator[dict[str, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from calls_async.errors import MissingExtraError
@@ -52,6 +53,23 @@ class Workbook:
             elif value is not None:
                 self._sheet.write_string(self._next, column, spell_cell(value)[:CELL_CHARS])
         self._next += 1
+
+
+def read_workbook(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of all sheets by the names of their columns. Raises `OSError` and `ValueError`."""
+    try:
+        import python_calamine
+    except ImportError:
+        raise MissingExtraError("reading Excel", "excel") from None
+    try:
+        book = python_calamine.CalamineWorkbook.from_path(path)
+        for name in book.sheet_names:
+            header, *rows = book.get_sheet_by_name(name).to_python() or [[]]
+            for row in rows:
+                cells = [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in row]
+                yield dict(zip(map(str, header), map(str, cells), strict=False))
+    except python_calamine.CalamineError as error:
+        raise ValueError(str(error)) from None
 
 
 def spell_cell(value: Any) -> str:

@@ -18,6 +18,7 @@ from calls_async.testing import InProcessSandbox
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.journal import upload_table
 from calls_async.upload.journal.overview import purge, unknown_contacts
+from calls_async.upload.journal.release import release_rows
 from calls_async.upload.journal.settings import JournalOwner
 from calls_async.upload.journal.store import Store
 from calls_async.upload.outcomes.outcome import Verdict
@@ -162,7 +163,7 @@ def test_unknown_rows_stay_beside_rejected_ones_that_leave(tmp_path: Path) -> No
         store.begin(attrs.evolve(owner, identity="u"), at=0.0)
         store.commit([lambda store: store.plan(chunk, None, 0.0)])
         store.commit([lambda store: store.note_answered(chunk, verdict, 1.0)])
-        store.commit([lambda store: store.chunks.release(1, {2})])
+        store.commit([lambda store: release_rows(store.database, store.chunks, 1, {2})])
         left = store.chunks.receipt(1)
         assert (left.rows, left.verdict.statuses) == ([1, 3], [ACCEPTED, OutcomeStatus.UNKNOWN])
         assert store.chunks.chunk(1).phones == [number(1), number(3)]

@@ -116,7 +116,7 @@ def test_what_was_read_before_a_wrong_line_is_not_lost(tmp_path: Path) -> None:
 
 
 def test_names_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"\.jsonl or \.csv"):
+    with pytest.raises(ConfigurationError, match=r"\.jsonl, \.csv, \.xlsx"):
         ResultsFile("results.xml")
     with pytest.raises(ConfigurationError, match="itself"):
         ResultsFile(str(tmp_path / "a.csv"), str(tmp_path / "a.csv"))
@@ -135,3 +135,24 @@ async def test_a_new_file_is_its_owners(tmp_path: Path) -> None:
     file = ResultsFile(str(path))
     await file.finish()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def receipt_of(rows: list[int]) -> Receipt:
+    verdict, phones = Verdict.accepted([str(100 + row) for row in rows]), [str(16500000000 + row) for row in rows]
+    return Receipt(chunk=1, first_row=rows[0], last_row=rows[-1], rows=rows, phones=phones, verdict=verdict)
+
+
+async def test_a_workbook_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "out.xlsx"
+    receipts = [receipt_of([1, 2, 3]), receipt_of([4, 5])]
+    results = ResultsFile(str(path))
+    await results.add(receipts[:1])
+    await results.close()
+    assert [one.row for some in read_results(path) for one in some] == [1, 2, 3]
+    await results.add(receipts[1:])  # what came after the progress had ended
+    await results.finish()
+    read_back = [one for some in read_results(path) for one in some]
+    assert read_back == [one for receipt in receipts for one in receipt.outcomes()]
+    (tmp_path / "broken.xlsx").write_bytes(b"PK")
+    with pytest.raises(SourceError, match="is not a line of a results file"):
+        list(read_results(tmp_path / "broken.xlsx"))
