@@ -22,6 +22,7 @@ from calls_async.upload.rows.fast_rows import SettingsCache
 from calls_async.upload.rows.national_columns import TWO_NUMBERS, find_plan
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import EncodedRows, Row, Run, group_into_runs
+from calls_async.upload.rows.scalars import scalar
 from calls_async.upload.rows.table import Table
 
 _WITH_PLUS = (
@@ -70,11 +71,12 @@ class Columns:
             pieces.append(fragments)
         else:
             pieces.append(behind + "},")
-        text = pc.binary_join_element_wise(*pieces, "", null_handling="replace")
+        parts = [scalar(piece) if isinstance(piece, str) else piece for piece in (*pieces, "")]
+        text = pc.binary_join_element_wise(*parts, null_handling="replace")
         _, starts, buffer = text.buffers()
         bad = pc.indices_nonzero(pc.invert(good)).to_pylist()
         if bad:  # what stands there need not even be text
-            phones = pc.if_else(good, phones, "")
+            phones = pc.if_else(good, phones, scalar(""))
         encoded = EncodedRows(
             first_row, phones.to_pylist(), memoryview(buffer), memoryview(starts).cast("i")[: len(text) + 1]
         )
@@ -100,11 +102,11 @@ class Columns:
         """Return the end of each contact; null where its settings are not valid. Few combinations of settings make up
         most lists, so each is looked at once."""
         combinations: list[tuple[Any, ...]] = [()]
-        codes = pa.repeat(pa.scalar(0, pa.int64()), len(columns[0]))
+        codes = pa.repeat(scalar(0), len(columns[0]))
         for column in map(_plain, columns):
             encoded = column.dictionary_encode(null_encoding="encode")
             values, own = encoded.dictionary.to_pylist(), encoded.indices.cast(pa.int64())
-            joint = pc.add(pc.multiply(codes, len(values)), own).dictionary_encode()
+            joint = pc.add(pc.multiply(codes, scalar(len(values))), own).dictionary_encode()
             combinations = [
                 (*combinations[code // len(values)], values[code % len(values)])
                 for code in joint.dictionary.to_pylist()
@@ -148,7 +150,7 @@ def _phones(column: pa.Array, rules: NumberRules) -> tuple[pa.Array, pa.Array]:
     plan = None if rules.region is None else find_plan(rules.region)
     plus = pc.starts_with(phones, "+") if b"+" in join_text(phones) else None
     if plus is None and plan is None:
-        return phones, pc.fill_null(_have_lengths(phones, rules.as_written), False)
+        return phones, pc.fill_null(_have_lengths(phones, rules.as_written), scalar(value=False))
     written = phones
     if plus is not None:
         phones = pc.replace_substring_regex(phones, *_WITH_PLUS)
@@ -160,7 +162,7 @@ def _phones(column: pa.Array, rules: NumberRules) -> tuple[pa.Array, pa.Array]:
     if plus is not None:
         one = pc.invert(pc.match_substring_regex(written, TWO_NUMBERS))
         good = pc.if_else(plus, pc.and_(one, _have_lengths(phones, rules.with_plus)), good)
-    return phones, pc.fill_null(good, False)
+    return phones, pc.fill_null(good, scalar(value=False))
 
 
 def _have_lengths(phones: pa.Array, lengths: Mapping[str, int]) -> pa.Array:
@@ -171,8 +173,8 @@ def _have_lengths(phones: pa.Array, lengths: Mapping[str, int]) -> pa.Array:
     found = pc.binary_slice(raw, 0, PREFIX_DIGITS).dictionary_encode(null_encoding="encode")
     prefixes = [(prefix or b"").decode("ascii", "replace") for prefix in found.dictionary.to_pylist()]
     bits = pa.array([lengths[prefix] for prefix in prefixes], pa.int32()).take(found.indices)
-    fits = pc.bit_wise_and(pc.shift_right(bits, pc.binary_length(phones)), 1)
-    return pc.and_(pc.ascii_is_decimal(phones), pc.equal(fits, 1))
+    fits = pc.bit_wise_and(pc.shift_right(bits, pc.binary_length(phones)), scalar(1))
+    return pc.and_(pc.ascii_is_decimal(phones), pc.equal(fits, scalar(1)))
 
 
 def _as_json(column: pa.Array) -> tuple[pa.Array, str, pa.Array | None]:
@@ -184,14 +186,14 @@ def _as_json(column: pa.Array) -> tuple[pa.Array, str, pa.Array | None]:
         column, sure = _escaped(column)
         if not column.null_count:
             return column, '"', sure
-        column = pc.binary_join_element_wise('"', column, '"', "")
+        column = pc.binary_join_element_wise(scalar('"'), column, scalar('"'), scalar(""))
     elif pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         column = column.cast(pa.string())
     else:
         written = [_value_as_json(value) for value in column.to_pylist()]
         column = pa.array(written, pa.string())
         return column, "", column.is_valid()
-    return pc.fill_null(column, "null"), "", sure
+    return pc.fill_null(column, scalar("null")), "", sure
 
 
 def _value_as_json(value: Any) -> str | None:
@@ -205,7 +207,7 @@ def _escaped(column: pa.Array) -> tuple[pa.Array, pa.Array | None]:
     text = join_text(column)
     sure = None
     if any(control in text for control in _OTHER_CONTROLS):
-        sure = pc.fill_null(pc.invert(pc.match_substring_regex(column, _OTHER_CONTROLS_PATTERN)), True)
+        sure = pc.fill_null(pc.invert(pc.match_substring_regex(column, _OTHER_CONTROLS_PATTERN)), scalar(value=True))
     for char, escape in _ESCAPES.items():
         if char.encode() in text:
             column = pc.replace_substring(column, char, escape)

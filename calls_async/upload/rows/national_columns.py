@@ -11,6 +11,8 @@ import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from calls_async.upload.rows.scalars import scalar
+
 _SHAPE = (
     r"^(?:([0-9]{1,2})[ -]?)?\(?([0-9]{2,5})\)?[ -]?([0-9]{1,5})[ -]?([0-9]{0,5})[ -]?([0-9]{0,5})$",
     r"\1\2\3\4\5",
@@ -41,7 +43,7 @@ class NationalPlan:
         """Return numbers with their country code, and of which it is certain that they are meant so."""
         digits = pc.replace_substring_regex(phones, *_SHAPE)
         plain = pc.ascii_is_decimal(digits)
-        digits = pc.if_else(plain, digits, "")  # whatever else stands there need not even be text
+        digits = pc.if_else(plain, digits, scalar(""))  # whatever else stands there need not even be text
         elsewhere = pc.match_substring_regex(digits, f"^(?:00|{self.abroad})")
         several = pc.match_substring_regex(phones, TWO_NUMBERS)
         sure = pc.and_(plain, pc.invert(pc.or_(elsewhere, several)))
@@ -58,7 +60,7 @@ class NationalPlan:
         abroad = pc.and_(abroad, pc.invert(with_prefix))
         national = pc.if_else(bare, digits, pc.if_else(dialled, behind_prefix, behind_code))
         sure = pc.and_(sure, pc.or_(bare, pc.or_(dialled, abroad)))
-        return pc.binary_join_element_wise(self.code, national, ""), sure
+        return pc.binary_join_element_wise(scalar(self.code), national, scalar("")), sure
 
     def _is_national(self, digits: pa.Array) -> pa.Array:
         matches = pc.match_substring_regex(digits, f"^(?:{self.numbers})$")
@@ -73,7 +75,7 @@ class NationalPlan:
 def _cut(digits: pa.Array, beginning: str) -> tuple[pa.Array, pa.Array]:
     """Return which numbers begin by this pattern, and what is behind that."""
     if not beginning:
-        return pa.repeat(pa.scalar(value=False), len(digits)), digits
+        return pa.repeat(scalar(value=False), len(digits)), digits
     behind = pc.replace_substring_regex(digits, f"^(?:{beginning})", "")
     return pc.less(pc.binary_length(behind), pc.binary_length(digits)), behind
 
@@ -93,7 +95,7 @@ def find_plan(region: str) -> NationalPlan | None:
         return None
     patterns = f"(?:{prefix})|(?:{numbers.national_number_pattern})|(?:{metadata.international_prefix or ''})"
     try:
-        pc.match_substring_regex(pa.array([""]), patterns)
+        pc.match_substring_regex(pa.array([""], pa.string()), patterns)
     except pa.ArrowInvalid:
         return None  # Arrow's patterns know less than Python's
     return NationalPlan(

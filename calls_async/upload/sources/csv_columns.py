@@ -14,6 +14,7 @@ from calls_async.protocol.phones import MIN_DIGITS
 from calls_async.upload.rows.columns import Columns, join_text, read_columns
 from calls_async.upload.rows.fast_rows import SettingsCache
 from calls_async.upload.rows.row import Row, Run, at_line
+from calls_async.upload.rows.scalars import scalar
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.csv_records import MAX_CELL_BYTES, NUMBER_LIKE, WHITE_SPACE
 
@@ -32,7 +33,7 @@ class ParsedBlock:
     @cached_property
     def _ends(self) -> list[int]:
         """How many lines there are to the end of each row that was parsed, blank ones, too."""
-        lines = pa.repeat(pa.scalar(1, pa.int32()), len(self._parsed[0]))
+        lines = pa.repeat(scalar(1), len(self._parsed[0]))
         for column in self._parsed:
             lines = pc.add(lines, pc.count_substring(column, "\n"))
         ends: list[int] = pc.cumulative_sum(lines).to_pylist()
@@ -109,9 +110,9 @@ def _find_rows(columns: Sequence[pa.Array], phone: int) -> pa.Array | None:
     shortest = pc.min(pc.binary_length(phones)).as_py()
     if shortest is None or (shortest >= MIN_DIGITS and not any(map(join_text(phones).count, _WHITE))):
         return None
-    blank = pa.repeat(pa.scalar(value=True), len(phones))
+    blank = pa.repeat(scalar(value=True), len(phones))
     for column in [phones, *columns]:
-        blank = pc.and_(blank, pc.equal(pc.binary_length(pc.utf8_trim(column, WHITE_SPACE)), 0))
+        blank = pc.and_(blank, pc.equal(pc.binary_length(pc.utf8_trim(column, WHITE_SPACE)), scalar(0)))
         if not pc.any(blank).as_py():
             return None
     return pc.indices_nonzero(pc.invert(blank))

@@ -18,6 +18,7 @@ from calls_async.upload.rows.columns import Columns, read_columns
 from calls_async.upload.rows.fast_rows import SettingsCache
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import Row, Run
+from calls_async.upload.rows.scalars import scalar
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.text import MAX_LINE_BYTES
 
@@ -88,7 +89,7 @@ class _Shape:
 
     def alike(self, columns: Sequence[pa.Array], block: bytes) -> pa.Array:
         """Return which rows have just this shape."""
-        good = pa.repeat(pa.scalar(value=True), len(columns[0]))
+        good = pa.repeat(scalar(value=True), len(columns[0]))
         for field, column in zip(self.fields, columns, strict=True):
             good = pc.and_(good, self._looks_like(field, column))
         commas = (len(self.fields) - 1) * len(good)
@@ -98,19 +99,19 @@ class _Shape:
 
     def alike_one_by_one(self, columns: Sequence[pa.Array]) -> pa.Array:
         """Return what `alike` does, for some rows of a block, or where some are of another shape."""
-        good = pa.repeat(pa.scalar(value=True), len(columns[0]))
+        good = pa.repeat(scalar(value=True), len(columns[0]))
         for field, column in zip(self.fields, columns, strict=True):
             good = pc.and_(good, self._looks_like(field, column))
             if field.text:
                 good = pc.and_(good, pc.match_substring_regex(column, rf'^{_quoted(field.before)}[^"\\]*"'))
-                good = pc.and_(good, pc.equal(pc.count_substring(column, '"'), _count_quotes(field)))
+                good = pc.and_(good, pc.equal(pc.count_substring(column, '"'), scalar(_count_quotes(field))))
         return good
 
     @staticmethod
     def _looks_like(field: _Field, column: pa.Array) -> pa.Array:
         if not field.text:
             return pc.match_substring_regex(column, f"^{_quoted(field.before)}{_INTEGER}{field.behind}$")
-        long = pc.greater_equal(pc.binary_length(column), len(field.before.encode()) + len(field.behind))
+        long = pc.greater_equal(pc.binary_length(column), scalar(len(field.before.encode()) + len(field.behind)))
         around = pc.and_(pc.starts_with(column, field.before), pc.ends_with(column, field.behind))
         return pc.and_(long, around)
 
@@ -124,9 +125,9 @@ class _Shape:
 
 
 def _value(field: _Field, column: pa.Array) -> pa.Array:
-    long = pc.greater_equal(pc.binary_length(column), len(field.before.encode()) + len(field.behind))
+    long = pc.greater_equal(pc.binary_length(column), scalar(len(field.before.encode()) + len(field.behind)))
     if not pc.all(long).as_py():
-        column = pc.if_else(long, column, field.before + field.behind)
+        column = pc.if_else(long, column, scalar(field.before + field.behind))
     raw = pa.Array.from_buffers(pa.binary(), len(column), column.buffers(), offset=column.offset)
     start, stop = len(field.before.encode()), -len(field.behind) or _END
     inner = pc.binary_slice(raw, start, stop)
@@ -134,7 +135,7 @@ def _value(field: _Field, column: pa.Array) -> pa.Array:
     if field.text:
         return value
     wrong = pc.invert(pc.match_substring_regex(value, f"^{_INTEGER}$"))
-    return pc.if_else(wrong, "0", value).cast(pa.int64())
+    return pc.if_else(wrong, scalar("0"), value).cast(pa.int64())
 
 
 def _quoted(text: str) -> str:
