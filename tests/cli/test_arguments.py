@@ -23,7 +23,7 @@ from tests.helpers.command import run, run_here
         (["report", "--token", "x", "--host", "jaicp", "--from-results", "none.jsonl"], 2, "none.jsonl"),
         (["upload", "x.csv", "--sandbox", "--fault", "nonsense=1"], 2, "reset-after"),
         (["upload", "x.csv", "--fault", "503=1", "--token", "x", "--host", "jaicp"], 2, "--sandbox"),
-        (["upload", "x.csv", "--sandbox", "--results", "r.xml"], 2, ".jsonl or .csv"),
+        (["upload", "x.csv", "--sandbox", "--results", "r.xml"], 2, ".jsonl, .csv, .xlsx"),
         (["upload", "x.csv", "--sandbox", "--results", "x.csv"], 2, "itself"),
         (["upload", "x.csv", "--sandbox", "--chunk-rows", "0"], 2, "chunk_rows"),
         (["upload", "x.csv", "--sandbox", "--rate", "inf"], 2, "rate"),

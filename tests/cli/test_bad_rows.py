@@ -132,3 +132,19 @@ def test_a_workbook_goes_on_in_another_sheet_and_keeps_text(tmp_path: Path, monk
         [["a", "b", "c"], ["http://x.example", 1.5, '{"a": "я"}']],
     ]
     assert read_back.worksheets[0]["A2"].data_type == "s"
+
+
+async def test_a_list_half_sent_in_the_wrong_encoding(
+    served: tuple[Sandbox, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was sent already is not sent again, whoever was not gets a name that can be read."""
+    sandbox, env = served
+    monkeypatch.chdir(tmp_path)
+    Path("list.csv").write_bytes("phone,name\n16500000001,Ann\n16500000002,Пётр\n16500000003,Bob\n".encode("cp1251"))
+    first = await run("upload", "list.csv", "--encoding", "utf-8", env=env)
+    assert (first.code, len(sandbox.jobs)) == (3, 2), first
+    assert "name the right --encoding" in first.err
+    again = await run("upload", "list.csv", "--encoding", "cp1251", "--retry-rejected", env=env)
+    assert again.code == 0, again
+    assert sorted(job.phone for job in sandbox.jobs) == ["16500000001", "16500000002", "16500000003"]
+    assert sandbox.contacts[-1]["payload"] == {"name": "Пётр"}

@@ -56,10 +56,10 @@ async def test_check_sends_nothing(tmp_path: Path) -> None:
     assert ran.code == 3
     assert ran.out.splitlines()[1:3] == [
         (
-            "   1  rejected   row 2 (line 3)  phone: was spoilt by a spreadsheet (like 1.65E+10), digits are lost; "
-            "export the column as text"
+            "   1  rejected   row 2 (line 3: '*.**E+10')  phone: was spoilt by a spreadsheet (like 1.65E+10), digits are "
+            "lost; export the column as text"
         ),
-        "   1  duplicate  row 3           says the same as row 1",
+        "   1  duplicate  row 3                       says the same as row 1",
     ]
     assert "3 rows: 1 fit to be sent, 1 duplicates, 1 rejected" in ran.out
     ran = await run("check", path, "--json")
@@ -131,17 +131,12 @@ async def test_what_was_rejected_is_a_table(served: tuple[Sandbox, dict[str, str
     path = tmp_path / "list.csv"
     path.write_text("phone\n" + "16500000001\n" + "12\n123\n12345\n1234\n" + "016500000000\n" * 2)
     ran = await run("upload", path, "--quiet", env=env)
-    assert ran.err.splitlines() == [
-        "rows  outcome   for example                               reason",
-        (
-            "   4  rejected  row 2 (line 3), 3 (line 4), 4 (line 5) …  phone: has 2 digits; "
-            "an international number has 7 to 15 (and the like)"
-        ),
-        (
-            "   2  rejected  row 6 (line 7), 7 (line 8)                phone: starts with 0, so it is a national "
-            "number; add the country code, or name the region"
-        ),
-    ]
+    header, short, national = ran.err.splitlines()
+    assert header.split() == ["rows", "outcome", "for", "example", "reason"]
+    assert "4  rejected  row 2 (line 3: '12'), 3 (line 4: '*23'), 4 (line 5: '***45') …" in short
+    assert short.endswith("phone: has 2 digits; an international number has 7 to 15 (and the like)")
+    assert "2  rejected  row 6 (line 7: '**********00'), 7 (line 8: '**********00')" in national
+    assert national.endswith("starts with 0, so it is a national number; add the country code, or name the region")
 
 
 async def test_a_rehearsal_after_a_real_upload_lets_nobody_be_called_again(
