@@ -44,9 +44,9 @@ def show_cell(cell: str, *, plain: bool) -> str:
     """Return a cell, cut; with its digits masked, but for the last ones, where somebody else may read it."""
     text = cell if len(cell) <= SHOWN_CHARS else f"{cell[:SHOWN_CHARS]}…"
     text = "".join(char if char.isprintable() else "?" for char in text)
-    digits = sum(map(str.isdigit, text))
-    if not plain:
-        text = _NUMBER_DIGIT.sub("*", text, count=max(0, digits - SHOWN_DIGITS))
+    hidden = len(_NUMBER_DIGIT.findall(text)) - SHOWN_DIGITS
+    if hidden > 0 and not plain:
+        text = _NUMBER_DIGIT.sub("*", text, count=hidden)
     return f"{text!r}" if text else ""
 
 

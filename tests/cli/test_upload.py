@@ -56,8 +56,8 @@ async def test_check_sends_nothing(tmp_path: Path) -> None:
     assert ran.code == 3
     assert ran.out.splitlines()[1:3] == [
         (
-            "   1  rejected   row 2 (line 3: '*.**E+10')  phone: was spoilt by a spreadsheet (like 1.65E+10), digits are "
-            "lost; export the column as text"
+            "   1  rejected   row 2 (line 3: '*.**E+10')  phone: was spoilt by a spreadsheet (like 1.65E+10), digits "
+            "are lost; export the column as text"
         ),
         "   1  duplicate  row 3                       says the same as row 1",
     ]
