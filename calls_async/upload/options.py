@@ -120,6 +120,8 @@ def make_upload(connection: Connection, token: AnyToken, source: SourceLike | No
     _check_names("upload", options, UploadOptions)
     rules, on_hint = _pick(options, NumberRules), options.get("on_hint")
     journal = options.get("journal")
+    if source is None and options.get("retry_rejected"):
+        raise ConfigurationError("retry_rejected reads the list again; give it")
     if not callable(journal):
         durability = options.get("durability", Durability.POWER)
         again, retry_rejected = options.get("again", False), options.get("retry_rejected", False)

@@ -41,7 +41,7 @@ def gather_rejected(
     receipts: Iterable[Receipt], pending: Iterable[Chunk], *, rows: int, generation: int
 ) -> RejectedRows:
     """Return the rejected ones among the first `rows` rows of a list."""
-    holders, phones = array("L", bytes(array("L").itemsize * (rows + 1))), array("Q", bytes(8 * (rows + 1)))
+    holders, phones = array("I", bytes(array("I").itemsize * (rows + 1))), array("Q", bytes(8 * (rows + 1)))
     for receipt in receipts:
         _note(receipt, holders, phones)
     for chunk in pending:

@@ -180,6 +180,8 @@ async def test_what_it_does_not_go_with(system: System, tmp_path: Path) -> None:
         await upload(system, sheet, None, retry_rejected=True)  # type: ignore[arg-type]
     await upload(system, sheet, journal)
     async with system.client() as client:
+        with pytest.raises(ConfigurationError, match="reads the list again"):
+            client.campaign(TOKEN).upload(None, journal=journal, retry_rejected=True)
         with pytest.raises(JournalRefusedError, match="another campaign"):
             await client.campaign("another").upload(sheet.path, journal=journal, retry_rejected=True).run()
     purge(journal, 0.0)
