@@ -134,12 +134,16 @@ def read_columns(
                 newlines_in_values=breaks,
             ),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=False,
+                null_values=[],
+                check_utf8=not text.isascii(),
             ),
         )
     except pa.ArrowInvalid:
         return None
-    return [column.combine_chunks() for column in table.columns]
+    # Read as one block, so each is one piece; an empty one has none.
+    return [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
 
 
 def _phones(column: pa.Array, rules: NumberRules) -> tuple[pa.Array, pa.Array]:
