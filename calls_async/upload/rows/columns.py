@@ -32,6 +32,8 @@ _WITH_PLUS = (
 """Numbers as people write them most often, such as +7 (999) 123-45-67. With a plus, for then nothing is in doubt."""
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 """As orjson writes them; the backslash comes first."""
+_ALL_COMBINATIONS = 256
+"""So few combinations of settings are all looked at; of more, those that occur."""
 _OTHER_CONTROLS = [bytes([code]) for code in range(32) if chr(code) not in _ESCAPES]
 _OTHER_CONTROLS_PATTERN = r"[\x00-\x07\x0b\x0e-\x1f]"
 
@@ -102,16 +104,22 @@ class Columns:
         """Return the end of each contact; null where its settings are not valid. Few combinations of settings make up
         most lists, so each is looked at once."""
         combinations: list[tuple[Any, ...]] = [()]
-        codes = pa.repeat(scalar(0), len(columns[0]))
+        codes = None
         for column in map(_plain, columns):
             encoded = column.dictionary_encode(null_encoding="encode")
-            values, own = encoded.dictionary.to_pylist(), encoded.indices.cast(pa.int64())
-            joint = pc.add(pc.multiply(codes, scalar(len(values))), own).dictionary_encode()
-            combinations = [
-                (*combinations[code // len(values)], values[code % len(values)])
-                for code in joint.dictionary.to_pylist()
-            ]
-            codes = joint.indices.cast(pa.int64())
+            values, own = encoded.dictionary.to_pylist(), encoded.indices
+            if codes is None:
+                combinations, codes = [(value,) for value in values], own
+            elif len(combinations) * len(values) <= _ALL_COMBINATIONS:
+                codes = pc.add(pc.multiply(codes, scalar(len(values))), own)
+                combinations = [(*one, value) for one in combinations for value in values]
+            else:
+                joint = pc.add(pc.multiply(codes, scalar(len(values))), own).dictionary_encode()
+                combinations = [
+                    (*combinations[code // len(values)], values[code % len(values)])
+                    for code in joint.dictionary.to_pylist()
+                ]
+                codes = joint.indices
         found = map(self.fragments.of, combinations)
         ends = pa.array([None if one is None else f"{behind}{one.decode()}," for one in found], pa.string())
         return ends.take(codes)
