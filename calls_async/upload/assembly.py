@@ -21,7 +21,7 @@ from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.chunks.chunker import Chunker
 from calls_async.upload.journal.journal import Journal, Watcher
 from calls_async.upload.journal.journal_time import JournalTime
-from calls_async.upload.journal.opening import open_journal
+from calls_async.upload.journal.opening import open_journal, refuse_finished
 from calls_async.upload.journal.settings import ChunkSize, JournalOwner, JournalSettings, Past, Purpose
 from calls_async.upload.outcomes.outcome import Receipt, Summary
 from calls_async.upload.pipeline.chunk_events import ChunkEvents
@@ -144,11 +144,7 @@ async def _refuse_finished(source: Source, journal: Journal) -> None:
     # A list whose rejected rows were corrected is another one to the bytes.
     if not past.generation and await source.has_grown(_consumed_by(journal)):
         return
-    raise JournalRefusedError(
-        journal.name,
-        "this upload is finished. A second one would call everybody a second time; --again (again=True) starts one"
-        " all the same. --retry-rejected (retry_rejected=True) sends only the rows that were rejected",
-    )
+    raise refuse_finished(journal.name)
 
 
 def _consumed_by(journal: Journal, *, shown: bool = False) -> Consumed:

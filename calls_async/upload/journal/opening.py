@@ -15,6 +15,7 @@ from calls_async.upload.journal.rejected_rows import gather_rejected, without_re
 from calls_async.upload.journal.schema import BATCHER, LIST
 from calls_async.upload.journal.settings import Durability, JournalOwner, JournalSettings, Past, Purpose
 from calls_async.upload.journal.store import Store
+from calls_async.upload.journal.upload_table import UploadRecord
 from calls_async.upload.status import OutcomeStatus
 
 _KINDS = {Purpose.UPLOAD: LIST, Purpose.SETTLING: LIST, Purpose.BATCHER: BATCHER}
@@ -137,11 +138,13 @@ def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> 
     if upload.purged_at is not None and not settings.again:
         raise JournalRefusedError(path, "is finished and purged; --again (again=True) starts a new upload")
     if settings.retry_rejected and upload.kind == LIST and upload.purged_at is None:
-        if not upload.is_of(owner.token) or upload.host != owner.host:
-            raise JournalRefusedError(path, f"is of another campaign or server than this: {upload.host}")
+        _refuse_other_campaign(upload, settings, owner)
         return False
-    if finished and settings.purpose is Purpose.UPLOAD and (settings.again or not _may_have_called(store)):
-        return True
+    if finished and settings.purpose is Purpose.UPLOAD:
+        if settings.again or not _may_have_called(store):
+            return True
+        if upload.old_rows:  # whether its list has grown cannot be told: an older version counted its rows
+            raise refuse_finished(path)
     unsent = not store.chunks.any_sent()
     same_token = upload.is_of(owner.token)
     if same_token and (upload.host == owner.host or unsent):
@@ -158,6 +161,20 @@ def _gives_way(store: Store, settings: JournalSettings, owner: JournalOwner) -> 
         )
     raise JournalRefusedError(
         path, f"belongs to another campaign, at {upload.host}; check the token, or name another journal"
+    )
+
+
+def _refuse_other_campaign(upload: UploadRecord, settings: JournalSettings, owner: JournalOwner) -> None:
+    if not upload.is_of(owner.token) or upload.host != owner.host:
+        raise JournalRefusedError(str(settings.path), f"is of another campaign or server than this: {upload.host}")
+
+
+def refuse_finished(journal: str) -> JournalRefusedError:
+    """Make the error for an upload that is finished."""
+    return JournalRefusedError(
+        journal,
+        "this upload is finished. A second one would call everybody a second time; --again (again=True) starts one"
+        " all the same. --retry-rejected (retry_rejected=True) sends only the rows that were rejected",
     )
 
 
