@@ -135,16 +135,13 @@ async def assemble(
 async def _refuse_finished(source: Source, journal: Journal) -> None:
     """Refuse to go on where everything was sent: unless the list has grown, or its rejected rows are sent again."""
     past = journal.past
-    if journal.purpose is not Purpose.UPLOAD or not past.finished:
+    if journal.purpose is not Purpose.UPLOAD or not past.finished or past.rejected is not None:
         return
-    if past.rejected is not None:
-        if not any(past.rejected.holders):
-            raise JournalRefusedError(journal.name, "this upload is finished, and none of its rows was rejected")
-        return
-    # A list whose rejected rows were corrected is another one to the bytes.
-    if not past.generation and await source.has_grown(_consumed_by(journal)):
-        return
-    raise refuse_finished(journal.name)
+    if past.generation:  # to the bytes, a list whose rejected rows were corrected is another one
+        done = "this upload is finished. Rows that were added, or are still rejected, are sent by --retry-rejected"
+        raise JournalRefusedError(journal.name, f"{done} (retry_rejected=True), and no others")
+    if not await source.has_grown(_consumed_by(journal)):
+        raise refuse_finished(journal.name)
 
 
 def _consumed_by(journal: Journal, *, shown: bool = False) -> Consumed:
@@ -197,7 +194,7 @@ def _make_pipeline(
         clock=connection.clock,
         linger_seconds=settings.linger_seconds,
         consumed=_consumed_by(journal, shown=request.screening.needs_every_row),
-        retry=None if past.rejected is None else RetryFilter(journal.name, past.rejected),
+        retry=None if past.rejected is None else RetryFilter(journal.name, past.rejected, finished=past.finished),
         pending=past.pending,
         leaves_rest=isinstance(request.source, NoSource) and past.from_file,
     )

@@ -26,7 +26,7 @@ from calls_async.cli.questions import confirm_again, may_ask
 from calls_async.cli.signals import SignalHandler
 from calls_async.cli.summary import Notes, note_receipts, print_summary, show_progress
 from calls_async.cli.upload_index import check_index
-from calls_async.errors import CallsError
+from calls_async.errors import CallsError, JournalRefusedError
 from calls_async.upload.journal.settings import JournalSettings
 from calls_async.upload.outcomes.results_file import ResultsFile
 from calls_async.upload.upload import Upload
@@ -56,10 +56,10 @@ async def upload(arguments: Namespace) -> Exit:
         with SignalHandler(one) as signals:
             try:
                 await _run(one, arguments, results, notes)
-            except CallsError:
+            except CallsError as error:
                 if one.summary.rows:
                     print_summary(arguments, one.summary, notes)
-                    warn(f"failed; {_how_to_resume(journal)}")
+                    warn("failed" if isinstance(error, JournalRefusedError) else f"failed; {_how_to_resume(journal)}")
                 raise
             except asyncio.CancelledError:
                 if not signals.cancelled:

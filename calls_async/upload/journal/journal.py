@@ -25,7 +25,6 @@ from calls_async.upload.journal.settings import Past, Purpose
 from calls_async.upload.journal.store import Operation, Store
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.rows.row import EncodedRow
-from calls_async.upload.status import OutcomeStatus
 
 Result = TypeVar("Result")
 
@@ -210,11 +209,11 @@ class FileJournal(Journal):
 
     async def replay(self) -> AsyncGenerator[Receipt, None]:
         numbers = self.past.answered
+        if self.past.rejected is not None:
+            await self._commit(lambda store: None)  # all rows that are sent again have left their chunks
         for first in range(0, len(numbers), REPLAYED_AT_A_TIME):
             some = numbers[first : first + REPLAYED_AT_A_TIME]
-            for one in await self.do(lambda store, some=some: list(store.chunks.receipts(some))):  # type: ignore[misc]
-                # Where rejected rows are sent again, they have receipts of their own.
-                receipt = one if self.past.rejected is None else one.without(OutcomeStatus.REJECTED)
+            for receipt in await self.do(lambda store, some=some: list(store.chunks.receipts(some))):  # type: ignore[misc]
                 if receipt.rows or receipt.unsent:  # else all of it went into other chunks
                     yield receipt
 

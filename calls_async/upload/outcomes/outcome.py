@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 import attrs
@@ -98,11 +98,8 @@ class Receipt:
 
     def only(self, status: OutcomeStatus) -> Receipt:
         """Return a receipt of the rows that have this status."""
-        return self._pick(lambda one: one is status)
-
-    def without(self, status: OutcomeStatus) -> Receipt:
-        """Return a receipt of the rows that have another status."""
-        return self._pick(lambda one: one is not status)
+        indexes = [index for index, one in enumerate(self.verdict.statuses) if one is status]
+        return attrs.evolve(self.sent_at(indexes), unsent=[row for row in self.unsent if row.status is status])
 
     def sent_at(self, indexes: Sequence[int]) -> Receipt:
         """Return a receipt of those of the rows that were sent that have these indexes; `unsent` stays."""
@@ -113,10 +110,6 @@ class Receipt:
         )
         rows, phones = [self.rows[index] for index in indexes], [self.phones[index] for index in indexes]
         return attrs.evolve(self, rows=rows, phones=phones, verdict=verdict)
-
-    def _pick(self, picks: Callable[[OutcomeStatus], bool]) -> Receipt:
-        indexes = [index for index, one in enumerate(self.verdict.statuses) if picks(one)]
-        return attrs.evolve(self.sent_at(indexes), unsent=[row for row in self.unsent if picks(row.status)])
 
     def counts(self) -> Counter[OutcomeStatus]:
         """Return how many rows have which status."""

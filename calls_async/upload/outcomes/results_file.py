@@ -56,7 +56,7 @@ def read_results(path: Path) -> Iterator[list[Outcome]]:
 def _open_records(path: Path) -> Iterator[Iterator[dict[str, Any]]]:
     suffix = path.suffix.lower()
     if suffix == WORKBOOK:
-        yield read_workbook(path)
+        yield ({name: _read_cell(cell) for name, cell in row.items()} for row in read_workbook(path))
         return
     with path.open(encoding="utf-8-sig", newline="") as file:
         yield _read_table(file) if suffix == ".csv" else map(orjson.loads, file)

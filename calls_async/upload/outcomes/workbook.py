@@ -66,10 +66,15 @@ def read_workbook(path: Path) -> Iterator[dict[str, str]]:
         for name in book.sheet_names:
             header, *rows = book.get_sheet_by_name(name).to_python() or [[]]
             for row in rows:
-                cells = [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in row]
+                cells = map(_read_number, row)
                 yield dict(zip(map(str, header), map(str, cells), strict=False))
     except python_calamine.CalamineError as error:
         raise ValueError(str(error)) from None
+
+
+def _read_number(cell: Any) -> Any:
+    """Return a spreadsheet's number as a whole one, where it is one and has all its digits."""
+    return int(cell) if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53 else cell
 
 
 def spell_cell(value: Any) -> str:

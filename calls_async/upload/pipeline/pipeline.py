@@ -136,7 +136,12 @@ class Pipeline:
         journal = self.parts.journal
         if not journal.past.answered:
             return
-        await first_of(self.parts.reader.caught_up.wait(), self._clock.sleep(REPLAY_SECONDS))
+        if journal.past.rejected is None:
+            await first_of(self.parts.reader.caught_up.wait(), self._clock.sleep(REPLAY_SECONDS))
+        else:  # which of the rejected rows are sent again is known in the end
+            await self.parts.reader.ended.wait()
+            if self._state.error is not None and not self.parts.recorder.planned:
+                return  # refused; nothing has come of it
         async with aclosing(journal.replay()) as receipts:
             async for receipt in receipts:
                 await self.parts.receipts.hand_out_again(receipt)

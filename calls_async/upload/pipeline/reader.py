@@ -54,6 +54,8 @@ class Reader:
     ) -> None:
         self.caught_up = asyncio.Event()
         """The source has been read again as far as before."""
+        self.ended = asyncio.Event()
+        """All that was read is written down, or on its way there."""
         self.untaken: Sequence[Run] = ()
         """Of a batch that seals its chunks: what stands in none that is written down."""
         self._source = source
@@ -127,6 +129,7 @@ class Reader:
             except CallsError as error:
                 self._state.note_error(error)
             self._flush()
+        self.ended.set()
         self._queue.close()
 
     async def _take_in_sealed(self) -> None:

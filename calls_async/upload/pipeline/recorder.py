@@ -32,6 +32,8 @@ class Recorder:
         self._events = events
         self._body_limit = body_limit
         self._noted_limit: int | None = None
+        self.planned = 0
+        """How many chunks of the source it has written down."""
         self._from_before = set(from_before)
 
     @property
@@ -45,6 +47,7 @@ class Recorder:
 
     def plan(self, chunk: Chunk, mark: Mark | None) -> None:
         """Write a sealed chunk down and let it wait for a worker."""
+        self.planned += 1
         self._journal.plan(chunk, mark)
         self._queue.put([chunk])
 

@@ -10,8 +10,8 @@ from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_ro
 from calls_async.upload.status import OutcomeStatus
 
 _CURE = (
-    "Only rejected rows may be changed, at their places. A list of these rows alone is another one: upload it under a"
-    " journal of its own"
+    "Only rejected rows may be changed, at their places, with the same --sheet, --header-row and --skip-hidden. To"
+    " send these rows alone, as a list of their own: --journal OTHER --not-in"
 )
 
 
@@ -19,13 +19,22 @@ class RetryFilter:
     """Lets through the rows that were rejected, and those that were never taken in. Of all others it compares the
     number. Raises `JournalRefusedError` for another list."""
 
-    def __init__(self, journal: str, rejected: RejectedRows) -> None:
+    def __init__(self, journal: str, rejected: RejectedRows, *, finished: bool) -> None:
+        """Take whether everything was sent before."""
         self._journal = journal
         self._rejected = rejected
         self._last_row = 0
+        self._finished = finished
+        self._any = False
+        """Whether a row was let through."""
 
     def sift(self, runs: Sequence[Run]) -> Sequence[Run]:
         """Return those of the rows that are to be sent, or rejected once more."""
+        found = self._sift(runs)
+        self._any = self._any or bool(found)
+        return found
+
+    def _sift(self, runs: Sequence[Run]) -> Sequence[Run]:
         if not runs:
             return runs
         first = self._last_row + 1
@@ -40,6 +49,9 @@ class RetryFilter:
         """Note that the source has no more rows."""
         if self._last_row < self._rejected.rows:
             raise self._changed(f"it has {self._last_row:,} rows, and {self._rejected.rows:,} were taken in before")
+        if self._finished and not self._any:
+            done = "this upload is finished: none of its rows was rejected, and its list has no new ones"
+            raise JournalRefusedError(self._journal, done)
 
     def _is_known(self, run: Run) -> bool:
         """Return whether all of its rows were sent under the same numbers."""
@@ -63,4 +75,5 @@ class RetryFilter:
         return row
 
     def _changed(self, how: str) -> JournalRefusedError:
-        return JournalRefusedError(self._journal, f"is of another list than this: {how}. {_CURE}")
+        reason = f"is of another list than this: {how}. {_CURE} {self._journal}"
+        return JournalRefusedError(self._journal, reason)

@@ -81,8 +81,9 @@ def describe_missing_phone(names: Sequence[str], sample: Sample, mapped: Mapping
     if numbers := [name for name in find_number_columns(names, sample) if name and name not in mapped]:
         flags = " or ".join(f"--column '{name}=phone'" for name in numbers[:5])
         return f"has no column 'phone'; numbers stand in {list_names(numbers)}: say {flags}"
-    near = next((name for name in names if did_you_mean(name) == did_you_mean("Phone")), "NAME")
-    return f"has no column 'phone'; its columns are {list_names(names)}. Name one with --column {near}=phone"
+    meant = [name for name in names if _fold(name) in _PHONE_NAMES or did_you_mean(name) == did_you_mean("Phone")]
+    near = next((name for name in meant if name not in mapped), "NAME")
+    return f"has no column 'phone'; its columns are {list_names(names)}. Name one with --column '{near}=phone'"
 
 
 def find_hints(payload: Sequence[str]) -> list[str]:

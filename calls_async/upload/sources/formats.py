@@ -20,7 +20,7 @@ from calls_async.upload.rows.originals import OriginalTable
 from calls_async.upload.rows.row import Run, UnsentRow, each_row, group_into_runs
 from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
-from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile, SupportsRead
+from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile, RowCheck, SupportsRead
 from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle
 from calls_async.upload.sources.encodings import Utf8Pipe, find_encoding
 from calls_async.upload.sources.excel import read_excel
@@ -199,7 +199,8 @@ def _read_whole(form: str, name: str, file: BinaryIO, reading: Reading, consumed
     """Read a format that cannot be read in order."""
     if not file.seekable():
         file = io.BytesIO(file.read())
-    whole = MarkedFile(file, consumed).read_all()
+    by_rows = form == "xlsx" and not consumed.old_rows  # to be saved again changes every byte of a workbook
+    whole = MarkedFile(file, NOTHING if by_rows else consumed).read_all()
     file.seek(0)
 
     def make_table(header: Sequence[str], sample: Sample = NO_SAMPLE) -> Table:
@@ -210,9 +211,12 @@ def _read_whole(form: str, name: str, file: BinaryIO, reading: Reading, consumed
         groups = None if reading.part is None else reading.part.row_groups
         batches = read_parquet(name, file, make_table, ParquetRows(skip, before, groups), fast=reading.columnar)
     else:
-        batches = read_excel(name, file, make_table, skip, reading)
+        first_row = 1 if reading.part is None else reading.part.first_row
+        batches = read_excel(name, file, make_table, first_row - 1 if by_rows else skip, reading)
+    check = RowCheck(consumed if by_rows else NOTHING)
     for runs in batches:
-        yield Batch(runs, whole)
+        yield Batch(check.see(runs), whole)
+    check.end()
 
 
 def _read_in_order(form: str, name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[Batch]:

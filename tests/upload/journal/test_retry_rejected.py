@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import openpyxl
 import pytest
 
 from calls_async import CallsClient, ConfigurationError, JournalError, JournalRefusedError, Outcome, OutcomeStatus
@@ -114,7 +115,7 @@ async def test_corrected_rows_are_sent_and_no_others(system: System, tmp_path: P
     last = statuses(await upload(system, sheet, journal, retry_rejected=True))
     assert set(last.values()) == {ACCEPTED}
     assert set(system.called().values()) == {1}
-    with pytest.raises(JournalRefusedError, match="finished, and none of its rows was rejected"):
+    with pytest.raises(JournalRefusedError, match="none of its rows was rejected"):
         await upload(system, sheet, journal, retry_rejected=True)
 
 
@@ -252,3 +253,58 @@ async def test_wherever_it_ends_many_times(  # C-IDEM-1
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise
+
+
+async def test_a_refused_retry_leaves_the_receipts_as_they_were(system: System, tmp_path: Path) -> None:
+    sheet, journal = Sheet(tmp_path / "list.csv", [number(row) for row in range(1, 11)]), tmp_path / "j"
+    sheet.cells[8] = "nobody"
+    first = statuses(await upload(system, sheet, journal))
+    for change in ([*sheet.cells[:8], number(9)], [number(77), *sheet.cells[1:]]):
+        seen: list[Outcome] = []
+        (tmp_path / "list.csv").write_text("phone,n\n" + "".join(f"{cell},1\n" for cell in change))
+        async with system.client() as client:
+            one = client.campaign(TOKEN).upload(
+                tmp_path / "list.csv", journal=journal, chunk_rows=3, retry_rejected=True
+            )
+            with pytest.raises(JournalRefusedError, match="of another list than this"):
+                async with one:
+                    async for receipt in one:
+                        seen += receipt.outcomes()
+        assert seen == [] or statuses(seen).keys() == first.keys()  # all of them, or none
+    assert number(77) not in system.called()
+
+
+async def test_rows_that_were_added_go_with_the_rejected_ones_and_later(system: System, tmp_path: Path) -> None:
+    sheet, journal = Sheet(tmp_path / "list.csv", [number(row) for row in range(1, 11)]), tmp_path / "j"
+    sheet.cells[8] = "nobody"
+    await upload(system, sheet, journal)
+    sheet.cells[8:] = [number(9), number(10), number(11)]
+    assert set(statuses(await upload(system, sheet, journal, retry_rejected=True)).values()) == {ACCEPTED}
+    sheet.cells.append(number(12))
+    with pytest.raises(JournalRefusedError, match="Rows that were added, or are still rejected"):
+        await upload(system, sheet, journal)
+    assert len(await upload(system, sheet, journal, retry_rejected=True)) == 12
+    assert system.called() == Counter(number(row) for row in range(1, 13))
+
+
+async def test_a_workbook_is_compared_by_its_rows(system: System, tmp_path: Path) -> None:
+    """To be saved again changes every byte of it."""
+    path, journal = tmp_path / "list.xlsx", tmp_path / "j"
+
+    async def send(cells: list[str]) -> int:
+        book = openpyxl.Workbook()
+        book.active.column_dimensions["A"].width = 10 + len(list(tmp_path.iterdir())) + len(cells)
+        for cell in ["phone", *cells]:
+            book.active.append([cell])
+        book.save(path)
+        async with system.client() as client:
+            return (await client.campaign(TOKEN).upload(path, journal=journal, chunk_rows=3).run()).rows
+
+    assert await send([number(row) for row in range(1, 11)]) == 10
+    assert await send([number(row) for row in range(1, 13)]) == 12
+    assert system.called() == Counter(number(row) for row in range(1, 13))
+    with pytest.raises(JournalRefusedError, match="this upload is finished"):
+        await send([number(row) for row in range(1, 13)])
+    with pytest.raises(JournalRefusedError, match=r"list than this: it gives other contacts \(rows 4 to 6\)"):
+        await send([number(row if row != 5 else 55) for row in range(1, 14)])
+    assert sum(system.called().values()) == 12
