@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -13,6 +14,14 @@ from calls_async.upload.sources.text import guess_encoding
 _BLOCK_BYTES = 2**16
 """Small enough for the processor's cache: decoding 13 MB takes 12 ms, and 38 ms with 1 MB."""
 _SAMPLE_BYTES = 64 * 1024
+_RUSSIAN_ENCODINGS = ("cp1251", "cp866", "koi8-r")
+_CYRILLIC_WORD = re.compile("[А-Яа-яЁё]{2,}")  # noqa: RUF001  # meant so
+_FREQUENT_LETTERS = "оеаинтсрвл"  # meant so
+_FREQUENT_SHARE = 0.5
+"""How much of a Russian text these letters are at least: on average 67 %; of other languages in other encodings, 10
+to 40 %."""
+_WORDS_SHARE = 0.8
+"""How many of the characters beyond ASCII stand in words of Russian letters at least."""
 
 
 def find_encoding(name: str, file: BinaryIO) -> str | None:
@@ -28,12 +37,31 @@ def find_encoding(name: str, file: BinaryIO) -> str | None:
     other, utf8, sample = _count_lines(file)
     if other <= utf8:
         return None  # a few bad bytes: their lines are rejected
+    if (russian := _find_russian(sample)) is not None:
+        return russian
     from charset_normalizer import from_bytes  # a tenth of the start
 
     best = from_bytes(sample).best()
     if best is None:
         raise SourceError(name, "is not UTF-8, and its encoding cannot be told; name it, such as --encoding cp1251")
     return best.encoding
+
+
+def _find_russian(sample: bytes) -> str | None:
+    """Return the encoding in which a text is Russian, by its most frequent letters; None where it is not. Of a few
+    names, charset-normalizer makes Japanese or Hebrew."""
+    shares = {}
+    for encoding in _RUSSIAN_ENCODINGS:
+        text = sample.decode(encoding, "replace")
+        words = _CYRILLIC_WORD.findall(text)
+        beyond = sum(not char.isascii() for char in text)
+        if encoding == "koi8-r" and text.upper() == text:
+            continue  # Hebrew looks so
+        letters = "".join(words).lower()
+        if letters and len(letters) >= _WORDS_SHARE * beyond:
+            shares[encoding] = sum(map(letters.count, _FREQUENT_LETTERS)) / len(letters)
+    best = max(shares, key=lambda encoding: shares[encoding], default=None)
+    return best if best is not None and shares[best] >= _FREQUENT_SHARE else None
 
 
 def _is_utf8(start: bytes, file: BinaryIO) -> bool:

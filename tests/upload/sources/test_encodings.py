@@ -88,3 +88,36 @@ def test_what_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charset_normalizer.api.IANA_SUPPORTED_MB_FIRST", ["ascii"], raising=False)
     with pytest.raises(SourceError, match="its encoding cannot be told"):
         find_encoding("list", io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("ИВАН;ПЕТРОВ;МАРИЯ", "cp1251"),
+        ("Ч 0;Анна", "cp1251"),
+        ("Олександр Шевченко", "cp1251"),
+        ("Анна Иванова", "koi8-r"),
+        ("Анна Иванова", "cp866"),
+        ("ИВАН ПЕТРОВ", "cp866"),
+    ],
+)
+def test_a_few_russian_names_are_enough(text: str, encoding: str) -> None:
+    data = f"phone;имя\n79160000000;{text}\n".encode(encoding)
+    assert find_encoding("list", io.BytesIO(data)) == encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Γιώργος Παπαδόπουλος", "cp1253"),
+        ("דוד כהן שרה לוי", "cp1255"),
+        ("Jürgen Müller, Köln", "cp1252"),
+        ("Şükrü Çağlar", "cp1254"),
+        ("Łukasz Żółć", "cp1250"),
+        ("田中太郎 鈴木花子", "cp932"),
+        ("王小明 李华", "gbk"),
+        ("김철수 이영희", "cp949"),
+    ],
+)
+def test_other_languages_are_not_taken_for_russian(text: str, encoding: str) -> None:
+    assert encodings._find_russian(text.encode(encoding)) is None
