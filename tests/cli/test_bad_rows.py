@@ -148,3 +148,22 @@ async def test_a_list_half_sent_in_the_wrong_encoding(
     assert again.code == 0, again
     assert sorted(job.phone for job in sandbox.jobs) == ["16500000001", "16500000002", "16500000003"]
     assert sandbox.contacts[-1]["payload"] == {"name": "Пётр"}
+
+
+async def test_rejected_rows_of_a_corrected_list_that_is_another_one_now(
+    served: tuple[Sandbox, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, env = served
+    monkeypatch.chdir(tmp_path)
+    lines = ["phone", *(f"1650000000{n}" for n in range(1, 6)), "nobody", "noone"]
+    Path("list.csv").write_text("\n".join(lines))
+    await run("upload", "list.csv", env=env)
+    lines[-1] = "16500000009"
+    Path("list.csv").write_text("\n".join(lines))
+    assert (await run("upload", "list.csv", "--retry-rejected", env=env)).code == 3
+    ran = await run_here("journal", "export-rejected", "list.csv.journal")
+    assert (ran.code, "nobody,rejected" in ran.out.replace('"', "")) == (0, True), ran
+    for changed in ([*lines[:3], "16500000077", *lines[3:]], lines[:3]):
+        Path("list.csv").write_text("\n".join(changed))
+        ran = await run_here("journal", "export-rejected", "list.csv.journal")
+        assert (ran.code, "is of another list than this" in ran.err) == (2, True), ran

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -21,6 +22,7 @@ from calls_async.cli.exit_codes import Exit
 from calls_async.cli.output import warn
 from calls_async.errors import ConfigurationError, JournalError
 from calls_async.transport.http import resolve_host
+from calls_async.upload.chunks.chunk import Chunk
 from calls_async.upload.journal.overview import (
     all_receipts,
     open_for_reading,
@@ -29,13 +31,15 @@ from calls_async.upload.journal.overview import (
     set_host,
     unknown_contacts,
 )
+from calls_async.upload.journal.rejected_rows import gather_rejected
 from calls_async.upload.journal.schema import BATCHER
 from calls_async.upload.journal.store import Store
-from calls_async.upload.outcomes.outcome import Receipt
+from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.outcomes.results_file import BYTE_ORDER_MARK, RESULTS_FORMATS, ResultsFile
+from calls_async.upload.pipeline.retry import compare_numbers
 from calls_async.upload.reconcile import Reconciliation
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed
-from calls_async.upload.sources.options import Reading
+from calls_async.upload.sources.options import Reading, read_rules
 from calls_async.upload.sources.originals import read_originals
 from calls_async.upload.status import OutcomeStatus
 
@@ -130,21 +134,29 @@ def _export_rejected(arguments: Namespace) -> Exit:
     """Write the rejected rows as they stand in the list, which is read once more."""
     rows = BadRows([OutcomeStatus.REJECTED])
     with closing(open_for_reading(Path(arguments.file))) as store:
-        upload, past = store.upload.record(), store.chunks.past()
-        for receipt in all_receipts(store):
+        upload, past, pending = store.upload.record(), store.chunks.past(), store.chunks.pending()
+        last_row = max((one.last_row for one in past), default=0)
+        known = gather_rejected(all_receipts(store), pending, rows=last_row, generation=0)
+        for receipt in chain(all_receipts(store), map(_receipt_of_unsent, pending)):
             rows.note(receipt)
     if upload.source_options is None or not upload.from_file:
         raise JournalError(arguments.file, "does not know of a file in which its rows stand as they were given")
     source = Path(arguments.source or upload.source)
     reading = attrs.evolve(Reading.from_json(upload.source_options), encoding=upload.encoding)
-    # A list whose rejected rows were corrected is another one to the bytes.
-    consumed = Consumed(journal=arguments.file, rows=max((one.last_row for one in past), default=0), chunks=past)
+    before = Consumed(journal=arguments.file, rows=last_row, old_rows=upload.old_rows, chunks=past)
+    if upload.generation:  # a list whose rejected rows were corrected is another one to the bytes
+        compare_numbers(source, attrs.evolve(reading, rules=read_rules(upload.source_options)), arguments.file, known)
+        before = NOTHING
     file = BadFile(arguments.output, excel=arguments.excel, others=[str(source), arguments.file])
-    before = NOTHING if upload.generation else consumed
     count = rows.write(file, partial(read_originals, source, reading, rows, before))
     if arguments.output is not None:
         warn(f"{arguments.output}: {count:,} rows")
     return Exit.DONE
+
+
+def _receipt_of_unsent(chunk: Chunk) -> Receipt:
+    """Return what is known of a chunk without an answer."""
+    return attrs.evolve(Receipt.of(chunk, Verdict.none()), rows=[], phones=[])
 
 
 def _print_all(arguments: Namespace, lines: Callable[[Store], Iterator[bytes]]) -> Exit:

@@ -66,8 +66,8 @@ def _open(settings: JournalSettings, owner: JournalOwner, at: float) -> tuple[St
             _refuse_half_retried(store, settings, owner)
             store.commit([lambda store: _note_going_on(store, owner)])
         past = _read_past(store, settings)
-        if owner.source_options not in (None, past.source_options):  # from now on
-            store.commit([lambda store: store.upload.note_source_options(owner.source_options)])
+        if owner.source_options is not None and owner.source_options != past.source_options:  # from now on
+            store.note_options_with_next_chunk(owner.source_options)
         return store, past
     except (ValueError, TypeError, KeyError) as error:
         store.close()

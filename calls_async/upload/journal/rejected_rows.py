@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from calls_async.upload.chunks.chunk import Chunk
-from calls_async.upload.outcomes.outcome import Receipt
+from calls_async.upload.outcomes.outcome import Outcome, Receipt
 from calls_async.upload.rows.number_set import NumberSet
+from calls_async.upload.rows.row import EXCLUDED, HAS_JOB_HERE, SAME_CONTENT, SAME_NUMBER, UnsentRow
 from calls_async.upload.status import OutcomeStatus
 
 
@@ -25,6 +26,8 @@ class RejectedRows:
     """For each row from 0: the number of the chunk as whose row it was rejected; 0 where it was not."""
     phones: Sequence[int]
     """For each row: the number that it was sent under; 0 where it was not sent, or was rejected."""
+    repeated: frozenset[int]
+    """Those of the rows that said the same as another, which may have been rejected; nobody is called for both."""
     called: NumberSet
     """The numbers that have a job, or may have one."""
 
@@ -42,28 +45,36 @@ def gather_rejected(
 ) -> RejectedRows:
     """Return the rejected ones among the first `rows` rows of a list."""
     holders, phones = array("I", bytes(array("I").itemsize * (rows + 1))), array("Q", bytes(8 * (rows + 1)))
+    repeated: set[int] = set()
     for receipt in receipts:
-        _note(receipt, holders, phones)
+        counts, rejected = receipt.counts(), OutcomeStatus.REJECTED
+        if counts[rejected] or receipt.unsent:
+            for outcome in filter(_goes_again, receipt.outcomes()):
+                holders[outcome.row] = receipt.chunk
+                if outcome.status is not rejected:
+                    repeated.add(outcome.row)
+        sent = zip(receipt.rows, receipt.phones, receipt.verdict.statuses, strict=True)
+        _note_phones(((row, phone) for row, phone, status in sent if status is not rejected), phones)
     for chunk in pending:
-        for row in chunk.unsent:
-            if row.status is OutcomeStatus.REJECTED:
-                holders[row.row] = chunk.number
+        for row in filter(_goes_again, chunk.unsent):
+            holders[row.row] = chunk.number
+            if row.status is not OutcomeStatus.REJECTED:
+                repeated.add(row.row)
         _note_phones(zip(chunk.rows, chunk.phones, strict=True), phones)
-    return RejectedRows(generation, rows, holders, phones, NumberSet(filter(None, phones)))
+    return RejectedRows(generation, rows, holders, phones, frozenset(repeated), NumberSet(filter(None, phones)))
 
 
 def without_rejected(chunk: Chunk) -> Chunk:
-    """Return a chunk without an answer, but for those of its rows that were rejected before anything was sent."""
-    return attrs.evolve(chunk, unsent=[row for row in chunk.unsent if row.status is not OutcomeStatus.REJECTED])
+    """Return a chunk without an answer, but for those of its rows that go again by themselves."""
+    return attrs.evolve(chunk, unsent=[row for row in chunk.unsent if not _goes_again(row)])
 
 
-def _note(receipt: Receipt, holders: array[int], phones: array[int]) -> None:
-    rejected = OutcomeStatus.REJECTED
-    if receipt.counts()[rejected]:
-        for outcome in receipt.only(rejected).outcomes():
-            holders[outcome.row] = receipt.chunk
-    sent = zip(receipt.rows, receipt.phones, receipt.verdict.statuses, strict=True)
-    _note_phones(((row, phone) for row, phone, status in sent if status is not rejected), phones)
+def _goes_again(row: Outcome | UnsentRow) -> bool:
+    """Return whether a retry looks at a row anew: not who must not be called, nor who has a job by another list."""
+    reason = row.error or ""
+    if row.status is OutcomeStatus.REJECTED:
+        return not reason.startswith(EXCLUDED)
+    return row.status is OutcomeStatus.DUPLICATE and reason.startswith((SAME_CONTENT, SAME_NUMBER, HAS_JOB_HERE))
 
 
 def _note_phones(sent: Iterable[tuple[int, str]], phones: array[int]) -> None:

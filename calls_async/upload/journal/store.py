@@ -36,10 +36,13 @@ class Store:
         self._answered: list[int] = []
         """In the transaction under way; afterwards their bytes are not needed any more."""
         self._of_batcher = False
+        self._source_done = False
+        self._next_options: str | None = None
         self._commits = 0
         if not self.empty:
             try:
-                self._of_batcher = self.upload.record().kind == BATCHER
+                record = self.upload.record()
+                self._of_batcher, self._source_done = record.kind == BATCHER, record.source_done
                 if writing:
                     self.chunks.gather_bodies()
                     self._begin_log()
@@ -99,12 +102,22 @@ class Store:
             self._bodies.free(number)
         self._answered.clear()
 
+    def note_options_with_next_chunk(self, options: str) -> None:
+        """Note how the file is read, once something comes of it."""
+        self._next_options = options
+
     # --- steps of a transaction ---
 
     def plan(self, chunk: Chunk, mark: Mark | None, at: float, parent: int | None = None) -> None:
         """Write a sealed chunk down."""
         if chunk.generation:
             self.upload.begin_generation(chunk.generation)
+        if self._source_done and parent is None:
+            self._source_done = False
+            self.upload.note_source_open()  # it has grown, or is read again
+        if self._next_options is not None:
+            self.upload.note_source_options(self._next_options)
+            self._next_options = None
         self.chunks.plan(chunk, mark, at, parent)
         if self._of_batcher:
             self.batcher.take_from_queue(chunk)

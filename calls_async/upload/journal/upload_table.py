@@ -104,12 +104,14 @@ class UploadTable:
         self._database.write("UPDATE upload SET source_done = 1")
 
     def begin_generation(self, generation: int) -> None:
-        """Note that rejected rows are being sent again, for the `generation`-th time: the upload is not finished."""
-        self._database.write(
-            "UPDATE upload SET generation = ?, source_done = 0 WHERE generation < ?", (generation, generation)
-        )
+        """Note that rejected rows are being sent again, for the `generation`-th time."""
+        self._database.write("UPDATE upload SET generation = ? WHERE generation < ?", (generation, generation))
 
-    def note_source_options(self, options: str | None) -> None:
+    def note_source_open(self) -> None:
+        """Note that the source is being read on, whose end had been reached."""
+        self._database.write("UPDATE upload SET source_done = 0")
+
+    def note_source_options(self, options: str) -> None:
         """Note how the file is read from now on."""
         self._database.write("UPDATE upload SET source_options = ?", (options,))
 

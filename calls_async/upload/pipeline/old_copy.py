@@ -34,6 +34,8 @@ class OldCopyCheck:
         self._trusted = trusted or is_new or of_batcher
         self._rows_left = journal.past.to_ask
         self._day_is_over = False
+        self._retries = journal.past.rejected is not None and not trusted
+        """Whether rejected rows are sent again: the same rows have other keys then, also within the day."""
 
     async def ask(self, chunk: Chunk) -> None:
         """Return when a chunk that was never sent may be. Raises `JournalRefusedError` where somebody in it has a job
@@ -51,6 +53,8 @@ class OldCopyCheck:
                     "newest journal back, or upload only those who were not called. Only if these jobs come from "
                     "another list: --trust-journal (trust_journal=True)",
                 )
+            if self._retries:
+                return
             if PLACE_STEP not in chunk.place:  # the parts of one that was refused prove nothing
                 self._rows_left = max(0, self._rows_left - len(chunk.rows))
             await self._journal.note_to_ask(self._rows_left)  # its send makes the journal young, for the next process
@@ -69,6 +73,8 @@ class OldCopyCheck:
 
     def _is_due(self) -> bool:
         past = self._journal.past
+        if self._retries:
+            return True
         if self._trusted or past.last_sent_at is None:
             return False
         if not self._day_is_over and self._is_over():

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from calls_async.errors import JournalRefusedError
+from calls_async.errors import JournalRefusedError, SourceError
 from calls_async.upload.journal.rejected_rows import RejectedRows
-from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, group_into_runs, last_row
+from calls_async.upload.rows.row import (
+    HAS_JOB_HERE,
+    EncodedRow,
+    Row,
+    Run,
+    UnsentRow,
+    each_row,
+    group_into_runs,
+    last_row,
+)
+from calls_async.upload.sources.formats import read_batches
+from calls_async.upload.sources.options import Reading
 from calls_async.upload.status import OutcomeStatus
 
 _CURE = (
@@ -25,14 +37,23 @@ class RetryFilter:
         self._rejected = rejected
         self._last_row = 0
         self._finished = finished
+        self._held: list[Run] = []
+        """The rows that will be let through once all others were compared."""
+        self._numbers: set[str] = set()
+        """Theirs."""
         self._any = False
         """Whether a row was let through."""
 
     def sift(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Return those of the rows that are to be sent, or rejected once more."""
+        """Return those of the rows that are to be sent, or rejected once more: nothing before all that were taken in
+        are known to be the same."""
         found = self._sift(runs)
-        self._any = self._any or bool(found)
-        return found
+        if self._last_row < self._rejected.rows:
+            self._held += found
+            return ()
+        held, self._held = self._held, []
+        self._any = self._any or bool(held or found)
+        return [*held, *found] if held else found
 
     def _sift(self, runs: Sequence[Run]) -> Sequence[Run]:
         if not runs:
@@ -69,11 +90,30 @@ class RetryFilter:
             if isinstance(row, EncodedRow) and before and int(row.phone) != before:
                 raise self._changed(f"row {row.row} has another number than when it was sent")
             return None
-        if isinstance(row, EncodedRow) and int(row.phone) in rejected.called:
+        if not isinstance(row, EncodedRow):
+            return row
+        again = row.row in rejected.repeated and row.phone in self._numbers
+        if again or int(row.phone) in rejected.called:
             # Rows may have been moved: whoever has a job gets no second one by this.
-            return UnsentRow(row.row, row.phone, OutcomeStatus.DUPLICATE, "has a job by another row of this list")
+            return UnsentRow(row.row, row.phone, OutcomeStatus.DUPLICATE, HAS_JOB_HERE)
+        self._numbers.add(row.phone)
         return row
 
     def _changed(self, how: str) -> JournalRefusedError:
         reason = f"is of another list than this: {how}. {_CURE} {self._journal}"
         return JournalRefusedError(self._journal, reason)
+
+
+def compare_numbers(path: Path, reading: Reading, journal: str, rejected: RejectedRows) -> None:
+    """Read a list and compare its numbers with those that were sent. Raises `JournalRefusedError` for another list,
+    and `SourceError`."""
+    comparing = RetryFilter(journal, rejected, finished=False)
+    try:
+        with path.open("rb") as file:
+            for batch in read_batches(str(path), file, reading):
+                comparing.sift(batch.runs)
+        comparing.end()
+        return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise SourceError(str(path), f"cannot be read: {reason}")

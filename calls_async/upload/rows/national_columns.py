@@ -52,6 +52,7 @@ class NationalPlan:
         with_code, behind_code = _cut(digits, self.code)
         # Where both may be meant, it takes more than patterns to tell.
         either = pc.is_in(pc.binary_length(behind_code), value_set=self.code_lengths)
+        either = pc.or_(either, _cut(behind_code, self.prefix)[0])  # which may be taken away, too
         sure = pc.and_(sure, pc.invert(pc.and_(pc.and_(whole, with_code), either)))
         clearly_prefix = with_prefix if self.prefix == self.code else pc.and_(with_prefix, pc.invert(with_code))
         bare = pc.and_(whole, pc.invert(with_prefix))

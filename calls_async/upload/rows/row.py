@@ -31,6 +31,11 @@ class UnsentRow(NamedTuple):
     """What stands in it, where somebody asked for that, or where it can be no row at all."""
 
 
+EXCLUDED = "excluded by "
+SAME_CONTENT, SAME_NUMBER = "says the same as row ", "has the number of row "
+HAS_JOB_HERE = "has a job by another row of this list"
+"""Why rows are not sent: how their reasons begin."""
+
 Row = EncodedRow | UnsentRow
 
 

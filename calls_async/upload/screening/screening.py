@@ -11,7 +11,17 @@ from typing import NamedTuple, Self
 from calls_async.concurrency import SerialThread
 from calls_async.upload.rows.number_set import NumberSet
 from calls_async.upload.rows.numbers import CHECKED, NumberRules
-from calls_async.upload.rows.row import EncodedRow, Row, Run, UnsentRow, each_row, group_into_runs
+from calls_async.upload.rows.row import (
+    EXCLUDED,
+    SAME_CONTENT,
+    SAME_NUMBER,
+    EncodedRow,
+    Row,
+    Run,
+    UnsentRow,
+    each_row,
+    group_into_runs,
+)
 from calls_async.upload.screening.exclusions import read_numbers
 from calls_async.upload.screening.repeats import SeenContacts
 from calls_async.upload.status import OutcomeStatus
@@ -104,7 +114,7 @@ class Screening:
     def _excluded(self, phone: str) -> str | None:
         for name, numbers in self._lists:
             if int(phone) in numbers:
-                return f"excluded by {name}"
+                return f"{EXCLUDED}{name}"
         return None
 
     def _sifted(self, row: Row) -> Row:
@@ -124,7 +134,7 @@ class Screening:
         if self._seen is None:
             return None
         if self._dedupe and (first := self._seen.find_first_row(row)) != row.row:
-            return f"says the same as row {first}"
+            return f"{SAME_CONTENT}{first}"
         if self._unique and (first := self._seen.find_first_of_number(row)) != row.row:
-            return f"has the number of row {first}"
+            return f"{SAME_NUMBER}{first}"
         return None

@@ -127,6 +127,15 @@ _KEPT_OPTIONS = (
 """What a journal keeps of how its list is read."""
 
 
+def read_rules(text: str) -> NumberRules:
+    """Return how the numbers of a list were read, of what `Reading.to_json` has kept; each by itself, whatever most
+    of them are. Raises `ValueError` for what is damaged."""
+    kept = json.loads(text)
+    names = ("region", "first_number", "international", "numbers")
+    rules = NumberRules(**{name: kept[name] for name in names if name in kept})
+    return attrs.evolve(rules, international=True) if rules.region is None else rules
+
+
 def _check_encoding(name: str) -> None:
     try:
         known = "x".encode(name).decode(name) == "x"

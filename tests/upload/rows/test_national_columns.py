@@ -104,3 +104,11 @@ def test_a_number_with_its_code_is_never_taken_for_a_national_one() -> None:
 def test_two_numbers_in_one_cell_are_two_in_both_lanes() -> None:
     cells = ["+4912345 6789012", "+49123456 7890123", "1234567 8901234"]
     assert read(cells, "DE", columnar=True) == read(cells, "DE", columnar=False)
+
+
+@pytest.mark.parametrize(
+    ("region", "cell"),
+    [("IR", "9806622987"), ("IR", "9808423606"), ("IR", "9803972466"), ("PH", "630240043"), ("TR", "9004441444")],
+)
+def test_a_prefix_behind_the_code(region: str, cell: str) -> None:
+    assert read([cell], region, columnar=True) == read([cell], region, columnar=False)
