@@ -38,7 +38,6 @@ from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.outcomes.results_file import BYTE_ORDER_MARK, RESULTS_FORMATS, ResultsFile
 from calls_async.upload.pipeline.retry import compare_numbers
 from calls_async.upload.reconcile import Reconciliation
-from calls_async.upload.sources.checkpoint import NOTHING, Consumed
 from calls_async.upload.sources.options import Reading, read_rules
 from calls_async.upload.sources.originals import read_originals
 from calls_async.upload.status import OutcomeStatus
@@ -143,12 +142,10 @@ def _export_rejected(arguments: Namespace) -> Exit:
         raise JournalError(arguments.file, "does not know of a file in which its rows stand as they were given")
     source = Path(arguments.source or upload.source)
     reading = attrs.evolve(Reading.from_json(upload.source_options), encoding=upload.encoding)
-    before = Consumed(journal=arguments.file, rows=last_row, old_rows=upload.old_rows, chunks=past)
-    if upload.generation:  # a list whose rejected rows were corrected is another one to the bytes
-        compare_numbers(source, attrs.evolve(reading, rules=read_rules(upload.source_options)), arguments.file, known)
-        before = NOTHING
+    # By numbers: a workbook that is saved again, or a list whose rejected rows were corrected, has other bytes.
+    compare_numbers(source, attrs.evolve(reading, rules=read_rules(upload.source_options)), arguments.file, known)
     file = BadFile(arguments.output, excel=arguments.excel, others=[str(source), arguments.file])
-    count = rows.write(file, partial(read_originals, source, reading, rows, before))
+    count = rows.write(file, partial(read_originals, source, reading, rows))
     if arguments.output is not None:
         warn(f"{arguments.output}: {count:,} rows")
     return Exit.DONE

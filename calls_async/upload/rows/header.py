@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -82,8 +83,8 @@ def describe_missing_phone(names: Sequence[str], sample: Sample, mapped: Mapping
         flags = " or ".join(f"--column '{name}=phone'" for name in numbers[:5])
         return f"has no column 'phone'; numbers stand in {list_names(numbers)}: say {flags}"
     meant = [name for name in names if _fold(name) in _PHONE_NAMES or did_you_mean(name) == did_you_mean("Phone")]
-    near = next((name for name in meant if name not in mapped), "NAME")
-    return f"has no column 'phone'; its columns are {list_names(names)}. Name one with --column '{near}=phone'"
+    near = shlex.quote(f"{next((name for name in meant if name not in mapped), 'NAME')}=phone")
+    return f"has no column 'phone'; its columns are {list_names(names)}. Name one with --column {near}"
 
 
 def find_hints(payload: Sequence[str]) -> list[str]:

@@ -11,7 +11,6 @@ import attrs
 from calls_async.errors import SourceError
 from calls_async.upload.rows.numbers import CHECKED
 from calls_async.upload.rows.row import UnsentRow, each_row
-from calls_async.upload.sources.checkpoint import NOTHING, Consumed
 from calls_async.upload.sources.formats import read_batches
 from calls_async.upload.sources.options import Reading
 
@@ -23,15 +22,12 @@ class Original(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def read_originals(
-    path: Path, reading: Reading, wanted: Container[int], consumed: Consumed = NOTHING
-) -> Iterator[Original]:
-    """Yield the wanted rows of a file. Raises `SourceError`, and `JournalRefusedError` where what is `consumed` has
-    changed."""
+def read_originals(path: Path, reading: Reading, wanted: Container[int]) -> Iterator[Original]:
+    """Yield the wanted rows of a file. Raises `SourceError`."""
     looking = attrs.evolve(reading, rules=CHECKED, columnar=False, keeps_fields=True, on_hint=None)
     try:
         with path.open("rb") as file:
-            for batch in read_batches(str(path), file, looking, attrs.evolve(consumed, shown=True)):
+            for batch in read_batches(str(path), file, looking):
                 for row in each_row(batch.runs):
                     if row.row in wanted and isinstance(row, UnsentRow):
                         yield Original(row.row, row.fields or {})
