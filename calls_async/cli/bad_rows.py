@@ -16,7 +16,7 @@ from calls_async.cli.problems import BAD
 from calls_async.errors import CallsError, ConfigurationError
 from calls_async.upload.outcomes.outcome import Receipt
 from calls_async.upload.outcomes.results_file import BYTE_ORDER_MARK, WORKBOOK, open_private, same_file
-from calls_async.upload.outcomes.workbook import Workbook, spell_cell
+from calls_async.upload.outcomes.workbook import Workbook, import_writer, spell_cell
 from calls_async.upload.rows.header import REASON_COLUMN
 from calls_async.upload.sources.originals import Original
 from calls_async.upload.status import OutcomeStatus
@@ -39,7 +39,7 @@ class BadRows:
         counts = receipt.counts()
         if any(counts[status] for status in self._statuses):
             bad = [one for one in receipt.outcomes() if one.status in self._statuses]
-            values = [(one.row, f"{one.status}: {_printable(one.error or '')}") for one in bad]
+            values = [(one.row, f"{one.status}: {spell_cell(one.error)}") for one in bad]
             self._reasons.executemany("INSERT OR REPLACE INTO bad VALUES (?, ?)", values)
 
     def __contains__(self, row: object) -> bool:
@@ -76,7 +76,7 @@ class BadFile:
             if same_file(Path(path), Path(other)):
                 raise ConfigurationError(f"{path}: is {other} itself; name another file")
         if self._workbook:
-            Workbook(io.BytesIO(), ["x"]).close()  # say at once that the library is missing
+            import_writer()  # say at once that it is missing
 
     def write(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Write a table; return how many rows it has. Raises `CallsError`."""
@@ -111,7 +111,3 @@ class BadFile:
             os.fsync(file.fileno())
             file.close()
         return count
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

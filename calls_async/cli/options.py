@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,7 +46,8 @@ def write_bad(arguments: Namespace, rows: BadRows | None, file: BadFile | None) 
     """Write the bad rows of the list, where that is wanted."""
     if file is not None and rows is not None:
         reading = Reading(**read_reading(arguments))
-        count = rows.write(file, partial(read_originals, Path(arguments.source), reading, rows))
+        with closing(rows):
+            count = rows.write(file, partial(read_originals, Path(arguments.source), reading, rows))
         warn(f"{arguments.bad}: {count:,} rows to correct")
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, ConfigurationError, MissingExtraError
 from calls_async.upload.outcomes.results_file import BYTE_ORDER_MARK, WORKBOOK, open_private
-from calls_async.upload.outcomes.workbook import Workbook
+from calls_async.upload.outcomes.workbook import Workbook, import_writer
 
 EXTRA = "extra"
 """The column for what the server says beyond the columns, as JSON."""
@@ -54,7 +54,7 @@ class Records:
         if self._form == "parquet":
             _arrow()
         if self._form == "xlsx":
-            Workbook(io.BytesIO(), list(columns)).close()  # say at once that the library is missing
+            import_writer()  # say at once that it is missing
 
     async def add(self, records: Sequence[Record]) -> None:
         await self._do(records)

@@ -145,7 +145,8 @@ def _export_rejected(arguments: Namespace) -> Exit:
     # By numbers: a workbook that is saved again, or a list whose rejected rows were corrected, has other bytes.
     compare_numbers(source, attrs.evolve(reading, rules=read_rules(upload.source_options)), arguments.file, known)
     file = BadFile(arguments.output, excel=arguments.excel, others=[str(source), arguments.file])
-    count = rows.write(file, partial(read_originals, source, reading, rows))
+    with closing(rows):
+        count = rows.write(file, partial(read_originals, source, reading, rows))
     if arguments.output is not None:
         warn(f"{arguments.output}: {count:,} rows")
     return Exit.DONE

@@ -18,7 +18,7 @@ import orjson
 from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, ConfigurationError, SourceError
 from calls_async.upload.outcomes.outcome import Outcome, Receipt
-from calls_async.upload.outcomes.workbook import Workbook, read_workbook
+from calls_async.upload.outcomes.workbook import Workbook, import_writer, read_workbook
 from calls_async.upload.status import OutcomeStatus
 
 LINES_AT_A_TIME = 500
@@ -159,7 +159,7 @@ class ResultsFile:
                 raise ConfigurationError(f"--results {path}: is {other} itself; name another file")
         self._is_workbook = suffix == WORKBOOK
         if self._is_workbook:
-            Workbook(io.BytesIO(), COLUMNS).close()  # say at once that the library is missing
+            import_writer()  # say at once that it is missing
         self._header, self._write = RESULTS_FORMATS.get(suffix, (b"", to_jsonl))
         if excel and suffix == ".csv":
             self._header = BYTE_ORDER_MARK + self._header

@@ -15,14 +15,20 @@ CELL_CHARS = 32_767
 """The longest text in a cell."""
 
 
+def import_writer() -> Any:
+    """Return the library. Raises `MissingExtraError`."""
+    try:
+        import xlsxwriter
+    except ImportError:
+        raise MissingExtraError("writing .xlsx", "excel") from None
+    return xlsxwriter
+
+
 class Workbook:
     """Writes rows into a file, sheet after sheet. Text stays text: no cell becomes a formula, a link or a number."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
-        try:
-            import xlsxwriter
-        except ImportError:
-            raise MissingExtraError("writing .xlsx", "excel") from None
+        xlsxwriter = import_writer()
         self._file = file
         self._book = xlsxwriter.Workbook(file, {"constant_memory": True, "in_memory": False})
         self._columns = columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from calls_async.errors import JournalRefusedError, SourceError
+from calls_async.errors import JournalRefusedError
 from calls_async.upload.journal.rejected_rows import RejectedRows
 from calls_async.upload.rows.row import (
     HAS_JOB_HERE,
@@ -17,7 +17,7 @@ from calls_async.upload.rows.row import (
     group_into_runs,
     last_row,
 )
-from calls_async.upload.sources.formats import read_batches
+from calls_async.upload.sources.formats import read_path
 from calls_async.upload.sources.options import Reading
 from calls_async.upload.status import OutcomeStatus
 
@@ -108,12 +108,6 @@ def compare_numbers(path: Path, reading: Reading, journal: str, rejected: Reject
     """Read a list and compare its numbers with those that were sent. Raises `JournalRefusedError` for another list,
     and `SourceError`."""
     comparing = RetryFilter(journal, rejected, finished=False)
-    try:
-        with path.open("rb") as file:
-            for batch in read_batches(str(path), file, reading):
-                comparing.sift(batch.runs)
-        comparing.end()
-        return
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-    raise SourceError(str(path), f"cannot be read: {reason}")
+    for batch in read_path(path, reading):
+        comparing.sift(batch.runs)
+    comparing.end()

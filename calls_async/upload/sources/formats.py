@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import attrs
@@ -82,6 +83,17 @@ def _tell_other_rules(name: str, reading: Reading, consumed: Consumed, tell: Cal
         tell(f"{name}: rows up to {consumed.old_rows:,} were read by the rules of an older version")
     if consumed.options is not None and (changes := reading.spell_changes(consumed.options)):
         tell(f"{name}: rows from {consumed.rows + 1:,} on are read by other rules: {changes}")
+
+
+def read_path(path: Path, reading: Reading) -> Iterator[Batch]:
+    """Yield the rows of a file in batches. Raises `SourceError` where it cannot be opened or read."""
+    try:
+        with path.open("rb") as file:
+            yield from read_batches(str(path), file, reading)
+            return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise SourceError(str(path), f"cannot be read: {reason}")
 
 
 def _with_encoding(name: str, file: BinaryIO, reading: Reading, consumed: Consumed) -> Reading:

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from calls_async.errors import SourceError
 from calls_async.upload.rows.numbers import CHECKED
 from calls_async.upload.rows.row import UnsentRow, each_row
-from calls_async.upload.sources.formats import read_batches
+from calls_async.upload.sources.formats import read_path
 from calls_async.upload.sources.options import Reading
 
 
@@ -25,13 +24,7 @@ class Original(NamedTuple):
 def read_originals(path: Path, reading: Reading, wanted: Container[int]) -> Iterator[Original]:
     """Yield the wanted rows of a file. Raises `SourceError`."""
     looking = attrs.evolve(reading, rules=CHECKED, columnar=False, keeps_fields=True, on_hint=None)
-    try:
-        with path.open("rb") as file:
-            for batch in read_batches(str(path), file, looking):
-                for row in each_row(batch.runs):
-                    if row.row in wanted and isinstance(row, UnsentRow):
-                        yield Original(row.row, row.fields or {})
-            return
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-    raise SourceError(str(path), f"cannot be read: {reason}")
+    for batch in read_path(path, looking):
+        for row in each_row(batch.runs):
+            if row.row in wanted and isinstance(row, UnsentRow):
+                yield Original(row.row, row.fields or {})
