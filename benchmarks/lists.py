@@ -1,7 +1,8 @@
 """Contact lists to measure with: phone, name, age, promo, gmtZone, dialerPriority, as CSV, JSON Lines or Parquet.
 
 `plain` has names and promos that many rows share; `unique` has none that two rows share; `quoted` has a promo in
-quotes, with a comma, in every fourth row; `bad1` and `bad50` have 1 % and 50 % rows that cannot be sent.
+quotes, with a comma, in every fourth row; `bad1` and `bad50` have 1 % and 50 % rows that cannot be sent; `api` has
+lines that are contacts already, with an object `payload`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 import orjson
 
 COLUMNS = ("phone", "name", "age", "promo", "gmtZone", "dialerPriority")
-KINDS = ("plain", "unique", "quoted", "bad1", "bad50")
 _NAMES = ("Alex", "Andrea", "Chris", "Jo", "Kim", "Max", "Sam", "René", "Юлия", "明")
 _PROMOS = ("none", "free month", "20% off", "2 for 1")
 _ZONES = ("Z", "-05:00", "+03:00", "Asia/Tokyo")
@@ -27,7 +27,7 @@ def rows(kind: str, count: int) -> Iterator[tuple[str, str, str, str, str, str]]
         chance = rng.random()
         name = _NAMES[int(chance * 1e3) % 10]
         promo = _PROMOS[int(chance * 1e5) % 4]
-        phone = str(99_900_000_000 + number * 7919 % 99_000_000)
+        phone = str(79_000_000_000 + number * 7919 % 1_000_000_000)
         if kind == "unique":
             name, promo = f"{name} {number:08x}", f"{promo} {number * 2654435761 % 2**32:010}"
         elif kind == "quoted" and number % 4 == 0:
@@ -53,4 +53,8 @@ def write_list(path: Path, kind: str, count: int) -> None:
             writer.writerows(rows(kind, count))
             return
         for row in rows(kind, count):
-            file.write(orjson.dumps(dict(zip(COLUMNS, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE).decode())
+            fields: dict[str, object] = dict(zip(COLUMNS, row, strict=True))
+            if kind == "api":
+                payload = {name: fields.pop(name) for name in ("name", "age", "promo")}
+                fields |= {"payload": payload, "dialerPriority": int(row[-1])}
+            file.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE).decode())

@@ -1,6 +1,6 @@
 """How fast an upload is, against baselines of its own, all measured in turn in one run.
 
-    python benchmarks/upload.py speed     [--rows 1000000] [--rounds 3]
+    python benchmarks/upload.py speed     [--rows 1000000] [--rounds 5] [--way WORDS]
     python benchmarks/upload.py latency   [--rows 400000]
     python benchmarks/upload.py memory    [--rows 300000]
     python benchmarks/upload.py lateness  [--rows 1000000]
@@ -33,24 +33,31 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 
 LATENCY_SECONDS = 0.05
 
-SPEED: dict[str, tuple[str, ...]] = {
-    "ceiling: aiohttp, bytes made beforehand": ("ceiling", "plain.csv"),
-    "careful script, CSV": ("careful", "plain.csv"),
-    "usual script, CSV": ("usual", "plain.csv"),
-    "CSV": ("file", "plain.csv"),
-    "CSV, no journal": ("file", "plain.csv", "--durability", "none"),
-    "CSV, without pyarrow": ("file", "plain.csv", "--without-arrow"),
-    "careful script, CSV of unique strings": ("careful", "unique.csv"),
-    "CSV of unique strings": ("file", "unique.csv"),
-    "CSV, quotes in every fourth row": ("file", "quoted.csv"),
-    "CSV, 1 % bad rows": ("file", "bad1.csv"),
-    "CSV, 50 % bad rows": ("file", "bad50.csv"),
-    "Parquet": ("file", "plain.parquet"),
-    "careful script, JSON Lines": ("careful_lines", "plain.jsonl"),
-    "JSON Lines": ("file", "plain.jsonl"),
-    "careful script, contacts": ("careful_contacts", "plain.csv"),
-    "contacts from an async generator": ("rows", "plain.csv"),
+SPEED: dict[str, tuple[str, str, tuple[str, ...], str]] = {
+    "tight script, CSV": ("tight", "plain.csv", (), ""),
+    "careful script, CSV": ("careful", "plain.csv", (), ""),
+    "usual script, CSV": ("usual", "plain.csv", (), ""),
+    "CSV": ("file", "plain.csv", (), "tight script, CSV"),
+    "CSV, no journal": ("file", "plain.csv", ("--durability", "none"), "tight script, CSV"),
+    "CSV, without pyarrow": ("file", "plain.csv", ("--without-arrow",), "careful script, CSV"),
+    "tight script, unique strings": ("tight", "unique.csv", (), ""),
+    "CSV of unique strings": ("file", "unique.csv", (), "tight script, unique strings"),
+    "tight script, quotes": ("tight", "quoted.csv", (), ""),
+    "CSV, quotes in every fourth row": ("file", "quoted.csv", (), "tight script, quotes"),
+    "tight script, 1 % bad rows": ("tight", "bad1.csv", (), ""),
+    "CSV, 1 % bad rows": ("file", "bad1.csv", (), "tight script, 1 % bad rows"),
+    "tight script, 50 % bad rows": ("tight", "bad50.csv", (), ""),
+    "CSV, 50 % bad rows": ("file", "bad50.csv", (), "tight script, 50 % bad rows"),
+    "script, Parquet": ("tight_parquet", "plain.parquet", (), ""),
+    "Parquet": ("file", "plain.parquet", (), "script, Parquet"),
+    "script, JSON Lines": ("tight_lines", "plain.jsonl", (), ""),
+    "JSON Lines": ("file", "plain.jsonl", (), "script, JSON Lines"),
+    "script, JSON Lines with payload": ("tight_api_lines", "api.jsonl", (), ""),
+    "JSON Lines with payload": ("file", "api.jsonl", (), "script, JSON Lines with payload"),
+    "careful script, contacts": ("careful_contacts", "plain.csv", (), ""),
+    "contacts from an async generator": ("rows", "plain.csv", (), "careful script, contacts"),
 }
+"""Each way: its name, its list, its options, and the baseline that it is compared with."""
 
 
 @contextlib.contextmanager
@@ -63,36 +70,47 @@ def serving(latency_seconds: float = 0.0) -> Iterator[str]:
         sink.communicate()
 
 
-def run(url: str, way: str, source: Path, *options: str) -> dict[str, Any]:
-    """What one run of a way says; see ways.py."""
+def run(url: str, way: str, source: Path, *options: str, cores: Sequence[int] = CORES[:1]) -> dict[str, Any]:
+    """Return what one run of a way says (see ways.py), and how many seconds its whole process took, as `wall`; on all
+    cores where there are no `cores`."""
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, str(HERE / "ways.py"), way, str(source), url, name, *options]
-        if CORES:
-            command += ["--core", str(CORES[0])]
+        command += [part for core in cores for part in ("--core", str(core))]
+        began = time.perf_counter()
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+        wall = time.perf_counter() - began
+    return {**json.loads(done.stdout), "wall": wall}
 
 
-def speed(folder: Path, rows: int, rounds: int) -> None:
-    for name in sorted({name for _, name, *_ in SPEED.values()}):
+def speed(folder: Path, rows: int, rounds: int, wanted: str) -> None:
+    ways = {
+        label: way
+        for label, way in SPEED.items()
+        if wanted in label
+        or wanted in way[3]
+        or any(wanted in other and of[3] == label for other, of in SPEED.items())
+    }
+    for name in sorted({name for _, name, *_ in ways.values()}):
         write_list(folder / name, name.split(".")[0], rows)
-    rates: dict[str, list[float]] = {label: [] for label in SPEED}
-    peaks: dict[str, float] = {}
-    with serving() as url:
-        for _ in range(rounds):
-            for label, (way, name, *options) in SPEED.items():
-                said = run(url, way, folder / name, *options)
-                rates[label].append(said["rows"] / said["seconds"])
-                peaks[label] = max(peaks.get(label, 0.0), said["peak_mb"])
-    careful = rates["careful script, CSV"]
-    print("| way | rows/s | of the careful script | lowest, highest | peak MB |\n|---|---|---|---|---|")
-    for label, found in rates.items():
-        ratios = [one / base for one, base in zip(found, careful, strict=True)]
-        print(
-            f"| {label} | {statistics.median(found):,.0f} | {statistics.median(ratios):.2f} "
-            f"| {min(ratios):.2f}, {max(ratios):.2f} | {peaks[label]:.0f} |"
-        )
+    for cores in (CORES[:1], ()):
+        seconds: dict[str, list[float]] = {label: [] for label in ways}
+        peaks: dict[str, float] = {}
+        with serving() as url:
+            for _ in range(rounds):
+                for label, (way, name, options, _) in ways.items():
+                    said = run(url, way, folder / name, *options, cores=cores)
+                    seconds[label].append(said["wall"])
+                    peaks[label] = max(peaks.get(label, 0.0), said["peak_mb"])
+        print(f"\n{'one core' if cores else 'two cores'}, {rows:,} rows\n")
+        print("| way | seconds | of its baseline's speed | lowest, highest | peak MB |\n|---|---|---|---|---|")
+        for label, (*_, baseline) in ways.items():
+            found = seconds[label]
+            ratios = [base / own for own, base in zip(found, seconds[baseline or label], strict=True)]
+            print(
+                f"| {label} | {statistics.median(found):.2f} | {statistics.median(ratios):.2f} "
+                f"| {min(ratios):.2f}, {max(ratios):.2f} | {peaks[label]:.0f} |",
+                flush=True,
+            )
 
 
 def latency(folder: Path, rows: int) -> None:
@@ -169,13 +187,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["speed", "latency", "memory", "lateness", "start", "growth"])
     parser.add_argument("--rows", type=int)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--way", default="", help="only what has these words in its name, and its baseline")
     arguments = parser.parse_args(argv)
     rows = arguments.rows
     with tempfile.TemporaryDirectory() as name:
         match arguments.what:
             case "speed":
-                speed(Path(name), rows or 1_000_000, arguments.rounds)
+                speed(Path(name), rows or 1_000_000, arguments.rounds, arguments.way)
             case "latency":
                 latency(Path(name), rows or 400_000)
             case "memory":
