@@ -173,9 +173,11 @@ def chunked(rows: Iterator[Fields], size: int) -> Iterator[list[Fields]]:
 # --- how they send it ---
 
 
-def sending(
-    chunks: Callable[[Path], Chunks | AsyncIterator[list[Fields]]],
-) -> Callable[[Path, str, Path], Awaitable[int]]:
+Script = Callable[[Path, str, Path], Awaitable[int]]
+"""From the list, the server's URL and a folder for what is written, to the number of rows."""
+
+
+def sending(chunks: Callable[[Path], Chunks | AsyncIterator[list[Fields]]]) -> Script:
     """Return a script of a bounded queue and 16 workers, that writes the IDs down as they come."""
 
     async def send(source: Path, url: str, folder: Path) -> int:

@@ -76,9 +76,11 @@ class RetryFilter:
 
     def _is_known(self, run: Run) -> bool:
         """Return whether all of its rows were sent under the same numbers."""
-        if isinstance(run, UnsentRow) or last_row(run) > self._rejected.rows:
+        if isinstance(run, UnsentRow) or run.unsent or not isinstance(run.rows, range):
             return False
-        before = self._rejected.phones[run.first_row : run.first_row + len(run)]
+        if last_row(run) > self._rejected.rows:
+            return False
+        before = self._rejected.phones[run.rows.start : run.rows.stop]
         return list(map(int, run.phones)) == list(before)
 
     def _sifted(self, row: Row) -> Row | None:

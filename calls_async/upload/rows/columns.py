@@ -18,12 +18,13 @@ from calls_async.errors import ContactError
 from calls_async.protocol.calling_codes import PREFIX_DIGITS
 from calls_async.protocol.contact import encode_json
 from calls_async.upload.rows.cells import carried
-from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.fast_rows import SettingsCache, WrongNumbers
 from calls_async.upload.rows.national_columns import TWO_NUMBERS, find_plan
 from calls_async.upload.rows.numbers import NumberRules
-from calls_async.upload.rows.row import EncodedRows, Row, Run, group_into_runs
+from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, UnsentRow, as_range
 from calls_async.upload.rows.scalars import scalar
 from calls_async.upload.rows.table import Table
+from calls_async.upload.status import OutcomeStatus
 
 _WITH_PLUS = (
     r"^\+([1-9][0-9]{0,2})[ -]?\(?([0-9]{2,5})\)?[ -]?([0-9]{1,5})[ -]?([0-9]{0,5})[ -]?([0-9]{0,5})$",
@@ -38,8 +39,14 @@ _OTHER_CONTROLS = [bytes([code]) for code in range(32) if chr(code) not in _ESCA
 _OTHER_CONTROLS_PATTERN = r"[\x00-\x07\x0b\x0e-\x1f]"
 
 
-Other = Callable[[int, int], Row]
-"""What the row lane makes of a row, by its number and its index in the batch."""
+@attrs.frozen(slots=True, kw_only=True)
+class RowLane:
+    """Where rows go that leave the fast lane. Rows are meant by their indexes in the batch."""
+
+    encode: Callable[[int, Sequence[int]], Sequence[Row]]
+    """Returns what the row lane makes of rows, by the number of the batch's first row and their indexes."""
+    place: Callable[[int], str] = lambda index: ""
+    """Returns what a reason begins with that says where in the file the row stands."""
 
 
 @attrs.define
@@ -48,57 +55,70 @@ class Columns:
 
     table: Table
     fragments: SettingsCache
+    wrong_numbers: WrongNumbers
+
+    @classmethod
+    def of(cls, table: Table, as_json: Callable[[Sequence[Any]], bytes | None]) -> Columns:
+        """Make the lane of a table, whose settings become JSON by `as_json`."""
+        return cls(table, SettingsCache(as_json), WrongNumbers(table.rules))
 
     def encode(
-        self, first_row: int, columns: Sequence[pa.Array], other: Other, sure: pa.Array | None = None
+        self, first_row: int, columns: Sequence[pa.Array], lane: RowLane, sure: pa.Array | None = None
     ) -> list[Run]:
         """Return the rows from number `first_row` on; those that are not `sure` leave the lane. Raises
         `pyarrow.ArrowException` for types that it does not know."""
-        phones, good = _phones(columns[self.table.phone], self.table.rules)
-        good = good if sure is None else pc.and_(good, sure)
+        phones, dialled = _phones(columns[self.table.phone], self.table.rules)
         pieces: list[Any] = ['{"phone":"', phones]
         behind = '"'
         for position, (index, name) in enumerate(self.table.payload):
             key = encode_json("payload", name).decode()
-            piece, quote, sure = _as_json(columns[index])
+            piece, quote, certain = _as_json(columns[index])
             opening = "," if position else ',"payload":{'
             pieces += [f"{behind}{opening}{key}:{quote}", piece]
             behind = quote
-            good = good if sure is None else pc.and_(good, sure)
+            sure = _and(sure, certain)
         if self.table.payload:
             behind += "}"
         if self.table.settings:
             fragments = self._settings([columns[index] for index, _ in self.table.settings], behind)
-            good = pc.and_(good, fragments.is_valid())
+            sure = _and(sure, fragments.is_valid())
             pieces.append(fragments)
         else:
             pieces.append(behind + "},")
         parts = [scalar(piece) if isinstance(piece, str) else piece for piece in (*pieces, "")]
         text = pc.binary_join_element_wise(*parts, null_handling="replace")
-        _, starts, buffer = text.buffers()
-        bad = pc.indices_nonzero(pc.invert(good)).to_pylist()
-        if bad:  # what stands there need not even be text
-            phones = pc.if_else(good, phones, scalar(""))
-        encoded = EncodedRows(
-            first_row, phones.to_pylist(), memoryview(buffer), memoryview(starts).cast("i")[: len(text) + 1]
-        )
-        return self._with_others(encoded, bad, other) if bad else [encoded]
+        good = dialled if sure is None else pc.and_(dialled, sure)
+        if pc.all(good).as_py():
+            return [_make_run(range(first_row, first_row + len(text)), phones, text)]
+        return self._with_others(first_row, _Encoded(phones, text, good, sure), columns[self.table.phone], lane)
 
-    def _with_others(self, encoded: EncodedRows, bad: Sequence[int], other: Other) -> list[Run]:
-        """Return the runs of the good rows, and between them what the row lane makes of the `bad` ones."""
-        runs: list[Run] = []
-        others: list[Row] = []
-        done = 0
-        for index in bad:
-            if index > done:
-                runs += [*group_into_runs(others), encoded.part(done, index)]
-                others.clear()
-            others.append(other(encoded.first_row + index, index))
-            done = index + 1
-        runs += group_into_runs(others)
-        if done < len(encoded):
-            runs.append(encoded.part(done, len(encoded)))
-        return runs
+    def _with_others(self, first_row: int, encoded: _Encoded, written: pa.Array, lane: RowLane) -> list[Run]:
+        """Return the good rows, and what the row lane makes of the others. Where nothing but the number is wrong, its
+        reason is remembered; `written` are the numbers as they stand in the list."""
+        bad = pc.indices_nonzero(pc.invert(encoded.good))
+        others: dict[int, Row | None] = dict.fromkeys(bad.to_pylist())
+        if pa.types.is_string(written.type):
+            known = (
+                bad if encoded.sure is None else pc.indices_nonzero(pc.and_(encoded.sure, pc.invert(encoded.good)))
+            )
+            numbers = written.take(known).to_pylist()
+            for index, number in zip(known.to_pylist(), numbers, strict=True):
+                if number is not None and (wrong := self.wrong_numbers.explain(number)) is not None:
+                    shown, reason = wrong
+                    others[index] = UnsentRow(
+                        first_row + index, shown, OutcomeStatus.REJECTED, lane.place(index) + reason
+                    )
+        left = [index for index, row in others.items() if row is None]
+        others.update(zip(left, lane.encode(first_row, left), strict=True))
+        mended = {index: row for index, row in others.items() if isinstance(row, EncodedRow)}
+        if mended:
+            encoded = encoded.mended(mended)
+        rows = [first_row + index for index in pc.indices_nonzero(encoded.good).to_pylist()]
+        unsent = [row for row in others.values() if isinstance(row, UnsentRow)]
+        if not rows:
+            return list(unsent)
+        good = encoded.good
+        return [_make_run(as_range(rows), encoded.phones.filter(good), encoded.text.filter(good), unsent)]
 
     def _settings(self, columns: Sequence[pa.Array], behind: str) -> pa.Array:
         """Return the end of each contact; null where its settings are not valid. Few combinations of settings make up
@@ -123,6 +143,43 @@ class Columns:
         found = map(self.fragments.of, combinations)
         ends = pa.array([None if one is None else f"{behind}{one.decode()}," for one in found], pa.string())
         return ends.take(codes)
+
+
+@attrs.frozen(slots=True)
+class _Encoded:
+    """The rows of a batch: their phones, their text with a comma behind it, which are good, and in which nothing but
+    the number may be wrong (None: in all)."""
+
+    phones: pa.Array
+    text: pa.Array
+    good: pa.Array
+    sure: pa.Array | None
+
+    def mended(self, rows: Mapping[int, EncodedRow]) -> _Encoded:
+        """Return them with what the row lane has made of some, by their indexes, in their order."""
+        taken = [False] * len(self.text)
+        for index in rows:
+            taken[index] = True
+        here = pa.array(taken, pa.bool_())
+        phones = pa.array([str(row.phone) for row in rows.values()], pa.string())
+        texts = pa.array([row.body + b"," for row in rows.values()], pa.binary()).cast(pa.string())
+        return _Encoded(
+            pc.replace_with_mask(self.phones, here, phones),
+            pc.replace_with_mask(self.text, here, texts),
+            pc.or_(self.good, here),
+            self.sure,
+        )
+
+
+def _make_run(rows: Sequence[int], phones: pa.Array, text: pa.Array, unsent: Sequence[UnsentRow] = ()) -> EncodedRows:
+    _, starts, buffer = text.buffers()
+    offsets = memoryview(starts).cast("i")[text.offset : text.offset + len(text) + 1]
+    return EncodedRows(rows, phones.to_pylist(), memoryview(buffer), offsets, unsent)
+
+
+def _and(one: pa.Array | None, other: pa.Array | None) -> pa.Array | None:
+    """Return which rows are in both; None stands for all."""
+    return other if one is None else one if other is None else pc.and_(one, other)
 
 
 def read_columns(

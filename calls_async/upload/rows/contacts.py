@@ -51,7 +51,8 @@ def _contact_by(rules: NumberRules, item: Contact | Mapping[str, Any]) -> Contac
 def _encode_contacts(first_row: int, contacts: Sequence[Contact]) -> list[Run]:
     encoded = encode_contacts(contacts) if contacts else None
     if encoded is not None:
-        return [EncodedRows(first_row, [contact.phone for contact in contacts], *encoded)]
+        rows = range(first_row, first_row + len(contacts))
+        return [EncodedRows(rows, [contact.phone for contact in contacts], *encoded)]
     return group_into_runs(_encode_contact(row, contact) for row, contact in enumerate(contacts, start=first_row))
 
 

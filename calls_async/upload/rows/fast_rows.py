@@ -13,6 +13,7 @@ import orjson
 
 from calls_async.errors import ContactError
 from calls_async.protocol.contact import encode_json
+from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.contacts import encode_object
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import EncodedRow, Row
@@ -39,6 +40,30 @@ class SettingsCache:
                 self._known.clear()
             self._known[key] = self.as_json(values)
         return self._known[key]
+
+
+@attrs.define
+class WrongNumbers:
+    """Why texts are no numbers, by these rules. The same stand in many rows of a list, so each is looked at once."""
+
+    rules: NumberRules
+    _known: dict[str, tuple[str | None, str] | None] = attrs.field(factory=dict, init=False)
+
+    def explain(self, number: str) -> tuple[str | None, str] | None:
+        """Return how a number is shown that is none, and why it is not; None for one that is."""
+        if number not in self._known:
+            if len(self._known) >= MAX_FRAGMENTS:
+                self._known.clear()
+            self._known[number] = self._explain(number)
+        return self._known[number]
+
+    def _explain(self, number: str) -> tuple[str | None, str] | None:
+        try:
+            self.rules.read(number)
+        except ContactError as error:
+            row = rejected(0, number, error)
+            return row.phone, row.error
+        return None
 
 
 class QuickTable:

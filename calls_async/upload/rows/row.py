@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import attrs
@@ -46,32 +47,44 @@ def at_line(line: int, row: Row) -> Row:
 
 @attrs.frozen(slots=True)
 class EncodedRows:
-    """Consecutive contacts of a source, ready to be sent. Iterating gives them one at a time."""
+    """Contacts of a source, ready to be sent, in the order of their rows; and the rows between and around them that
+    are not sent. Iterating gives one row at a time."""
 
-    first_row: int
+    rows: Sequence[int]
+    """The numbers of the contacts' rows."""
     phones: Sequence[str] = attrs.field(repr=False)
     text: memoryview = attrs.field(repr=False)
     """The contacts as JSON, each with a comma behind it."""
     starts: Sequence[int] = attrs.field(repr=False)
     """Where in `text` each begins, and at last where the text ends."""
+    unsent: Sequence[UnsentRow] = attrs.field(default=(), repr=False)
 
     @classmethod
-    def of(cls, first_row: int, phones: Sequence[str], bodies: Sequence[bytes]) -> EncodedRows:
-        """Make a run of the contacts of consecutive rows, at least one."""
+    def of(
+        cls, rows: Sequence[int], phones: Sequence[str], bodies: Sequence[bytes], unsent: Sequence[UnsentRow] = ()
+    ) -> EncodedRows:
+        """Make a run of the contacts of these rows, at least one."""
         text = b"%b," % b",".join(bodies)
         starts = [0, *accumulate([len(body) + 1 for body in bodies])]
-        return cls(first_row, phones, memoryview(text), starts)
+        return cls(as_range(rows), phones, memoryview(text), starts, unsent)
 
     def __len__(self) -> int:
+        """Return how many contacts it has."""
         return len(self.phones)
 
-    def __iter__(self) -> Iterator[EncodedRow]:
-        for index, phone in enumerate(self.phones):
-            yield EncodedRow(self.first_row + index, phone, bytes(self.cut(index, index + 1)))
+    def __iter__(self) -> Iterator[Row]:
+        passed = 0
+        for index, (row, phone) in enumerate(zip(self.rows, self.phones, strict=True)):
+            while passed < len(self.unsent) and self.unsent[passed].row < row:
+                yield self.unsent[passed]
+                passed += 1
+            yield EncodedRow(row, phone, bytes(self.cut(index, index + 1)))
+        yield from self.unsent[passed:]
 
-    def part(self, start: int, stop: int) -> EncodedRows:
-        """Return the contacts from index `start` to before `stop`."""
-        return EncodedRows(self.first_row + start, self.phones[start:stop], self.text, self.starts[start : stop + 1])
+    @property
+    def last_row(self) -> int:
+        """The number of its last row."""
+        return max(*self.rows[-1:], *(row.row for row in self.unsent[-1:]), 0)
 
     def cut(self, start: int, stop: int) -> memoryview:
         """Return the contacts from index `start` to before `stop`, with commas between them."""
@@ -85,7 +98,18 @@ class EncodedRows:
             return stop
         return max(start, bisect_right(self.starts, end, start, stop + 1) - 1)
 
+    def count_unsent_before(self, row: int) -> int:
+        """Return how many rows that are not sent stand before the row of this number."""
+        return bisect_left(self.unsent, row, key=_number_of) if self.unsent else 0
 
+
+def as_range(rows: Sequence[int]) -> Sequence[int]:
+    """Return ascending numbers of rows as a range, where none is left out."""
+    whole = range(rows[0], rows[-1] + 1) if rows else range(0)
+    return whole if len(whole) == len(rows) else rows
+
+
+_number_of = attrgetter("row")
 Run = EncodedRows | UnsentRow
 
 
@@ -100,7 +124,7 @@ def each_row(runs: Iterable[Run]) -> Iterator[Row]:
 
 def last_row(run: Run) -> int:
     """Return the number of its last row."""
-    return run.row if isinstance(run, UnsentRow) else run.first_row + len(run) - 1
+    return run.row if isinstance(run, UnsentRow) else run.last_row
 
 
 BATCH_ROWS = 500
@@ -113,42 +137,31 @@ class RowBuffer:
     """Rows of the row lane, one after the other, until there is a batch of them."""
 
     def __init__(self) -> None:
-        self._runs: list[Run] = []
-        self._first_row = 0
-        """Of the contacts that are no run yet."""
+        self._rows: list[int] = []
         self._phones: list[str] = []
         self._bodies: list[bytes] = []
-        self._rows = 0
+        """Of the contacts."""
+        self._unsent: list[UnsentRow] = []
         self._bytes = 0
 
     def add(self, row: Row) -> None:
-        self._rows += 1
         if not isinstance(row, EncodedRow):
-            self._end_run()
-            self._runs.append(row)
+            self._unsent.append(row)
             return
-        if row.row != self._first_row + len(self._phones):
-            self._end_run()
-        if not self._phones:
-            self._first_row = row.row
+        self._rows.append(row.row)
         self._phones.append(row.phone)
         self._bodies.append(row.body)
         self._bytes += len(row.body)
 
     @property
     def full(self) -> bool:
-        return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+        return len(self._rows) + len(self._unsent) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
 
     def take(self) -> list[Run]:
-        self._end_run()
-        runs, self._runs = self._runs, []
-        self._rows = self._bytes = 0
-        return runs
-
-    def _end_run(self) -> None:
-        if self._phones:
-            self._runs.append(EncodedRows.of(self._first_row, self._phones, self._bodies))
-            self._phones, self._bodies = [], []
+        """Return the rows so far, as few runs as there can be, and begin anew."""
+        rows, phones, bodies, unsent = self._rows, self._phones, self._bodies, self._unsent
+        self._rows, self._phones, self._bodies, self._unsent, self._bytes = [], [], [], [], 0
+        return [EncodedRows.of(rows, phones, bodies, unsent)] if rows else list(unsent)
 
 
 def group_into_runs(rows: Iterable[Row]) -> list[Run]:

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from calls_async.protocol.phones import MIN_DIGITS
-from calls_async.upload.rows.columns import Columns, join_text, read_columns
-from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.columns import Columns, RowLane, join_text, read_columns
 from calls_async.upload.rows.row import Row, Run, at_line
 from calls_async.upload.rows.scalars import scalar
 from calls_async.upload.rows.table import Table
@@ -56,7 +55,7 @@ class CsvColumns:
 
     def __init__(self, table: Table, delimiter: str, *, multiline: bool = False) -> None:
         self._table = table
-        self._columns = Columns(table, SettingsCache(table.settings_as_json))
+        self._columns = Columns.of(table, table.settings_as_json)
         self._delimiter = delimiter
         self._multiline = multiline
         self._before, self._behind = (delimiter.encode(), b"\n"), (delimiter.encode(), b"\r", b"\n")
@@ -97,11 +96,15 @@ class CsvColumns:
         """Return the rows of a block, which begins with that row and that line, but for the first `done`."""
         cells = [column.slice(done) for column in block.columns]
 
-        def other(row: int, index: int) -> Row:
-            line = first_line + block.line(done + index)
-            return at_line(line, self._table.encode(row, [column[index].as_py() for column in cells]))
+        def encode(first_row: int, indexes: Sequence[int]) -> list[Row]:
+            found = zip(*(column.take(pa.array(indexes, pa.int64())).to_pylist() for column in cells), strict=True)
+            return [
+                at_line(first_line + block.line(done + index), self._table.encode(first_row + index, row))
+                for index, row in zip(indexes, found, strict=True)
+            ]
 
-        return self._columns.encode(first_row + done, cells, other)
+        lane = RowLane(encode=encode, place=lambda index: f"line {first_line + block.line(done + index)}: ")
+        return self._columns.encode(first_row + done, cells, lane)
 
 
 def _find_rows(columns: Sequence[pa.Array], phone: int) -> pa.Array | None:

@@ -186,11 +186,9 @@ def _refuse_unclear(name: str, batches: Iterator[Batch], *, may_pause: bool) -> 
     for batch in batches:
         held.append(batch)
         for run in batch.runs:
-            if isinstance(run, UnsentRow):
-                rows += 1
-                unclear += run.row <= _FIRST_ROWS and run.error.endswith(AMBIGUOUS)
-            else:
-                rows += len(run)
+            unsent = [run] if isinstance(run, UnsentRow) else run.unsent
+            rows += len(unsent) if isinstance(run, UnsentRow) else len(run) + len(unsent)
+            unclear += sum(row.row <= _FIRST_ROWS and row.error.endswith(AMBIGUOUS) for row in unsent)
         if rows >= _FIRST_ROWS or (may_pause and unclear * 2 <= rows):
             break
     if unclear * 2 > min(rows, _FIRST_ROWS):

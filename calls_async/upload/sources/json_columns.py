@@ -14,8 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from calls_async.upload.rows.columns import Columns, read_columns
-from calls_async.upload.rows.fast_rows import SettingsCache
+from calls_async.upload.rows.columns import Columns, RowLane, read_columns
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import Row, Run
 from calls_async.upload.rows.scalars import scalar
@@ -119,9 +118,10 @@ class _Shape:
         """Return the columns without what is around their values; those of rows of another shape mean nothing."""
         return [_value(field, column) for field, column in zip(self.fields, columns, strict=True)]
 
-    def line(self, columns: Sequence[pa.Array], index: int) -> bytes:
-        """Return a line as it was."""
-        return f'{self.comma}"'.join([column[index].as_py() for column in columns]).encode()
+    def lines(self, columns: Sequence[pa.Array], indexes: Sequence[int]) -> list[bytes]:
+        """Return lines as they were."""
+        found = zip(*(column.take(pa.array(indexes, pa.int64())).to_pylist() for column in columns), strict=True)
+        return [f'{self.comma}"'.join(parts).encode() for parts in found]
 
 
 def _value(field: _Field, column: pa.Array) -> pa.Array:
@@ -175,13 +175,15 @@ class JsonColumns:
             return count, []
         left, first_row = [part.slice(done) for part in parts], rows_before + done + 1
         good = shape.alike(left, block) if not done else shape.alike_one_by_one(left)
-        runs = self._columns.encode(
-            first_row, shape.values(left), lambda row, index: self._encode_line(row, shape.line(left, index)), good
-        )
-        return count, runs
+
+        def encode(first_row: int, indexes: Sequence[int]) -> list[Row]:
+            lines = shape.lines(left, indexes)
+            return [self._encode_line(first_row + index, line) for index, line in zip(indexes, lines, strict=True)]
+
+        return count, self._columns.encode(first_row, shape.values(left), RowLane(encode=encode), good)
 
     def _make_columns(self, shape: _Shape) -> Columns | None:
         table = Table.of_fields([field.name for field in shape.fields], self._mapped, self._rules)
         if table is None or not table.independent:
             return None
-        return Columns(table, SettingsCache(table.values_as_json))
+        return Columns.of(table, table.values_as_json)

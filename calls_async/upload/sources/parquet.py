@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from calls_async.errors import MissingExtraError, SourceError
-from calls_async.upload.rows.fast_rows import SettingsCache
-from calls_async.upload.rows.row import RowBuffer, Run
+from calls_async.upload.rows.row import Row, RowBuffer, Run
 from calls_async.upload.rows.table import Table
+
+if TYPE_CHECKING:
+    from calls_async.upload.rows.columns import Columns
 
 _BATCH_ROWS = 8192
 _FAST_BYTES = 64 * 2**20
@@ -42,7 +44,7 @@ def read_parquet(
         table = make_table(parquet.schema_arrow.names)
         columns = None
         if fast and table.independent and len(table.columns) == len(parquet.schema_arrow.names):
-            columns = columnar.Columns(table, SettingsCache(table.settings_as_json))
+            columns = columnar.Columns.of(table, table.settings_as_json)
         for batch in parquet.iter_batches(_BATCH_ROWS, wanted.groups, use_threads=False):
             count, done = batch.num_rows, max(0, skip - row)
             if done < count:
@@ -59,20 +61,21 @@ def read_parquet(
         raise SourceError(name, f"is not a readable Parquet file: {error}", f"after row {row}") from None
 
 
-def _by_columns(columns: Any, first_row: int, cells: Sequence[Any]) -> list[Run] | None:
+def _by_columns(columns: Columns, first_row: int, cells: Sequence[Any]) -> list[Run] | None:
     import pyarrow as pa
+
+    from calls_async.upload.rows.columns import RowLane
+
+    def encode(first_row: int, indexes: Sequence[int]) -> list[Row]:
+        found = zip(*(column.take(pa.array(indexes, pa.int64())).to_pylist() for column in cells), strict=True)
+        return [columns.table.encode(first_row + index, row) for index, row in zip(indexes, found, strict=True)]
 
     try:
         for column in cells:
             column.validate(full=True)  # a text that is not UTF-8 must not be sent
-        runs: list[Run] = columns.encode(
-            first_row,
-            cells,
-            lambda row, index: columns.table.encode(row, [column[index].as_py() for column in cells]),
-        )
+        return columns.encode(first_row, cells, RowLane(encode=encode))
     except pa.ArrowException:
         return None
-    return runs
 
 
 def _size_bytes(column: Any) -> float:

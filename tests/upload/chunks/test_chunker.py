@@ -67,6 +67,16 @@ def test_every_row_is_in_one_chunk_within_the_limits(
 
 
 @given(sizes, st.integers(1, 7), st.integers(10, 90))
+def test_chunks_do_not_depend_on_how_rows_are_handed_over(
+    given: list[int | None], chunk_rows: int, chunk_bytes: int
+) -> None:
+    rows = make_rows(given)
+    chunker = Chunker(upload_id="u", chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
+    one_by_one = [chunk for row in rows for chunk in chunker.feed(group_into_runs([row]))]
+    assert [*one_by_one, *chunker.flush()] == chunked(rows, chunk_rows, chunk_bytes)
+
+
+@given(sizes, st.integers(1, 7), st.integers(10, 90))
 def test_outcomes_are_in_the_order_of_the_source(given: list[int | None], chunk_rows: int, chunk_bytes: int) -> None:
     summary = Summary(upload_id="u")
     seen = []
@@ -133,7 +143,7 @@ def test_a_key_comes_from_the_place_and_the_bytes_alone(sizes: int, first_number
     # C-IDEM-1, C-IDEM-8: whatever order answers came in, the same rows in the same place have the same key.
     def parts(number: int) -> dict[str, str]:
         chunker = Chunker(upload_id="u", chunk_rows=sizes, chunk_bytes=10_000, next_number=number)
-        (chunk,) = chunker.feed([EncodedRows.of(1, ["16500000000"] * sizes, [b"{}"] * sizes)])
+        (chunk,) = chunker.feed([EncodedRows.of(range(1, sizes + 1), ["16500000000"] * sizes, [b"{}"] * sizes)])
         assert chunk.place == f"1-{sizes}"
         stays = [index for index in range(sizes) if picks[index]]
         group = [index for index in range(sizes) if not picks[index]]
