@@ -1,6 +1,7 @@
 """JSON Lines by columns: for lists whose lines all have the same fields in the same order, as programs write them.
 
-Such lines differ only in their values; so a block of them is cut into columns without being read as JSON. A line that
+Such lines, which may have an object `payload`, differ only in their values; so a block of them is cut into columns
+without being read as JSON. A line that
 is not like the first of its block, or whose values are more than plain texts and whole numbers, leaves the lane.
 """
 
@@ -8,12 +9,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import attrs
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from calls_async.protocol.contact import FIELDS
 from calls_async.upload.rows.columns import Columns, RowLane, read_columns
 from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import Row, Run
@@ -37,9 +40,42 @@ class _Field:
     """How the values of one field are written; the quotation mark before its name belongs to the field before it."""
 
     name: str
+    parent: str | None
+    """The field in whose object it stands; None: in none."""
     before: str
     behind: str
     text: bool
+
+
+class _Leaf(NamedTuple):
+    """A value of the first line, and where it stands: `opening` and `closing` are the brackets around it."""
+
+    name: str
+    parent: str | None
+    value: str | int
+    opening: str
+    closing: str
+
+    def spell(self, colon: str) -> tuple[str, str]:
+        """Return what stands before a value, from the name on, and behind it."""
+        quote = '"' if isinstance(self.value, str) else ""
+        return self.opening.replace(":", colon) + f'{self.name}"{colon}{quote}', quote + self.closing
+
+
+def _find_leaves(fields: Mapping[str, Any]) -> list[_Leaf] | None:
+    """Return the values of an object, and of the objects in it; None where it is not that simple."""
+    leaves: list[_Leaf] = []
+    for name, value in fields.items():
+        inner = value if isinstance(value, dict) else None
+        for position, (own_name, own) in enumerate((inner or {name: value}).items()):
+            if type(own) not in (str, int) or inner == {} or ":" in name:
+                return None
+            opening = "" if leaves else '{"'
+            if inner is not None and position == 0:
+                opening += f'{name}":{{"'
+            closing = "}" if inner is not None and position == len(inner) - 1 else ""
+            leaves.append(_Leaf(own_name, None if inner is None else name, own, opening, closing))
+    return [*leaves[:-1], leaves[-1]._replace(closing=leaves[-1].closing + "}")]
 
 
 @attrs.frozen(slots=True)
@@ -56,18 +92,14 @@ class _Shape:
             read = orjson.loads(line)
         except ValueError:
             return None
-        if not isinstance(read, dict) or not read or not {type(value) for value in read.values()} <= {str, int}:
+        leaves = _find_leaves(read) if isinstance(read, dict) and read else None
+        if leaves is None:
             return None
         for comma, colon in _STYLES:
-            fields: list[_Field] = []
-            for name, value in read.items():
-                text = isinstance(value, str)
-                before = '{"' if not fields else ""
-                behind = "}" if len(fields) == len(read) - 1 else ""
-                quote = '"' if text else ""
-                fields.append(_Field(name, f'{before}{name}"{colon}{quote}', quote + behind, text))
-            values = [value if isinstance(value, str) else str(value) for value in read.values()]
-            parts = [field.before + value + field.behind for field, value in zip(fields, values, strict=True)]
+            fields = [
+                _Field(leaf.name, leaf.parent, *leaf.spell(colon), isinstance(leaf.value, str)) for leaf in leaves
+            ]
+            parts = [f"{field.before}{leaf.value}{field.behind}" for field, leaf in zip(fields, leaves, strict=True)]
             if f'{comma}"'.join(parts).encode() == line:
                 return cls(comma, fields)
         return None
@@ -183,7 +215,23 @@ class JsonColumns:
         return count, self._columns.encode(first_row, shape.values(left), RowLane(encode=encode), good)
 
     def _make_columns(self, shape: _Shape) -> Columns | None:
-        table = Table.of_fields([field.name for field in shape.fields], self._mapped, self._rules)
+        table = self._make_table(shape.fields)
         if table is None or not table.independent:
             return None
         return Columns.of(table, table.values_as_json)
+
+    def _make_table(self, fields: Sequence[_Field]) -> Table | None:
+        """Return the table of these fields; None where the meaning of one depends on another."""
+        if all(field.parent is None for field in fields):
+            return Table.of_fields([field.name for field in fields], self._mapped, self._rules)
+        meant = [None if field.parent else self._mapped.get(field.name, field.name) for field in fields]
+        parents = {self._mapped.get(field.parent, field.parent) for field in fields if field.parent is not None}
+        settings = [(index, field) for index, field in enumerate(meant) if field not in (None, "phone")]
+        names = [field for _, field in settings]
+        if parents != {"payload"} or meant.count("phone") != 1 or not set(names) <= FIELDS.keys() - {"payload"}:
+            return None
+        if len(set(names)) < len(names):
+            return None
+        payload = [(index, field.name) for index, field in enumerate(fields) if field.parent is not None]
+        names = [field.name for field in fields]
+        return Table(tuple(names), self._rules, (), settings, payload, meant.index("phone"))

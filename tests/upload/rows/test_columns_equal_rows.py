@@ -273,6 +273,8 @@ def json_files(draw: st.DrawFn) -> bytes:
     kinds["gmtZone"] = SETTINGS["gmtZone"]
     kinds["dialerPriority"] = draw(st.sampled_from([st.integers(0, 9), st.sampled_from(["1", "x", ""])]))
     kinds["phone"] = draw(st.sampled_from([PHONES, st.integers(10**7, 10**16)]))
+    inside = set(draw(st.lists(st.sampled_from(names)))) if draw(st.booleans()) else set()
+    parent, is_first = draw(st.sampled_from(["payload", "payload", "payload", "data", "a:b"])), draw(st.booleans())
     lines = []
     for _ in range(draw(st.integers(0, 10))):
         row = {name: draw(JSON_VALUES if draw(st.integers(0, 30)) == 0 else kinds[name]) for name in names}
@@ -283,6 +285,10 @@ def json_files(draw: st.DrawFn) -> bytes:
                 row.pop(draw(st.sampled_from(names)))
             case 2:
                 row["more"] = "x"
+        if inside:
+            inner = {parent: {name: value for name, value in row.items() if name in inside}}
+            outer = {name: value for name, value in row.items() if name not in inside}
+            row = {**inner, **outer} if is_first else {**outer, **inner}
         line = json.dumps(row, ensure_ascii=draw(st.integers(0, 9)) == 0, separators=separators)
         match draw(st.integers(0, 25)):
             case 0:
@@ -324,9 +330,10 @@ def test_json_lines(data: bytes, block_bytes: int, skip: int) -> None:
         assert rows_of(data, format="jsonl", skip=skip) == (whole[skip:], ending)
 
 
+@pytest.mark.parametrize("with_payload", [False, True])
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_the_columnar_lane_is_used_for_json_lines(
-    monkeypatch: pytest.MonkeyPatch, separators: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch, separators: tuple[str, str], with_payload: bool
 ) -> None:
     def by_rows(*_: object) -> Row:
         raise AssertionError
@@ -336,14 +343,16 @@ def test_the_columnar_lane_is_used_for_json_lines(
         {"phone": "16500000000", "name": "é, b", "age": 5, "gmtZone": "Z"},
         {"phone": "16500000001", "name": "", "age": 0, "gmtZone": "-05:00"},
     ]
-    lines_of = (json.dumps(row, ensure_ascii=False, separators=separators) + "\n" for row in rows)
-    data = "".join(lines_of).encode()
-    (run,) = [run for batch in read_batches("list", io.BytesIO(data), Reading(format="jsonl")) for run in batch.runs]
-    assert isinstance(run, EncodedRows)
-    assert [json.loads(row.body) for row in run if isinstance(row, EncodedRow)] == [
+    sent = [
         {"phone": row["phone"], "payload": {"name": row["name"], "age": row["age"]}, "gmtZone": row["gmtZone"]}
         for row in rows
     ]
+    written = sent if with_payload else rows
+    lines_of = (json.dumps(row, ensure_ascii=False, separators=separators) + "\n" for row in written)
+    data = "".join(lines_of).encode()
+    (run,) = [run for batch in read_batches("list", io.BytesIO(data), Reading(format="jsonl")) for run in batch.runs]
+    assert isinstance(run, EncodedRows)
+    assert [json.loads(row.body) for row in run if isinstance(row, EncodedRow)] == sent
 
 
 @given(data=csv_files())
