@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -19,10 +19,6 @@ from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed
 from calls_async.upload.sources.csv_records import WHITE_SPACE, Layout, Lines, Record, Records
 from calls_async.upload.sources.text import LineBlocks, LineTooLong, guess_delimiter
-
-if TYPE_CHECKING:
-    from calls_async.upload.sources.csv_columns import CsvColumns, ParsedBlock
-
 
 _LINE_ENDS = (b"\n", b"\r")
 _NAMED_DELIMITER = re.compile(r"\ufeff?\"?sep=(.)\"?\r?\n?")
@@ -51,6 +47,35 @@ class Before:
     consumed: Consumed = NOTHING
     has_grown: Callable[[], bool] = bool
     """Whether lines have been read that came after the earlier process had read to the end."""
+
+
+class FastBlock(Protocol):
+    """Whole lines, cut into columns."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+
+    @property
+    def blank(self) -> int:
+        """How many blank lines."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines."""
+
+
+Block = TypeVar("Block", bound=FastBlock)
+
+
+class FastLane(Protocol[Block]):
+    """A lane for many rows at once, beside the one of records; it makes the same of them."""
+
+    def parse(self, block: bytes) -> Block | None:
+        """Return the rows of a block; None where the two lanes might not agree."""
+
+    def encode(self, first_row: int, first_line: int, block: Block, done: int) -> list[Run]:
+        """Return the rows of a block, which begins with that row and that line, but for the first `done`."""
 
 
 class CsvReader:
@@ -89,7 +114,7 @@ class CsvReader:
         cells = [(place, line.rstrip("\r\n").split(self.delimiter)) for place, line in lines if line is not None]
         return Sample(header, [(place, [cell.strip('"') for cell in row]) for place, row in cells])
 
-    def rows(self, table: Table, fast: CsvColumns | None, skip: int) -> Iterator[list[Run]]:
+    def rows(self, table: Table, fast: FastLane[Any] | None, skip: int) -> Iterator[list[Run]]:
         """Yield the rows after those to `skip`. Raises `SourceError` where it cannot go on, after what was before
         that."""
         slow = QuickTable(table)
@@ -114,7 +139,7 @@ class CsvReader:
                 yield from self._by_records(slow, layout, skip)
             block = self._next_block()
 
-    def _parse(self, fast: CsvColumns, block: bytes) -> ParsedBlock | None:
+    def _parse(self, fast: FastLane[Block], block: bytes) -> Block | None:
         parsed = fast.parse(block)
         if parsed is not None and parsed.blank and self._row < self._before.consumed.old_rows:
             return None  # a closer look is needed

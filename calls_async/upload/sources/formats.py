@@ -10,7 +10,7 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import attrs
 
@@ -22,7 +22,8 @@ from calls_async.upload.rows.row import Run, UnsentRow, each_row, group_into_run
 from calls_async.upload.rows.row import last_row as number_of_last
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.checkpoint import NOTHING, Consumed, MarkedFile, RowCheck, SupportsRead
-from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle
+from calls_async.upload.sources.csv_rows import Before, CsvReader, CsvStyle, FastLane
+from calls_async.upload.sources.csv_text_columns import CsvTextColumns
 from calls_async.upload.sources.encodings import Utf8Pipe, find_encoding
 from calls_async.upload.sources.excel import read_excel
 from calls_async.upload.sources.json_rows import JsonReader, keep_line, line_encoder
@@ -37,10 +38,6 @@ from calls_async.upload.sources.signature import (
     refuse_foreign,
 )
 from calls_async.upload.sources.source import Batch
-
-if TYPE_CHECKING:
-    from calls_async.upload.sources.csv_columns import CsvColumns
-
 
 _FIRST_ROWS = 1000
 """A list is refused where most of so many rows have numbers that can be read in two ways."""
@@ -260,12 +257,14 @@ def _csv_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed)
         reading.on_hint(f"{name}: {reader.blank_lines:,} blank lines were passed over")
 
 
-def _csv_columns(table: Table, delimiter: str, *, multiline: bool) -> CsvColumns | None:
+def _csv_columns(table: Table, delimiter: str, *, multiline: bool) -> FastLane[Any] | None:
+    if not table.independent:
+        return None
     try:
         from calls_async.upload.sources.csv_columns import CsvColumns
     except ImportError:  # an extra
-        return None
-    return CsvColumns(table, delimiter, multiline=multiline) if table.independent else None
+        return CsvTextColumns(table, delimiter) if table.rules.region is None else None
+    return CsvColumns(table, delimiter, multiline=multiline)
 
 
 def _json_rows(name: str, file: MarkedFile, reading: Reading, consumed: Consumed) -> Iterator[list[Run]]:

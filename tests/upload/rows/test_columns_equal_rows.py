@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,52 +19,12 @@ from pyarrow import parquet
 
 from calls_async.errors import SourceError
 from calls_async.upload.chunks.chunker import Chunker
-from calls_async.upload.rows.contacts import encode_object
-from calls_async.upload.rows.numbers import CHECKED
-from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, each_row
+from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources import text as lines
-from calls_async.upload.sources.checkpoint import Consumed
 from calls_async.upload.sources.formats import read_batches
 from calls_async.upload.sources.options import Reading
-
-PHONES = st.sampled_from(
-    ["16500000000", "+16500000000", "+7 (999) 123-45-67", "+7 999 1234567", "8 (999) 123-45-67", "n/a", "", "0123",
-     "1.65E+10", "16500000000.0", "+44 (0) 20 7946 0000", "+1 (0)50 0000000", "  16500000000", "+0 16500000000",
-     "1650000000012345678", "+123456", "＋16500000000", "16500000001\n", "++16500000000", "+1-650-000-00-00"]
-)  # fmt: skip
-TEXTS = st.one_of(
-    st.text(max_size=12),
-    st.text(alphabet='ab",;\n\r\t\\ é\u2028\x00\x0b\x1f\x7f', max_size=12),
-    st.sampled_from(["", "5", "null", "true", '"quoted"', "x" * 3000]),
-)
-SETTINGS: dict[str, st.SearchStrategy[str]] = {
-    "gmtZone": st.sampled_from(["Z", "-05:00", "Asia/Tokyo", "", "Mars"]),
-    "dialerPriority": st.sampled_from(["1", "5", "", "9", "high", " 2"]),
-    "maxAttempts": st.sampled_from(["3", "", "-1", "x"]),
-    "startDateTime": st.sampled_from(["", "2020-03-23T00:00:00Z", "2020-03-25T00:00:00Z", "tomorrow"]),
-    "finishDateTime": st.sampled_from(["", "2020-03-24T00:00:00Z"]),
-    "allowedDays": st.sampled_from(["", "mon,tue", '["sat"]', "someday"]),
-    "allowedTime": st.sampled_from(["", '{"default": [{"localTimeFrom": "09:30", "localTimeTo": "13:20"}]}', "x"]),
-    "payload": st.sampled_from(["", '{"a": 1}', "[1]"]),
-}
-
-
-def rows_of(data: bytes, *, skip: int = 0, **reading: Any) -> tuple[list[Row], str]:
-    """The rows, and how reading ended."""
-    runs: list[Run] = []
-    try:
-        for batch in read_batches("list", io.BytesIO(data), Reading(**reading), Consumed(rows=skip)):
-            runs += batch.runs
-    except SourceError as error:
-        return list(each_row(runs)), str(error)
-    return list(each_row(runs)), ""
-
-
-def assert_same(data: bytes, **reading: Any) -> None:
-    fast, slow = rows_of(data, columnar=True, **reading), rows_of(data, columnar=False, **reading)
-    assert fast == slow
-    assert [row.row for row in fast[0]] == list(range(1, len(fast[0]) + 1))
+from tests.helpers.lanes import PHONES, SETTINGS, TEXTS, assert_same, rows_of
 
 
 @st.composite
@@ -104,23 +65,43 @@ def csv_files(draw: st.DrawFn) -> bytes:
     return data
 
 
-@given(data=csv_files(), block_bytes=st.sampled_from([1, 7, 64, 2**19]))
-@example(data=b'phone,name\n16500000000,"a\n', block_bytes=64)
-@example(data=b"phone,name\n16500000000,a\n\xef\xbb\xbf16500000001,b\n", block_bytes=1)
-@example(data=b"phone\n\xef\xbb\xbf\n16500000001\n", block_bytes=1)
-@example(data=b"phone\n16500000000\n\n \n16500000001", block_bytes=64)
-@example(data=b'phone\n""\n16500000001', block_bytes=64)
-def test_csv(data: bytes, block_bytes: int) -> None:
+def hide_arrow(patch: pytest.MonkeyPatch) -> None:
+    """Make CSV be read as where pyarrow is not installed."""
+    patch.setitem(sys.modules, "calls_async.upload.sources.csv_columns", None)
+
+
+@given(data=csv_files(), block_bytes=st.sampled_from([1, 7, 64, 2**19]), arrow=st.booleans())
+@example(data=b'phone,name\n16500000000,"a\n', block_bytes=64, arrow=True)
+@example(data=b"phone,name\n16500000000,a\n\xef\xbb\xbf16500000001,b\n", block_bytes=1, arrow=True)
+@example(data=b"phone\n\xef\xbb\xbf\n16500000001\n", block_bytes=1, arrow=True)
+@example(data=b"phone\n16500000000\n\n \n16500000001", block_bytes=64, arrow=True)
+@example(data=b'phone\n""\n16500000001', block_bytes=64, arrow=True)
+@example(data=b"phone,name\n16500000000,a\n,\xc2\xa0\n16500000001,b\n", block_bytes=64, arrow=False)
+@example(data=b"phone,a,b\n16500000000,a\n16500000001,b,c,d\n", block_bytes=64, arrow=False)
+@example(data="phone,имя\n16500000000,Юлия\n²,\x85\n".encode(), block_bytes=64, arrow=False)
+def test_csv(data: bytes, block_bytes: int, arrow: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        if not arrow:
+            hide_arrow(patch)
         assert_same(data, format="csv")
 
 
-@given(data=csv_files(), skip=st.integers(0, 12), block_bytes=st.sampled_from([1, 64, 2**19]), columnar=st.booleans())
-@example(data=b"phone\n1650000000\r\n\r\n1650000000\n", skip=1, block_bytes=64, columnar=True)
-def test_csv_after_rows_that_were_sent_before(data: bytes, skip: int, block_bytes: int, columnar: bool) -> None:
+@given(
+    data=csv_files(),
+    skip=st.integers(0, 12),
+    block_bytes=st.sampled_from([1, 64, 2**19]),
+    columnar=st.booleans(),
+    arrow=st.booleans(),
+)
+@example(data=b"phone\n1650000000\r\n\r\n1650000000\n", skip=1, block_bytes=64, columnar=True, arrow=True)
+def test_csv_after_rows_that_were_sent_before(
+    data: bytes, skip: int, block_bytes: int, columnar: bool, arrow: bool
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        if not arrow:
+            hide_arrow(patch)
         whole, ending = rows_of(data, format="csv", columnar=columnar)
         assert rows_of(data, format="csv", columnar=columnar, skip=skip) == (whole[skip:], ending)
 
@@ -211,6 +192,24 @@ def test_parquet_with_text_that_is_none() -> None:
     assert rows_of(file.getvalue(), format="parquet")[1]
 
 
+@pytest.mark.parametrize("name", ["Юлия, ß", "50% off"])
+def test_columns_without_pyarrow_are_used(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+
+    def by_rows(*_: object) -> Row:
+        raise AssertionError
+
+    hide_arrow(monkeypatch)
+    monkeypatch.setattr(Table, "encode", by_rows)
+    data = f"{name};phone;gmtZone\r\né;16500000000;Z\r\n;x;Z\r\nb;16500000001;\r\n".encode()
+    (run,) = [run for batch in read_batches("list", io.BytesIO(data), Reading(format="csv")) for run in batch.runs]
+    assert isinstance(run, EncodedRows)
+    assert [json.loads(row.body) for row in run if isinstance(row, EncodedRow)] == [
+        {"phone": "16500000000", "payload": {name: "é"}, "gmtZone": "Z"},
+        {"phone": "16500000001", "payload": {name: "b"}},
+    ]
+    assert [(row.row, row.error.split(":")[0]) for row in run.unsent] == [(2, "line 3")]
+
+
 def test_the_columnar_lane_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def by_rows(*_: object) -> Row:
@@ -227,15 +226,18 @@ def test_the_columnar_lane_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     for name in [name for name in sys.modules if name.split(".")[0] == "pyarrow" or "columns" in name]:
         monkeypatch.setitem(sys.modules, name, None)
     assert [row.row for row in rows_of(b"phone\n16500000000\nx\n", format="csv")[0]] == [1, 2]
 
 
-@given(data=csv_files(), chunk_rows=st.integers(1, 5), chunk_bytes=st.sampled_from([100, 400, 10_000]))
-def test_the_same_chunks_under_the_same_keys(data: bytes, chunk_rows: int, chunk_bytes: int) -> None:
+@given(
+    data=csv_files(),
+    chunk_rows=st.integers(1, 5),
+    chunk_bytes=st.sampled_from([100, 400, 10_000]),
+    arrow=st.booleans(),
+)
+def test_the_same_chunks_under_the_same_keys(data: bytes, chunk_rows: int, chunk_bytes: int, arrow: bool) -> None:
     # C-IDEM-8
     def chunks(*, columnar: bool) -> Sequence[Any]:
         chunker = Chunker(upload_id="u", chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
@@ -247,112 +249,13 @@ def test_the_same_chunks_under_the_same_keys(data: bytes, chunk_rows: int, chunk
             pass
         return [*chunker.feed(runs), *chunker.flush()]
 
-    fast = chunks(columnar=True)
+    with pytest.MonkeyPatch.context() as patch:
+        if not arrow:
+            hide_arrow(patch)
+        fast = chunks(columnar=True)
     assert fast == chunks(columnar=False)
     for chunk in fast:
         assert len(orjson.loads(chunk.body)) == len(chunk.rows) == len(chunk.phones)
-
-
-JSON_VALUES = st.one_of(
-    TEXTS,
-    st.text(alphabet='ab, "{}:é', max_size=8),
-    st.sampled_from(
-        [0, 5, -3, 10**17, 10**18, 10**19, 2**70, True, None, 1.5, 1e3, [], [1], {"a": 1}, '","b":"', "a,", '"']
-    ),
-)
-
-
-@st.composite
-def json_files(draw: st.DrawFn) -> bytes:
-    names = draw(
-        st.lists(st.sampled_from(["gmtZone", "dialerPriority", "name", "city é", "a_b c", 'a"b']), unique=True)
-    )
-    names.insert(draw(st.integers(0, len(names))), "phone")
-    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" , ", ":")]))
-    kinds = {name: draw(st.sampled_from([TEXTS, st.integers(-5, 10**18), JSON_VALUES])) for name in names}
-    kinds["gmtZone"] = SETTINGS["gmtZone"]
-    kinds["dialerPriority"] = draw(st.sampled_from([st.integers(0, 9), st.sampled_from(["1", "x", ""])]))
-    kinds["phone"] = draw(st.sampled_from([PHONES, st.integers(10**7, 10**16)]))
-    inside = set(draw(st.lists(st.sampled_from(names)))) if draw(st.booleans()) else set()
-    parent, is_first = draw(st.sampled_from(["payload", "payload", "payload", "data", "a:b"])), draw(st.booleans())
-    lines = []
-    for _ in range(draw(st.integers(0, 10))):
-        row = {name: draw(JSON_VALUES if draw(st.integers(0, 30)) == 0 else kinds[name]) for name in names}
-        match draw(st.integers(0, 25)):
-            case 0:
-                row = dict(reversed(row.items()))
-            case 1:
-                row.pop(draw(st.sampled_from(names)))
-            case 2:
-                row["more"] = "x"
-        if inside:
-            inner = {parent: {name: value for name, value in row.items() if name in inside}}
-            outer = {name: value for name, value in row.items() if name not in inside}
-            row = {**inner, **outer} if is_first else {**outer, **inner}
-        line = json.dumps(row, ensure_ascii=draw(st.integers(0, 9)) == 0, separators=separators)
-        match draw(st.integers(0, 25)):
-            case 0:
-                line = ""
-            case 1:
-                line = f" {line}"
-            case 2:
-                line += draw(st.sampled_from([" ", "\t", "x", "}", ',"b":"c"}']))
-            case 3:
-                line = draw(st.sampled_from(["   ", "null", "[]", "{}", '"', line[: len(line) // 2]]))
-        lines.append(line)
-    end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))
-    data = (end.join(lines) + draw(st.sampled_from(["", end]))).encode("utf-8", "surrogatepass")
-    if draw(st.integers(0, 9)) == 0 and data:
-        place = draw(st.integers(0, len(data) - 1))
-        data = data[:place] + draw(st.sampled_from([b"\xff", b"\x01", b'"', b",", b"\\", b"\n"])) + data[place:]
-    return data
-
-
-@given(data=json_files(), block_bytes=st.sampled_from([1, 64, 2**19]), skip=st.integers(0, 10))
-@example(data=b'{"phone":"16500000000"}\n   \n{"phone":"16500000001"}', block_bytes=64, skip=0)
-@example(data='{"phone":"16500000001","n":"a"}\n{"abcd":"é","n":"b"}\n'.encode(), block_bytes=2**19, skip=0)
-@example(
-    data=b'{"phone":"16500000000","a":"b"}\n{"phone":"16500000000","a":"}\n{"phone":"16500000000","a":"""}',
-    block_bytes=2**19,
-    skip=0,
-)
-@example(data=b'{"phone":"16500000000","phone":"16500000001"}\n', block_bytes=64, skip=0)
-@example(
-    data=b'{"phone":"16500000000"}\n\xef\xbb\xbf\n{"phone":"16500000001"}\n{"phone":"16500000002"}\n',
-    block_bytes=2**19,
-    skip=2,
-)
-def test_json_lines(data: bytes, block_bytes: int, skip: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
-        assert_same(data, format="jsonl", columns={"city é": "maxAttempts"})
-        whole, ending = rows_of(data, format="jsonl")
-        assert rows_of(data, format="jsonl", skip=skip) == (whole[skip:], ending)
-
-
-@pytest.mark.parametrize("with_payload", [False, True])
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_the_columnar_lane_is_used_for_json_lines(
-    monkeypatch: pytest.MonkeyPatch, separators: tuple[str, str], with_payload: bool
-) -> None:
-    def by_rows(*_: object) -> Row:
-        raise AssertionError
-
-    monkeypatch.setattr("calls_async.upload.sources.json_rows.encode_object", by_rows)
-    rows = [
-        {"phone": "16500000000", "name": "é, b", "age": 5, "gmtZone": "Z"},
-        {"phone": "16500000001", "name": "", "age": 0, "gmtZone": "-05:00"},
-    ]
-    sent = [
-        {"phone": row["phone"], "payload": {"name": row["name"], "age": row["age"]}, "gmtZone": row["gmtZone"]}
-        for row in rows
-    ]
-    written = sent if with_payload else rows
-    lines_of = (json.dumps(row, ensure_ascii=False, separators=separators) + "\n" for row in written)
-    data = "".join(lines_of).encode()
-    (run,) = [run for batch in read_batches("list", io.BytesIO(data), Reading(format="jsonl")) for run in batch.runs]
-    assert isinstance(run, EncodedRows)
-    assert [json.loads(row.body) for row in run if isinstance(row, EncodedRow)] == sent
 
 
 @given(data=csv_files())
@@ -361,16 +264,3 @@ def test_rows_of_text_are_encoded_as_any_rows(data: bytes) -> None:
         quick = rows_of(data, format="csv", columnar=False)
         patch.setattr("calls_async.upload.sources.csv_rows.QuickTable", lambda table: table)
         assert rows_of(data, format="csv", columnar=False) == quick
-
-
-@given(data=json_files())
-@example(data=b'{"phone":"16500000000","dialerPriority":1}\n{"phone":"16500000000","dialerPriority":true}\n')
-@example(data=b'{"phone":"16500000000","dialerPriority":99999999999999999999,"a":1e16}\n')
-def test_objects_are_encoded_as_any_objects(data: bytes) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        quick = rows_of(data, format="jsonl", columnar=False)
-        patch.setattr(
-            "calls_async.upload.rows.fast_rows.QuickObjects.encode",
-            lambda self, row, fields: encode_object(row, fields, self._mapped, CHECKED),
-        )
-        assert rows_of(data, format="jsonl", columnar=False) == quick
