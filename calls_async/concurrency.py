@@ -61,13 +61,30 @@ async def iterate_in_thread(
     items: Iterator[Item], name: str, *, may_block: bool = False
 ) -> AsyncGenerator[Item, None]:
     """Yield what a blocking iterator gives, drawn by a thread of its own: the default pool is the service's, and a
-    slow disk must not fill it. `may_block`: its next item may never come, so that its end is not waited for."""
+    slow disk must not fill it. The next item is drawn beforehand. `may_block`: it may never come, so that it is not
+    drawn before it is asked for, and its end is not waited for."""
     thread, nothing = SerialThread(name), object()
+
+    def draw() -> asyncio.Future[Any]:
+        drawing = thread.submit(lambda: next(items, nothing))
+        drawing.add_done_callback(_look_at)  # where nobody waits for it any more, its error is no news
+        return drawing
+
     try:
-        while (item := await thread.submit(lambda: next(items, nothing))) is not nothing:
-            yield item  # type: ignore[misc]  # not the sentinel
+        coming = draw()
+        while (item := await coming) is not nothing:
+            if not may_block:
+                coming = draw()  # while this one is being dealt with
+            yield item
+            if may_block:
+                coming = draw()
     finally:
         thread.close(wait=not may_block)
+
+
+def _look_at(done: asyncio.Future[Any]) -> None:
+    if not done.cancelled():
+        done.exception()
 
 
 class ChannelClosed(Exception):  # noqa: N818  # the end of a channel, not an error

@@ -21,9 +21,32 @@ from calls_async.upload.journal.codec import (
     verdict_from_json,
     verdict_to_json,
 )
-from calls_async.upload.journal.database import Database
+from calls_async.upload.journal.database import Bulk, Database
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.status import OutcomeStatus
+
+_PLAN = Bulk(
+    0,
+    "INSERT INTO chunk (number, parent, place, state, first_row, last_row, key, digest, body_at, body_bytes, rows,"
+    " phones, unsent, verdict, mark_position, mark_digest, mark_ended, planned_at, answered_at, at_commit) VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+)
+_SEND = Bulk(
+    1,
+    "WITH one (number, at, ahead, at_commit) AS (VALUES ",
+    "(?, ?, ?, ?)",
+    ") UPDATE chunk SET state = 'sent', sent_at = one.at, sent_ahead = one.ahead, at_commit = one.at_commit FROM one"
+    " WHERE chunk.number = one.number",
+)
+_ANSWER = Bulk(
+    2,
+    "WITH one (number, at, phones, verdict, at_commit) AS (VALUES ",
+    "(?, ?, ?, ?, ?)",
+    ") UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, one.at), phones = one.phones,"
+    " verdict = one.verdict, body_at = NULL, at_commit = one.at_commit FROM one WHERE chunk.number = one.number",
+)
+_FORGET_BODY = Bulk(3, "DELETE FROM body WHERE number IN (", "?", ")")
+"""A chunk is planned before it is sent, and sent before it is answered."""
 
 
 class ChunkTable:
@@ -49,10 +72,8 @@ class ChunkTable:
     def plan(self, chunk: Chunk, mark: Mark | None, at: float, parent: int | None = None) -> None:
         """Write a sealed chunk down. One that sends nothing is answered at once."""
         sends = bool(chunk.rows)
-        self._database.write(
-            "INSERT INTO chunk (number, parent, place, state, first_row, last_row, key, digest, body_at, body_bytes,"
-            " rows, phones, unsent, verdict, mark_position, mark_digest, mark_ended, planned_at, answered_at,"
-            " at_commit) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self._database.write_soon(
+            _PLAN,
             (
                 chunk.number,
                 parent,
@@ -79,10 +100,7 @@ class ChunkTable:
 
     def note_sent(self, number: int, at: float, server_ahead: float | None = None) -> None:
         """Note that the first attempt is about to start."""
-        self._database.write(
-            "UPDATE chunk SET state = 'sent', sent_at = ?, sent_ahead = ?, at_commit = ? WHERE number = ?",
-            (at, server_ahead, self._touch(), number),
-        )
+        self._database.write_soon(_SEND, (number, at, server_ahead, self._touch()))
 
     def note_sent_ahead(self, numbers: Iterable[int], server_ahead: float) -> None:
         """Note how far the server's clock was ahead when these were first sent, which is known only now."""
@@ -109,11 +127,9 @@ class ChunkTable:
             self._database.write("INSERT OR REPLACE INTO body (number, body) VALUES (?, ?)", (number, chunk.body))
             self._database.write("UPDATE chunk SET server_ahead = ? WHERE number = ?", (server_ahead, number))
         else:
-            self._database.write("DELETE FROM body WHERE number = ?", (number,))
-        self._database.write(
-            "UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, ?), phones = ?, verdict = ?,"
-            " body_at = NULL, at_commit = ? WHERE number = ?",
-            (at, to_json(chunk.phones), verdict_to_json(verdict), self._touch(), number),
+            self._database.write_soon(_FORGET_BODY, (number,))
+        self._database.write_soon(
+            _ANSWER, (number, at, to_json(chunk.phones), verdict_to_json(verdict), self._touch())
         )
 
     def settle(self, number: int, verdict: Verdict) -> None:
