@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 import attrs
 
@@ -25,10 +26,12 @@ class Chunker:
     chunk_rows: int
     chunk_bytes: int
     next_number: int = 1
+    """Of its first chunk."""
     generation: int = 0
     """Of all its chunks; see `Chunk`."""
     sealed: int = attrs.field(default=0, init=False)
     """How many chunks it has made."""
+    _numbers: Iterator[int] = attrs.field(init=False)
     _phones: list[str] = attrs.field(factory=list, init=False)
     _spans: list[Sequence[int]] = attrs.field(factory=list, init=False)
     """The numbers of the rows that are sent."""
@@ -36,6 +39,10 @@ class Chunker:
     _unsent: list[UnsentRow] = attrs.field(factory=list, init=False)
     _bytes: int = attrs.field(default=BRACKETS_BYTES, init=False)
     """What the body would have; with a comma behind what is there."""
+
+    @_numbers.default
+    def _count_on(self) -> Iterator[int]:
+        return count(self.next_number)
 
     @property
     def empty(self) -> bool:
@@ -114,10 +121,8 @@ class Chunker:
         return UnsentRow(run.rows[index], run.phones[index], OutcomeStatus.REJECTED, reason)
 
     def take_number(self) -> int:
-        """Return the number of the next chunk."""
-        number = self.next_number
-        self.next_number += 1
-        return number
+        """Return the number of the next chunk, to whatever thread."""
+        return next(self._numbers)
 
     def _seal(self) -> Chunk:
         phones, spans, unsent = self._phones, self._spans, self._unsent

@@ -9,6 +9,7 @@ from itertools import chain
 
 import attrs
 
+from calls_async.concurrency import SerialThread
 from calls_async.errors import CallsError, SourceError
 from calls_async.transport.clock import Clock
 from calls_async.upload.chunks.chunk import Chunk, Mark
@@ -70,6 +71,11 @@ class Reader:
         """Those of the batch under way that have not been screened yet."""
         self._chunks: Iterator[Chunk] = iter(())
         """What it still has to give."""
+        self._seals_apart = source.is_file and not source.may_pause
+        """Whether chunks are sealed by a thread: the digests of their bodies would hold the event loop up."""
+        self._thread = SerialThread("sealing")
+        self._all_taken = True
+        """Whether the reader has taken in all that the thread has sealed: what follows on it must not go alone."""
         self._mark: Mark | None = None
         self._encoding = settings.consumed.encoding
 
@@ -93,6 +99,7 @@ class Reader:
                         await self._queue.room()
                         if self._state.stopping:
                             return
+                    self._all_taken = True
                     self._mark = batch.mark or self._mark
             if self._settings.retry is not None:
                 self._settings.retry.end()
@@ -107,6 +114,8 @@ class Reader:
             self._state.note_error(SourceError(self._source.name, "was cancelled while it was being read"))
         except Exception as error:  # noqa: BLE001  # raised to the reader of the receipts, after what was read before
             self._state.note_error(error)
+        finally:
+            self._thread.close()
 
     async def linger(self) -> None:
         """Send a chunk that has waited for its next row as long as the settings allow, if the server is idle."""
@@ -120,9 +129,9 @@ class Reader:
 
     async def end(self) -> None:
         """Seal what was drawn and cannot be drawn again, and what is left of a chunk; the workers end when all of it
-        is sent."""
+        is sent. Where a file is not read on, what was sealed and not taken in is read again another time."""
         self.caught_up.set()
-        if not self._state.failed:
+        if not self._state.failed and self._all_taken:
             try:
                 if not self._source.is_file:
                     await self._take_in_rest()
@@ -157,7 +166,11 @@ class Reader:
         self._runs = ()
         if runs:
             self._send_pending()
-        self._chunks = self._chunker.feed(runs)
+        if self._seals_apart and runs:
+            self._all_taken = False
+            self._chunks = iter(await self._thread.run(lambda: list(self._chunker.feed(runs))))
+        else:
+            self._chunks = self._chunker.feed(runs)
 
     def _note_encoding(self, batch: Batch) -> None:
         if batch.encoding not in (None, self._encoding):
