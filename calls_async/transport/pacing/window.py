@@ -29,13 +29,13 @@ HOLD_SECONDS = 2.0
 """How long the window stays below the point of the last refusal."""
 DIP = 0.6
 """How deep a dip goes."""
-FIRST_DIP_SECONDS = 1.0
+FIRST_DIP_SECONDS = 2.0
 """When the first dip comes; each further one after twice the time, up to `DIP_SECONDS`."""
-DIP_SECONDS = 10.0
+DIP_SECONDS = 20.0
 ROUND_ANSWERS = 16
 """Answers in a round at least, unless they take longer than `ROUND_SECONDS`."""
 ROUND_SECONDS = 0.5
-START = 4
+START = 16
 """The first window."""
 
 

@@ -34,7 +34,7 @@ from calls_async.upload.screening.screening import Screening
 
 HALT_SECONDS = 5.0
 """How long answers are waited for when the upload has failed."""
-WRITERS_OF = 4
+WRITERS_OF = 2
 """For so many requests in flight there is one chunk more that has its answer, or is about to be sent."""
 REPLAY_SECONDS = 2.0
 """How long receipts of earlier processes wait until what is new is under way."""
@@ -77,7 +77,7 @@ class Pipeline:
         )
         self._worker = Worker(work_parts, state, self._fail, settings)
         # As many are in flight as the gate lets through; some others write down what has come meanwhile.
-        workers = concurrency + (concurrency - 1) // WRITERS_OF
+        workers = concurrency + concurrency // WRITERS_OF
         self._runner = Runner(parts.queue, self._worker.work, workers=workers)
         self._reading: asyncio.Task[None] | None = None
 

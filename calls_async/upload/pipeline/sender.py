@@ -175,13 +175,13 @@ class Sender:
 
     async def _note_sent(self, chunk: Chunk, day: KeyDay) -> None:
         """Note in the journal that the chunk is about to be sent, where its key's day begins with that."""
-        self.under_way.add(chunk.number)
         if chunk.first_sent_at is None:
             now = self._caller.clock.wall()
             await self._journal.note_sent(chunk, now)
             day.begin(now)
 
     def _note_attempt(self, chunk: Chunk, attempt: int) -> None:
+        self.under_way.add(chunk.number)
         self._summary.note_request(attempt)
         if attempt == 1:
             self._events.sent(chunk)
