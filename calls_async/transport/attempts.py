@@ -339,6 +339,9 @@ class Attempts:
 
     def _reason_to_give_up(self, delay_seconds: float) -> GiveUp | None:
         context = self._context
+        first_at_once = self._count == 0 and delay_seconds == 0.0 and context.halt is Halt.RUNNING
+        if first_at_once and context.gate.outage is None and self._key_seconds() > 0:
+            return None  # nearly always
         return reason_to_give_up(
             self._standing(),
             context.policy,

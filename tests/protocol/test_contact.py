@@ -201,5 +201,6 @@ def test_a_contact_is_a_class_of_attrs() -> None:
     with pytest.raises(ContactError):
         make(phone="x", number=1).to_bytes()
     runs = encode_items(1, [contact, make(phone="16500000000", number=1), make(phone="x")], CHECKED)
-    assert [row.row for row in each_row(runs)] == [1, 2, 3]
-    assert isinstance(runs[-1], UnsentRow)
+    rows = list(each_row(runs))
+    assert [row.row for row in rows] == [1, 2, 3]
+    assert isinstance(rows[-1], UnsentRow)

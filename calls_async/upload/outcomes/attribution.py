@@ -23,7 +23,7 @@ def tells_certainly(ids: Sequence[str], rows: int) -> bool:
     if not len(ids) == rows == len(different):
         return False
     digits = "".join(ids)
-    if digits.isascii() and digits.isdecimal():  # nearly always; 0.05 µs a row instead of 0.2
+    if digits.isascii() and digits.encode().isdigit():  # nearly always; as bytes, it takes a tenth of the time
         return "0" not in different
     return all(map(_READABLE_ID.match, ids))
 
