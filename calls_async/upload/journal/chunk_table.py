@@ -12,6 +12,7 @@ from calls_async.errors import JournalError
 from calls_async.protocol.keys import chunk_key, digest
 from calls_async.upload.chunks.chunk import Chunk, Mark, PastChunk, phones_in
 from calls_async.upload.journal.bodies import Bodies, bodies_path, read_body
+from calls_async.upload.journal.bulks import Bulk
 from calls_async.upload.journal.codec import (
     rows_from_json,
     rows_to_json,
@@ -21,7 +22,7 @@ from calls_async.upload.journal.codec import (
     verdict_from_json,
     verdict_to_json,
 )
-from calls_async.upload.journal.database import Bulk, Database
+from calls_async.upload.journal.database import Database
 from calls_async.upload.outcomes.outcome import Receipt, Verdict
 from calls_async.upload.status import OutcomeStatus
 

@@ -8,15 +8,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import attrs
-
 from calls_async.errors import JournalError
 from calls_async.upload.journal.bodies import bodies_path, read_commits, sync_folder
+from calls_async.upload.journal.bulks import Bulk, WaitingRows
 from calls_async.upload.journal.locks import lock_file, unlock_file
 from calls_async.upload.journal.schema import (
     APPLICATION_ID,
@@ -31,27 +28,6 @@ _COMMITS = "SELECT max(commits, coalesce((SELECT max(at_commit) FROM chunk), 0))
 DISK_FULL = "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
 
 
-@attrs.frozen(slots=True)
-class Bulk:
-    """A statement that takes many rows at once: `before`, so many times `row`, with commas between, and `behind`.
-
-    Each statement that is carried out gives the interpreter's lock away, and waits for it while the event loop is
-    busy: with one a row, a commit of 12 took 6 ms, a third of which was work.
-    """
-
-    order: int
-    """Of those that wait, a lower one is carried out before a higher one."""
-    before: str
-    row: str
-    behind: str = ""
-
-    def spell(self, count: int) -> str:
-        """Return the statement for so many rows."""
-        return f"{self.before}{', '.join([self.row] * count)}{self.behind}"
-
-
-_BULK_ROWS = 24
-"""As many at once: each number of rows is a statement of its own, which SQLite must read and remember."""
 _REMEMBERED_STATEMENTS = 256
 
 
@@ -64,7 +40,7 @@ class Database:
     def __init__(self, path: Path, *, synchronous: str, writing: bool) -> None:
         self.path = path
         self.empty = True
-        self._waiting: dict[Bulk, list[Sequence[Any]]] = {}
+        self._waiting = WaitingRows()
         """What is written before the next statement, or at the end of the transaction."""
         self._lock: int | None = lock_file(path) if writing else None
         has_log, commits = _has_log(path), read_commits(path)  # before it is opened: a commit comes before its number
@@ -94,7 +70,7 @@ class Database:
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows that a statement finds."""
         try:
-            self._write_waiting()
+            self._waiting.write(self._connection)
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise self._explain(error) from None
@@ -106,24 +82,17 @@ class Database:
 
     def write(self, statement: str, values: Sequence[Any] = ()) -> int:
         """Carry out a statement; return how many rows it has changed. Raises `sqlite3.Error` to the transaction."""
-        self._write_waiting()
+        self._waiting.write(self._connection)
         return self._connection.execute(statement, values).rowcount
 
     def write_many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
         """Carry out a statement for each of `values`."""
-        self._write_waiting()
+        self._waiting.write(self._connection)
         self._connection.executemany(statement, values)
 
     def write_soon(self, bulk: Bulk, values: Sequence[Any]) -> None:
         """Write a row together with others, inside a transaction: before its end, and before any other statement."""
-        self._waiting.setdefault(bulk, []).append(values)
-
-    def _write_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for bulk in sorted(waiting, key=attrgetter("order")):
-            rows = waiting[bulk]
-            for some in (rows[start : start + _BULK_ROWS] for start in range(0, len(rows), _BULK_ROWS)):
-                self._connection.execute(bulk.spell(len(some)), list(chain.from_iterable(some)))
+        self._waiting.add(bulk, values)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -132,7 +101,7 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._write_waiting()
+                self._waiting.write(self._connection)
             except BaseException:
                 self._waiting.clear()
                 self._connection.execute("ROLLBACK")
