@@ -8,7 +8,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
@@ -86,25 +86,29 @@ def to_jsonl(receipt: Receipt) -> bytes:
     """Return the outcomes of a receipt, one object a line."""
     # Purged, or of a check, which has no IDs.
     if not receipt.verdict.plain or None in receipt.phones or None in receipt.verdict.job_ids:
-        return b"".join(map(_line, receipt.outcomes()))
+        outcomes = receipt.outcomes()
+        records = [_make_record(one.row, one.phone, one.status, one.job_id, one.error) for one in outcomes]
+        return b"".join(_lines(records))
     if not receipt.unsent:
         return _accepted_lines(receipt)  # nearly always
-    accepted = zip(receipt.rows, _accepted_lines(receipt).splitlines(keepends=True), strict=True)
-    unsent = ((row.row, _line(Outcome(row.row, row.phone, row.status, None, row.error))) for row in receipt.unsent)
-    return b"".join([line for _, line in sorted([*accepted, *unsent])])
+    lines = dict(zip(receipt.rows, _accepted_lines(receipt).splitlines(keepends=True), strict=True))
+    unsent = [_make_record(row, phone, status, None, error) for row, phone, status, error, _ in receipt.unsent]
+    lines.update(zip([row.row for row in receipt.unsent], _lines(unsent), strict=True))
+    return b"".join([lines[row] for row in sorted(lines)])
 
 
-def _line(one: Outcome) -> bytes:
-    return orjson.dumps(
-        {
-            "row": one.row,
-            "phone": one.phone,
-            "status": one.status.value,
-            "job_id": one.job_id,
-            "error": one.error,
-        },
-        option=orjson.OPT_APPEND_NEWLINE,
-    )
+_ROW = b'{"row":'
+
+
+def _make_record(row: int, phone: str | None, status: OutcomeStatus, job_id: str | None, error: str | None) -> Any:
+    return {"row": row, "phone": phone, "status": status, "job_id": job_id, "error": error}
+
+
+def _lines(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """Return the line of each, which begins with its row. All at once, which takes a third of the time; within a
+    text, quotes are escaped."""
+    array = orjson.dumps(records).removeprefix(b"[" + _ROW).removesuffix(b"}]")
+    return [b"%b%b}\n" % (_ROW, rest) for rest in array.split(b"}," + _ROW)] if records else []
 
 
 def _accepted_lines(receipt: Receipt) -> bytes:
