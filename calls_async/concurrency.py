@@ -70,8 +70,8 @@ async def iterate_in_thread(
         drawing.add_done_callback(_look_at)  # where nobody waits for it any more, its error is no news
         return drawing
 
+    coming = draw()
     try:
-        coming = draw()
         while (item := await coming) is not nothing:
             if not may_block:
                 coming = draw()  # while this one is being dealt with
@@ -79,7 +79,11 @@ async def iterate_in_thread(
             if may_block:
                 coming = draw()
     finally:
-        thread.close(wait=not may_block)
+        try:
+            if not may_block:
+                await wait_until_done(coming)  # closing the thread would wait for it, and hold the event loop up
+        finally:
+            thread.close(wait=not may_block)
 
 
 def _look_at(done: asyncio.Future[Any]) -> None:

@@ -36,18 +36,21 @@ _SEND = Bulk(
     1,
     "WITH one (number, at, ahead, at_commit) AS (VALUES ",
     "(?, ?, ?, ?)",
-    ") UPDATE chunk SET state = 'sent', sent_at = one.at, sent_ahead = one.ahead, at_commit = one.at_commit FROM one"
-    " WHERE chunk.number = one.number",
+    ") UPDATE chunk SET state = 'sent', (sent_at, sent_ahead, at_commit) ="
+    " (SELECT one.at, one.ahead, one.at_commit FROM one WHERE one.number = chunk.number)"
+    " WHERE number IN (SELECT number FROM one)",
 )
 _ANSWER = Bulk(
     2,
     "WITH one (number, at, phones, verdict, at_commit) AS (VALUES ",
     "(?, ?, ?, ?, ?)",
-    ") UPDATE chunk SET state = 'answered', answered_at = coalesce(answered_at, one.at), phones = one.phones,"
-    " verdict = one.verdict, body_at = NULL, at_commit = one.at_commit FROM one WHERE chunk.number = one.number",
+    ") UPDATE chunk SET state = 'answered', body_at = NULL, (answered_at, phones, verdict, at_commit) ="
+    " (SELECT coalesce(chunk.answered_at, one.at), one.phones, one.verdict, one.at_commit FROM one"
+    " WHERE one.number = chunk.number) WHERE number IN (SELECT number FROM one)",
 )
 _FORGET_BODY = Bulk(3, "DELETE FROM body WHERE number IN (", "?", ")")
-"""A chunk is planned before it is sent, and sent before it is answered."""
+"""A chunk is planned before it is sent, and sent before it is answered. UPDATE … FROM would say it more simply, but
+SQLite has that from 3.33 on, and systems in use have 3.26."""
 
 
 class ChunkTable:

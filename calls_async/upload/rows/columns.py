@@ -97,7 +97,7 @@ class Columns:
         reason is remembered; `written` are the numbers as they stand in the list."""
         bad = pc.indices_nonzero(pc.invert(encoded.good))
         others: dict[int, Row | None] = dict.fromkeys(bad.to_pylist())
-        if pa.types.is_string(written.type):
+        if pa.types.is_string(written.type) and self.table.rules.region is None:  # else most of them are numbers
             known = (
                 bad if encoded.sure is None else pc.indices_nonzero(pc.and_(encoded.sure, pc.invert(encoded.good)))
             )
