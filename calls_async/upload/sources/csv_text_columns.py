@@ -14,7 +14,7 @@ import attrs
 
 from calls_async.protocol.calling_codes import PREFIX_DIGITS
 from calls_async.protocol.contact import encode_json
-from calls_async.upload.rows.fast_rows import SettingsCache, WrongNumbers
+from calls_async.upload.rows.fast_rows import MAX_FRAGMENTS, WrongNumbers
 from calls_async.upload.rows.row import (
     EncodedRow,
     EncodedRows,
@@ -66,15 +66,17 @@ class _Ending(NamedTuple):
 
 
 class _Endings(dict[tuple[str, ...], _Ending | None]):
-    """The endings by the cells of the settings; None where these are not valid."""
+    """The endings by the cells of the settings, which are few in most lists; None where these are not valid."""
 
     def __init__(self, table: Table, around: int, behind: str) -> None:
-        self._fragments = SettingsCache(table.settings_as_json)
+        self._table = table
         self._around = around
         self._behind = behind
 
     def __missing__(self, cells: tuple[str, ...]) -> _Ending | None:
-        fragment = self._fragments.of(tuple([cell.encode(_CHARSET).decode() for cell in cells]))
+        if len(self) >= MAX_FRAGMENTS:
+            self.clear()
+        fragment = self._table.settings_as_json([cell.encode(_CHARSET).decode() for cell in cells])
         ending = None
         if fragment is not None:
             text = f"{self._behind}{fragment.decode(_CHARSET)},"
@@ -114,8 +116,8 @@ class CsvTextColumns:
         if len(cells) != count * width + 1 or cells[width - 1 :: width].count(_END_OF_LINE) != count:
             return None  # a row has too few cells, or too many
         columns = [cells[index:-1:width] for index in range(width - 1)]
-        good = self._judge(columns[self._table.phone])
         phones = columns[self._table.phone]
+        good = self._judge(phones)
         for index in _find_bad(good):
             if not phones[index].strip(_WHITE) and not any(column[index].strip(_WHITE) for column in columns):
                 return None  # a blank line
