@@ -16,6 +16,7 @@ from calls_async.upload.outcomes.results_file import RESULTS_FORMATS, ResultsFil
 from calls_async.upload.rows.row import UnsentRow
 
 STATUSES = st.sampled_from(OutcomeStatus)
+WORDS = st.sampled_from(['a "word", and another', "phone: no", '},{"row":7', 'x"},{"row":', "\\", "}]\n", "ошибка"])
 
 
 @st.composite
@@ -36,10 +37,10 @@ def receipts(draw: st.DrawFn) -> Receipt:
         verdict=Verdict(
             statuses=statuses,
             job_ids=[str(100 + row) if with_ids and draw(st.booleans()) | same else None for row in rows],
-            errors=[None if same else draw(st.one_of(st.none(), st.just('a "word", and another'))) for _ in rows],
+            errors=[None if same else draw(st.one_of(st.none(), WORDS)) for _ in rows],
         ),
         unsent=[
-            UnsentRow(row, draw(st.sampled_from([None, "12"])), OutcomeStatus.REJECTED, "phone: no")
+            UnsentRow(row, draw(st.sampled_from([None, "12", '"},{"row":'])), OutcomeStatus.REJECTED, draw(WORDS))
             for row, one in enumerate(sent, start=1)
             if not one
         ],
