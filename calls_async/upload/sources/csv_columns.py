@@ -53,6 +53,8 @@ class ParsedBlock:
 class CsvColumns:
     """Parses and encodes blocks of whole lines."""
 
+    most_bytes: int | None = None
+
     def __init__(self, table: Table, delimiter: str, *, multiline: bool = False) -> None:
         self._table = table
         self._columns = Columns.of(table, table.settings_as_json)

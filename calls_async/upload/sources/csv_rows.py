@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -71,6 +72,10 @@ Block = TypeVar("Block", bound=FastBlock)
 class FastLane(Protocol[Block]):
     """A lane for many rows at once, beside the one of records; it makes the same of them."""
 
+    @property
+    def most_bytes(self) -> int | None:
+        """How large its blocks are at most, where a line is not larger; None: as large as they are read."""
+
     def parse(self, block: bytes) -> Block | None:
         """Return the rows of a block; None where the two lanes might not agree."""
 
@@ -89,6 +94,9 @@ class CsvReader:
         self._multiline = style.multiline
         self._header_row = style.header_row
         self.blank_lines = 0
+        self._cut: deque[bytes] = deque()
+        """What has been read of the file and not been taken, in pieces as large as the fast lane wants them."""
+        self._most_bytes: int | None = None
         self._old_lines: int | None = None
         """How many lines the list had when an earlier process read to its end; None where it has not grown since."""
         self._lines = Lines(self._more_lines)
@@ -118,10 +126,13 @@ class CsvReader:
         """Yield the rows after those to `skip`. Raises `SourceError` where it cannot go on, after what was before
         that."""
         slow = QuickTable(table)
+        self._most_bytes = None if fast is None else fast.most_bytes
         layout = Layout(len(table.columns), table.phone, self._multiline)
         # What is left of the header's block is a block, too.
         left = "".join(line for line in self._lines.take_all() if line is not None)
-        block = self._blocks.encoded(left) or self._next_block()
+        if left:
+            self._cut.extend(_cut_lines(self._blocks.encoded(left), self._most_bytes))
+        block = self._next_block()
         while block != b"":
             count = _count_rows(block, self.delimiter) if block and self._row < skip else None
             parsed = None
@@ -195,9 +206,12 @@ class CsvReader:
 
     def _next_block(self) -> bytes | None:
         """Return whole lines; None for a line that is too long, nothing at the end."""
+        if self._cut:
+            return self._cut.popleft()
         unfinished = bool(self._blocks.look())
         try:
-            return self._blocks.next()
+            self._cut.extend(_cut_lines(self._blocks.next(), self._most_bytes))
+            return self._cut.popleft()
         except LineTooLong:
             return None
         finally:
@@ -223,3 +237,15 @@ def _count_rows(block: bytes, delimiter: str) -> int | None:
     if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         return None
     return block.count(b"\n") + (not block.endswith(b"\n"))
+
+
+def _cut_lines(block: bytes, most_bytes: int | None) -> Iterator[bytes]:
+    """Yield a block in pieces of whole lines, of so many bytes where lines are not longer; at least one."""
+    start = 0
+    while most_bytes is not None and len(block) - start > most_bytes:
+        end = block.rfind(b"\n", start, start + most_bytes) + 1 or block.find(b"\n", start) + 1
+        if not 0 < end < len(block):
+            break
+        yield block[start:end]
+        start = end
+    yield block[start:]

@@ -66,8 +66,9 @@ def csv_files(draw: st.DrawFn) -> bytes:
 
 
 def hide_arrow(patch: pytest.MonkeyPatch) -> None:
-    """Make CSV be read as where pyarrow is not installed."""
+    """Make CSV be read as where pyarrow is not installed, in small pieces."""
     patch.setitem(sys.modules, "calls_async.upload.sources.csv_columns", None)
+    patch.setattr("calls_async.upload.sources.csv_text_columns.CsvTextColumns.most_bytes", 40)
 
 
 @given(data=csv_files(), block_bytes=st.sampled_from([1, 7, 64, 2**19]), arrow=st.booleans())
@@ -201,6 +202,7 @@ def test_columns_without_pyarrow_are_used(monkeypatch: pytest.MonkeyPatch, name:
     hide_arrow(monkeypatch)
     monkeypatch.setattr(Table, "encode", by_rows)
     data = f"{name};phone;gmtZone\r\né;16500000000;Z\r\n;x;Z\r\nb;16500000001;\r\n".encode()
+    monkeypatch.setattr("calls_async.upload.sources.csv_text_columns.CsvTextColumns.most_bytes", 1000)
     (run,) = [run for batch in read_batches("list", io.BytesIO(data), Reading(format="csv")) for run in batch.runs]
     assert isinstance(run, EncodedRows)
     assert [json.loads(row.body) for row in run if isinstance(row, EncodedRow)] == [
