@@ -1,8 +1,8 @@
 """What we are measured against: scripts without validation, journal or retries, as their best authors write them.
 
-`TIGHT` knows everything that makes a script fast, `CAREFUL` is what a good programmer writes in an afternoon, `usual`
-what is found in most repositories, and the `ceiling` sends bytes that were made beforehand and looks at no answer.
-Nothing of calls_async is imported here: also a start is measured.
+The tight ones know everything that makes a script fast, the careful one is what a good programmer writes in an
+afternoon, `usual` what is found in most repositories; the `ceiling` sends bytes that were made beforehand, and looks
+at no answer. Nothing of calls_async is imported here, for starts are measured, too.
 """
 
 from __future__ import annotations

@@ -24,11 +24,10 @@ from calls_async.upload.journal.schema import (
 )
 
 _BUSY_SECONDS = 10.0
+_REMEMBERED_STATEMENTS = 256
+"""A bulk has one for each number of rows; SQLite reads them once."""
 _COMMITS = "SELECT max(commits, coalesce((SELECT max(at_commit) FROM chunk), 0)) FROM upload"
 DISK_FULL = "the disk is full; nothing is sent that cannot be written down. Make room and run it again"
-
-
-_REMEMBERED_STATEMENTS = 256
 
 
 class Database:

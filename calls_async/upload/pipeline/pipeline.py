@@ -1,8 +1,8 @@
 """The tasks of one upload: a reader, a few sealed chunks waiting, several in flight, receipts for whoever reads them.
 
-Memory is bounded by (`concurrency` + `QUEUED_CHUNKS`) chunks, the receipts not yet read (`concurrency` at most) and
-one batch of the source. Receipts that nobody reads hold the source back. Chunks that wait for what may be late are on
-disk.
+Memory is bounded by (`concurrency` + a `WRITERS_OF`th of it + `QUEUED_CHUNKS`) chunks, the receipts not yet read
+(`concurrency` at most), one batch of the source with its chunks, and the next one of a file. Receipts that nobody
+reads hold the source back. Chunks that wait for what may be late are on disk.
 """
 
 from __future__ import annotations

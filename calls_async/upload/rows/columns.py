@@ -24,7 +24,6 @@ from calls_async.upload.rows.numbers import NumberRules
 from calls_async.upload.rows.row import EncodedRow, EncodedRows, Row, Run, UnsentRow, as_range
 from calls_async.upload.rows.scalars import scalar
 from calls_async.upload.rows.table import Table
-from calls_async.upload.status import OutcomeStatus
 
 _WITH_PLUS = (
     r"^\+([1-9][0-9]{0,2})[ -]?\(?([0-9]{2,5})\)?[ -]?([0-9]{1,5})[ -]?([0-9]{0,5})[ -]?([0-9]{0,5})$",
@@ -103,11 +102,8 @@ class Columns:
             )
             numbers = written.take(known).to_pylist()
             for index, number in zip(known.to_pylist(), numbers, strict=True):
-                if number is not None and (wrong := self.wrong_numbers.explain(number)) is not None:
-                    shown, reason = wrong
-                    others[index] = UnsentRow(
-                        first_row + index, shown, OutcomeStatus.REJECTED, lane.place(index) + reason
-                    )
+                if number is not None:
+                    others[index] = self.wrong_numbers.reject(first_row + index, number, lane.place(index))
         left = [index for index, row in others.items() if row is None]
         others.update(zip(left, lane.encode(first_row, left), strict=True))
         mended = {index: row for index, row in others.items() if isinstance(row, EncodedRow)}

@@ -16,8 +16,9 @@ from calls_async.protocol.contact import encode_json
 from calls_async.upload.rows.cells import rejected
 from calls_async.upload.rows.contacts import encode_object
 from calls_async.upload.rows.numbers import NumberRules
-from calls_async.upload.rows.row import EncodedRow, Row
+from calls_async.upload.rows.row import EncodedRow, Row, UnsentRow
 from calls_async.upload.rows.table import Table
+from calls_async.upload.status import OutcomeStatus
 
 MAX_FRAGMENTS = 50_000
 """So many combinations of settings are remembered."""
@@ -49,15 +50,20 @@ class WrongNumbers:
     rules: NumberRules
     _known: dict[str, tuple[str | None, str] | None] = attrs.field(factory=dict, init=False)
 
-    def explain(self, number: str) -> tuple[str | None, str] | None:
-        """Return how a number is shown that is none, and why it is not; None for one that is."""
+    def reject(self, row: int, number: str, place: str) -> UnsentRow | None:
+        """Return a row in which nothing but the number is wrong, rejected for what begins with `place`; None where
+        the number is one."""
         if number not in self._known:
             if len(self._known) >= MAX_FRAGMENTS:
                 self._known.clear()
             self._known[number] = self._explain(number)
-        return self._known[number]
+        if (known := self._known[number]) is None:
+            return None
+        shown, reason = known
+        return UnsentRow(row, shown, OutcomeStatus.REJECTED, place + reason)
 
     def _explain(self, number: str) -> tuple[str | None, str] | None:
+        """Return how a number is shown that is none, and why it is not."""
         try:
             self.rules.read(number)
         except ContactError as error:

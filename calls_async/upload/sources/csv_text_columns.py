@@ -28,7 +28,6 @@ from calls_async.upload.rows.row import (
 )
 from calls_async.upload.rows.table import Table
 from calls_async.upload.sources.csv_records import MAX_CELL_BYTES, WHITE_SPACE
-from calls_async.upload.status import OutcomeStatus
 
 _CHARSET = "latin-1"
 _ESCAPED = bytes({*range(32), *b'"\\'} - {*b"\r\n"})
@@ -76,7 +75,7 @@ class _Endings(dict[tuple[str, ...], _Ending | None]):
     def __missing__(self, cells: tuple[str, ...]) -> _Ending | None:
         if len(self) >= MAX_FRAGMENTS:
             self.clear()
-        fragment = self._table.settings_as_json([cell.encode(_CHARSET).decode() for cell in cells])
+        fragment = self._table.settings_as_json([_decode(cell) for cell in cells])
         ending = None
         if fragment is not None:
             text = f"{self._behind}{fragment.decode(_CHARSET)},"
@@ -132,7 +131,6 @@ class CsvTextColumns:
         keys = zip(*settings, strict=True) if settings else repeat((), block.rows)
         endings = list(map(self._endings.__getitem__, keys))
         good = [fine and ending is not None for fine, ending in zip(block.good, endings, strict=True)]
-        good[:done] = [True] * done
         used = [self._table.phone, *(index for index, _ in self._table.payload)]
         rows = _Rows(
             range(first_row, first_row + block.rows),
@@ -142,17 +140,17 @@ class CsvTextColumns:
         )
         others: list[Row] = []
         for index in _find_bad(good):
-            wrong = self._explain(rows.cells[0][index]) if endings[index] is not None else None
-            if wrong is None:
-                cells = [column[index].encode(_CHARSET).decode() for column in block.columns]
-                others.append(at_line(first_line + index, self._table.encode(first_row + index, cells)))
-            else:
-                shown, reason = wrong
-                error = f"line {first_line + index}: {reason}"
-                others.append(UnsentRow(first_row + index, shown, OutcomeStatus.REJECTED, error))
-        good[:done] = [False] * done
+            if index < done:
+                continue
+            row, line = first_row + index, first_line + index
+            one: Row | None = None
+            if endings[index] is not None:
+                one = self._wrong_numbers.reject(row, _decode(rows.cells[0][index]), f"line {line}: ")
+            if one is None:
+                one = at_line(line, self._table.encode(row, [_decode(column[index]) for column in block.columns]))
+            others.append(one)
         if done or others:
-            rows = rows.only(good)
+            rows = rows.only([False] * done + good[done:])
         unsent = [row for row in others if isinstance(row, UnsentRow)]
         run = [self._join(rows, unsent)] if len(rows.numbers) else unsent
         if len(unsent) == len(others):
@@ -188,9 +186,6 @@ class CsvTextColumns:
             return [True] * len(phones)
         return [lengths[phone[:PREFIX_DIGITS]] >> len(phone) & 1 == 1 for phone in phones]
 
-    def _explain(self, phone: str) -> tuple[str | None, str] | None:
-        return self._wrong_numbers.explain(phone if phone.isascii() else phone.encode(_CHARSET).decode())
-
     def _is_plain(self, block: bytes) -> bool:
         """Return whether a block is UTF-8, and holds nothing that JSON would write otherwise."""
         if len(block.translate(None, self._refused)) < len(block):
@@ -221,6 +216,11 @@ class _Rows:
             list(compress(self.endings, good)),
             list(compress(self.line_lengths, good)),
         )
+
+
+def _decode(cell: str) -> str:
+    """Return a cell as the text that it is."""
+    return cell if cell.isascii() else cell.encode(_CHARSET).decode()
 
 
 def _find_bad(good: Sequence[bool]) -> Sequence[int]:
